@@ -1,0 +1,429 @@
+"""A file system in memory that remembers every change, so that a power loss can be replayed at any moment of it.
+
+    journal     what it says                                                 sure after
+    Start       the image the recorder began with                            at once
+    Write       bytes at an offset of a file                                 Sync of the file
+    Extend      zeros up to a length, nothing if it is longer (preallocate)  Sync of the file
+    Truncate    exactly this length                                          Sync of the file
+    Replace     the whole content, old or new (an LMDB commit)               at once
+    Sync        fdatasync of a file that returned
+    Lost        fdatasync that failed: what was unsynced never arrives, and a later sync that succeeds proves nothing
+    Folder      this inode is a directory                                    as its name
+    Entries     names of a directory: created, renamed in one step, gone     EntriesSync of the directory
+    EntriesSync fsync of a directory that returned
+    Mark        what the engine has just acknowledged: `mark(anything)`
+
+Files and directories are inodes, numbered alike in the recorder and in states.Disk, which loads the same image. Names
+live in the directory that holds them, so a file in a folder whose own name was never synced goes with the folder.
+
+LMDB does its own I/O and cannot be recorded write by write. `environment` opens a real one in a private folder, filled
+from the image's data.mdb; `commit` commits and journals the whole new file as one step that is durable when it returns.
+That LMDB behaves so is proved apart (test_lmdb.py). What an engine commits behind the back of `commit` (an open_db
+without a transaction) is not in the journal and does not survive a reopen: that is a bug of the engine.
+The two meta pages that LMDB writes into a new file, it does not sync: they are an ordinary Write. Nor does it sync the
+directory it made the file in.
+"""
+
+import contextlib
+import errno
+import functools
+import os
+import posixpath
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lmdb
+
+from engines.errors import Locked
+
+ROOT = 0
+SHM = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a folder in memory, for private folders within
+
+
+class Content(NamedTuple):
+    """A file of an image: its bytes without the zeros at the end, and its length with them."""
+
+    data: bytes
+    size: int
+
+    def expand(self) -> bytes:
+        return self.data.ljust(self.size, b"\0")
+
+
+Image = dict[str, Content | None]  # absolute path -> content, None for a directory; parents before their children
+
+
+def content(data: bytes) -> Content:
+    return Content(data.rstrip(b"\0"), len(data))
+
+
+class Start(NamedTuple):
+    image: Image
+
+
+class Write(NamedTuple):
+    inode: int
+    offset: int
+    data: bytes
+
+
+class Extend(NamedTuple):
+    inode: int
+    length: int
+
+
+class Truncate(NamedTuple):
+    inode: int
+    length: int
+
+
+class Replace(NamedTuple):
+    inode: int
+    data: bytes
+
+
+class Sync(NamedTuple):
+    inode: int
+
+
+class Lost(NamedTuple):
+    inode: int
+
+
+class Folder(NamedTuple):
+    inode: int
+
+
+class Entries(NamedTuple):
+    directory: int
+    changes: tuple[tuple[str, int | None], ...]
+
+
+class EntriesSync(NamedTuple):
+    directory: int
+
+
+class Mark(NamedTuple):
+    what: Any
+
+
+Change = Write | Extend | Truncate | Replace
+Operation = Start | Change | Sync | Lost | Folder | Entries | EntriesSync | Mark
+
+
+class File:
+    """Bytes with an implied tail of zeros: a preallocated megabyte costs nothing until it is written or read."""
+
+    __slots__ = ("data", "size")
+
+    def __init__(self, start: Content | None = None) -> None:
+        self.data = bytearray(start.data if start else b"")
+        self.size = start.size if start else 0
+
+    def apply(self, change: Change) -> None:
+        if type(change) is Write:
+            end = change.offset + len(change.data)
+            if len(self.data) < change.offset:
+                self.data.extend(bytes(change.offset - len(self.data)))
+            self.data[change.offset : end] = change.data
+            self.size = max(self.size, end)
+        elif type(change) is Extend:
+            self.size = max(self.size, change.length)
+        elif type(change) is Truncate:
+            del self.data[change.length :]
+            self.size = change.length
+        else:
+            self.data[:] = change.data
+            self.size = len(change.data)
+
+    def read(self, length: int, offset: int) -> bytes:
+        length = max(0, min(length, self.size - offset))
+        return bytes(self.data[offset : offset + length]).ljust(length, b"\0")
+
+    def freeze(self) -> Content:
+        return Content(bytes(self.data).rstrip(b"\0"), self.size)
+
+
+Directories = dict[int, dict[str, int]]
+
+
+def load(image: Image) -> tuple[Directories, dict[int, File]]:
+    """The inodes of an image: numbered in its order, so that whoever loads it numbers them alike."""
+    directories: Directories = {ROOT: {}}
+    files: dict[int, File] = {}
+    numbers = {"/": ROOT}
+    for path, found in image.items():
+        numbers[path] = inode = len(numbers)
+        parent, name = posixpath.split(path)
+        directories[numbers[parent]][name] = inode
+        if found is None:
+            directories[inode] = {}
+        else:
+            files[inode] = File(found)
+    return directories, files
+
+
+class RecordingFileSystem:
+    """See the module's docstring. Paths are absolute; close() removes the folders of the LMDB environments."""
+
+    def __init__(self, image: Image | None = None) -> None:
+        self.journal: list[Operation] = [Start(image)] if image else []
+        self._directories, self._files = load(image or {})
+        self._next = len(self._directories) + len(self._files)
+        self._handles: dict[int, int] = {}
+        self._next_handle = 1_000_000  # no real descriptor is that high: os.close() of one of ours fails
+        self._locked: set[str] = set()
+        self._environments: dict[str, int] = {}  # private folder -> inode of data.mdb
+        self._folders: list[str] = []
+        self._one_at_a_time = threading.RLock()
+        weakref.finalize(self, _remove, self._folders)
+
+    # -- for the harness
+    def mark(self, what: Any) -> None:
+        with self._one_at_a_time:
+            self.journal.append(Mark(what))
+
+    def image(self) -> Image:
+        """What the running machine sees now: the disk after a shutdown, or the files after a mere kill -9."""
+        with self._one_at_a_time:
+            return walk(self._directories, lambda inode: self._files[inode].freeze())
+
+    def lose(self, fd: int) -> None:
+        """Journal an fdatasync that failed."""
+        with self._one_at_a_time:
+            self.journal.append(Lost(self._handles[fd]))
+
+    def close_all(self) -> None:
+        _remove(self._folders)
+
+    # -- files
+    def open(self, path: str, *, create: bool = False, exclusive: bool = False) -> int:
+        with self._one_at_a_time:
+            parent, name = self._parent(path)
+            inode = self._directories[parent].get(name)
+            if inode is None:
+                if not create:
+                    raise _error(errno.ENOENT, path)
+                inode = self._create(parent, name)
+            elif create and exclusive:
+                raise _error(errno.EEXIST, path)
+            elif inode in self._directories:
+                raise _error(errno.EISDIR, path)
+            self._next_handle += 1
+            self._handles[self._next_handle] = inode
+            return self._next_handle
+
+    def close(self, fd: int) -> None:
+        self._inode(fd)
+        del self._handles[fd]
+
+    def size(self, fd: int) -> int:
+        return self._files[self._inode(fd)].size
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        return self._files[self._inode(fd)].read(length, offset)
+
+    def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        self._change(Write(self._inode(fd), offset, bytes(data)))
+
+    def preallocate(self, fd: int, offset: int, length: int) -> None:
+        self._change(Extend(self._inode(fd), offset + length))
+
+    def truncate(self, fd: int, length: int) -> None:
+        self._change(Truncate(self._inode(fd), length))
+
+    def fdatasync(self, fd: int) -> None:
+        with self._one_at_a_time:
+            self.journal.append(Sync(self._inode(fd)))
+
+    def map(self, fd: int) -> memoryview:
+        file = self._files[self._inode(fd)]
+        return memoryview(file.read(file.size, 0))
+
+    # -- names
+    def exists(self, path: str) -> bool:
+        return self._lookup(path) is not None
+
+    def is_directory(self, path: str) -> bool:
+        return self._lookup(path) in self._directories
+
+    def listdir(self, path: str) -> list[str]:
+        return sorted(self._directories[self._directory(path)])
+
+    def mkdir(self, path: str) -> None:
+        with self._one_at_a_time:
+            parent, name = self._parent(path)
+            if name in self._directories[parent]:
+                raise _error(errno.EEXIST, path)
+            inode, self._next = self._next, self._next + 1
+            self._directories[inode] = {}
+            self.journal.append(Folder(inode))
+            self._change_entries(parent, (name, inode))
+
+    def rename(self, source: str, target: str) -> None:
+        with self._one_at_a_time:
+            from_, old = self._parent(source)
+            to, new = self._parent(target)
+            inode = self._directories[from_].get(old)
+            if inode is None:
+                raise _error(errno.ENOENT, source)
+            if self._directories[to].get(new) in self._directories:
+                raise _error(errno.EISDIR, target)
+            if from_ == to:
+                self._change_entries(to, (old, None), (new, inode))
+            else:  # two directories, each synced for itself: a power loss may leave the file in both or in none
+                self._change_entries(to, (new, inode))
+                self._change_entries(from_, (old, None))
+
+    def unlink(self, path: str) -> None:
+        with self._one_at_a_time:
+            parent, name = self._parent(path)
+            inode = self._directories[parent].get(name)
+            if inode is None:
+                raise _error(errno.ENOENT, path)
+            if inode in self._directories:
+                raise _error(errno.EISDIR, path)
+            self._change_entries(parent, (name, None))
+
+    def fsync_dir(self, path: str) -> None:
+        with self._one_at_a_time:
+            self.journal.append(EntriesSync(self._directory(path)))
+
+    def lock(self, path: str) -> "_HeldLock":
+        with self._one_at_a_time:
+            path = "/" + "/".join(_names(path))
+            if path in self._locked:
+                raise Locked(f"{posixpath.dirname(path)} is open for writing in this process", process=os.getpid())
+            if not self.exists(path):
+                self._create(*self._parent(path))  # like flock's file: nobody syncs it, nobody needs it
+            self._locked.add(path)
+            return _HeldLock(self._locked, path)
+
+    # -- LMDB
+    def environment(self, path: str, **options: Any) -> lmdb.Environment:
+        with self._one_at_a_time:
+            if not self.exists(path) and options.get("create", True):
+                self.mkdir(path)
+            directory = self._directory(path)
+            inode = self._directories[directory].get("data.mdb")
+            before = b"" if inode is None else self._files[inode].freeze().expand()
+            folder = tempfile.mkdtemp(prefix="recorder-", dir=SHM)
+            self._folders.append(folder)
+            if inode is not None:
+                Path(folder, "data.mdb").write_bytes(before)
+            environment = lmdb.open(folder, **options)
+            after = _read(folder)
+            if inode is None:
+                inode = self._create(directory, "data.mdb")
+            if after != before:
+                self._change(Write(inode, 0, after))
+            self._environments[environment.path()] = inode
+            return environment
+
+    def commit(self, environment: lmdb.Environment, transaction: lmdb.Transaction) -> None:
+        folder = environment.path()
+        transaction.commit()
+        self._change(Replace(self._environments[folder], _read(folder)))
+
+    # -- the parts
+    def _change(self, change: Change) -> None:
+        with self._one_at_a_time:
+            self.journal.append(change)
+            self._files[change.inode].apply(change)
+
+    def _change_entries(self, directory: int, *changes: tuple[str, int | None]) -> None:
+        self.journal.append(Entries(directory, changes))
+        change_entries(self._directories[directory], changes)
+
+    def _create(self, parent: int, name: str) -> int:
+        inode, self._next = self._next, self._next + 1
+        self._files[inode] = File()
+        self._change_entries(parent, (name, inode))
+        return inode
+
+    def _inode(self, fd: int) -> int:
+        try:
+            return self._handles[fd]
+        except KeyError:
+            raise _error(errno.EBADF, str(fd)) from None
+
+    def _lookup(self, path: str) -> int | None:
+        return self._follow(_names(path))
+
+    def _directory(self, path: str) -> int:
+        return self._checked(self._lookup(path), path)
+
+    def _parent(self, path: str) -> tuple[int, str]:
+        *parents, name = _names(path)
+        return self._checked(self._follow(parents), path), name
+
+    def _follow(self, names: Sequence[str]) -> int | None:
+        inode: int | None = ROOT
+        for name in names:
+            if inode is None:
+                return None
+            inode = self._directories.get(inode, {}).get(name)
+        return inode
+
+    def _checked(self, inode: int | None, path: str) -> int:
+        if inode is None:
+            raise _error(errno.ENOENT, path)
+        if inode not in self._directories:
+            raise _error(errno.ENOTDIR, path)
+        return inode
+
+
+class _HeldLock:
+    def __init__(self, locked: set[str], path: str) -> None:
+        self._locked = locked
+        self._path = path
+
+    def release(self) -> None:
+        self._locked.discard(self._path)
+
+
+def change_entries(entries: dict[str, int], changes: tuple[tuple[str, int | None], ...]) -> None:
+    for name, inode in changes:
+        if inode is None:
+            entries.pop(name, None)
+        else:
+            entries[name] = inode
+
+
+def walk(directories: Directories, read: Any) -> Image:
+    """The image of a tree of directories; read(inode) gives the content of a file."""
+    image: Image = {}
+    waiting = [("", ROOT)]
+    for path, directory in waiting:  # the list grows while it is walked: breadth first
+        for name, inode in directories[directory].items():
+            if inode in directories:
+                image[f"{path}/{name}"] = None
+                waiting.append((f"{path}/{name}", inode))
+            else:
+                image[f"{path}/{name}"] = read(inode)
+    return image
+
+
+@functools.lru_cache(maxsize=4096)
+def _names(path: str) -> tuple[str, ...]:
+    """The names from the root down to a path; a relative one is taken from the root."""
+    return tuple(posixpath.normpath("/" + path.lstrip("/")).split("/")[1:]) if path.strip("/.") else ()
+
+
+def _error(number: int, path: str) -> OSError:
+    return OSError(number, os.strerror(number), path)
+
+
+def _read(folder: str) -> bytes:
+    return Path(folder, "data.mdb").read_bytes()
+
+
+def _remove(folders: list[str]) -> None:
+    while folders:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folders.pop())

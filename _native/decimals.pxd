@@ -13,6 +13,7 @@ Order-preserving bytes (keys), at most 22 of them; digits go in pairs, d = pair 
 
 from cpython.long cimport PyLong_FromLongLong
 from cpython.object cimport PyObject_Str
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -34,6 +35,7 @@ cdef enum:
     TOO_LARGE = 2
     TOO_SMALL = 3
     NOT_FINITE = 4
+    HALF_DIGITS = 19
 
 
 cdef struct Number:
@@ -167,7 +169,95 @@ cdef inline object number_to_object(const Number* number, type decimal):
     text[at + 2] = c"0" + power // 100
     text[at + 3] = c"0" + power // 10 % 10
     text[at + 4] = c"0" + power % 10
-    return decimal((text[:at + 5]).decode("ascii"))
+    return decimal(PyUnicode_DecodeASCII(text, at + 5, NULL))
+
+
+cdef extern from *:
+    """
+    typedef unsigned __int128 decimals_wide;  /* 38 digits are 127 bits */
+    #define DECIMALS_HALF 10000000000000000000ull  /* 10 ** 19 */
+    """
+    ctypedef unsigned long long wide "decimals_wide"
+    const wide HALF "DECIMALS_HALF"
+
+
+cdef inline int number_size(const Number* number) noexcept nogil:
+    """Bytes by DynamoDB's rules: one, one more for every two digits, and one for a minus sign."""
+    return 1 + (number.count + 1) // 2 + number.negative
+
+
+cdef inline int small_number_size(int64_t value) noexcept nogil:
+    cdef uint64_t rest = <uint64_t>value if value >= 0 else 0 - <uint64_t>value
+    cdef int size = 1 + (value < 0)
+    if rest:
+        while rest % 10 == 0:
+            rest //= 10
+    while rest:
+        rest //= 100
+        size += 1
+    return size
+
+
+cdef inline bint fits_int64(const Number* number) noexcept nogil:
+    return number.count == 0 or number.exponent >= number.count and (number.exponent <= 18 or (
+        number.exponent == 19 and magnitude64(number) < (<uint64_t>1 << 63) + number.negative
+    ))
+
+
+cdef inline uint64_t magnitude64(const Number* number) noexcept nogil:
+    """Of a whole number with at most 19 digits."""
+    cdef uint64_t value = 0
+    cdef int i
+    for i in range(number.exponent):
+        value = value * 10 + (number.digits[i] if i < number.count else 0)
+    return value
+
+
+cdef inline int64_t to_int64(const Number* number) noexcept nogil:
+    cdef uint64_t value = 0 if number.count == 0 else magnitude64(number)
+    return <int64_t>(0 - value if number.negative else value)
+
+
+cdef inline int coefficient_bytes(const Number* number, uint8_t* out) noexcept nogil:
+    """Writes the digits as a little-endian integer and returns its size, at most 16."""
+    cdef wide value = 0
+    cdef int i, size = 0
+    for i in range(number.count):
+        value = value * 10 + number.digits[i]
+    while value:
+        out[size] = <uint8_t>value
+        value >>= 8
+        size += 1
+    return size
+
+
+cdef inline bint number_from_coefficient(Number* number, const uint8_t* data, int size) noexcept nogil:
+    """Sets count and digits; False where that is not what coefficient_bytes writes."""
+    cdef wide value = 0
+    cdef uint64_t rest
+    cdef uint8_t digits[MAX_DIGITS]
+    cdef int i, first = MAX_DIGITS
+    if not 1 <= size <= 16:
+        return False
+    for i in range(size - 1, -1, -1):
+        value = value << 8 | data[i]
+    if value > <uint64_t>-1:  # two numbers of 64 bits divide faster than one of 128
+        rest = <uint64_t>(value % HALF)
+        value //= HALF
+        if value >= HALF:
+            return False
+        while first > HALF_DIGITS:
+            first -= 1
+            digits[first] = rest % 10
+            rest //= 10
+    rest = <uint64_t>value
+    while rest:
+        first -= 1
+        digits[first] = rest % 10
+        rest //= 10
+    number.count = MAX_DIGITS - first
+    memcpy(number.digits, digits + first, number.count)
+    return number.count > 0 and digits[MAX_DIGITS - 1] != 0
 
 
 cdef inline Py_ssize_t put_key_number(uint8_t* out, const Number* number) noexcept nogil:

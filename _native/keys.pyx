@@ -316,7 +316,7 @@ cdef void put_float(Writer* out, double value) noexcept:
     cdef int i
     value += 0.0  # -0.0 becomes 0.0: they are equal
     memcpy(&bits, &value, 8)
-    bits ^= 0xFFFFFFFFFFFFFFFF if bits >> 63 else <uint64_t>1 << 63
+    bits ^= 0xFFFFFFFFFFFFFFFFULL if bits >> 63 else <uint64_t>1 << 63
     put_byte(out, 0x38)
     for i in range(7, -1, -1):
         put_byte(out, <uint8_t>(bits >> (8 * i)))
@@ -362,7 +362,7 @@ cdef tuple get_tagged(const uint8_t* data, Py_ssize_t size):
             return (None, -1)
         for i in range(8):
             bits = bits << 8 | data[1 + i]
-        bits ^= <uint64_t>1 << 63 if bits >> 63 else 0xFFFFFFFFFFFFFFFF
+        bits ^= <uint64_t>1 << 63 if bits >> 63 else 0xFFFFFFFFFFFFFFFFULL
         memcpy(&real, &bits, 8)
         return (real, 9)
     if tag == 0x40:

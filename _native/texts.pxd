@@ -19,3 +19,7 @@ cdef inline const char* text_bytes(object text, Py_ssize_t* size) except? NULL:
         return utf8_or_raise(text, size)
     except UnicodeEncodeError:
         return NULL
+
+
+cdef extern from "Python.h":
+    object new_ascii_text "PyUnicode_New"(Py_ssize_t, Py_UCS4)

@@ -16,8 +16,8 @@ CHANGES = frozenset(
 class FailingFileSystem:
     """The n-th changing call (from 1) raises OSError(number), an LMDB commit lmdb.DiskError. open counts if it creates.
 
-    keep: all later ones fail, too (a full or dead disk); else they go through. A pwrite that fails has written half, an
-    fdatasync that fails has lost what was unsynced: both as the kernel does it. `failed` names the calls that failed.
+    keep: all later ones fail, too (a full or dead disk); else they go through. The first pwrite to fail has written
+    half, an fdatasync that fails has lost what was unsynced: as the kernel does it. `failed` names the calls.
     """
 
     def __init__(self, inner: RecordingFileSystem, n: int, number: int = errno.EIO, *, keep: bool = False) -> None:
@@ -25,6 +25,7 @@ class FailingFileSystem:
         self._left = n
         self._number = number
         self._keep = keep
+        self._dead = False
         self.failed: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -44,12 +45,28 @@ class FailingFileSystem:
         if self._left > 0 or (self._left < 0 and not self._keep):
             return call(*args, **kwargs)
         self.failed.append(name)
-        if name == "pwrite":
+        if name == "pwrite" and len(self.failed) == 1:
             fd, data, offset = args
             call(fd, data[: len(data) // 2], offset)
-        elif name == "fdatasync":
+        elif name == "fdatasync" and not self._dead:
             self._inner.lose(args[0])
         elif name == "commit":
             args[1].abort()
             raise lmdb.DiskError(f"mdb_txn_commit: {os.strerror(self._number)}")
         raise OSError(self._number, os.strerror(self._number), name)
+
+
+class KilledFileSystem(FailingFileSystem):
+    """The process is killed at its n-th change: nothing it tries from then on has any effect, but a write is half done.
+
+    What it wrote before stays with the kernel: unlike after a power loss, the next process sees it all, synced or not.
+    """
+
+    def __init__(self, inner: RecordingFileSystem, n: int) -> None:
+        super().__init__(inner, n, keep=True)
+        self._dead = True
+
+    def environment(self, path: str, **options: Any) -> lmdb.Environment:
+        if self.failed:
+            raise lmdb.DiskError("the process is dead")
+        return self._inner.environment(path, **options)

@@ -48,7 +48,7 @@ FEW = 4  # all subsets of so many loose changes
 LONG = 48  # of more loose changes, prefixes are sampled
 STATES = 400  # the most disks from one crash point, before duplicates are dropped
 
-Workload = Callable[[RecordingFileSystem], None]
+Workload = Callable[[RecordingFileSystem], int | None]
 Oracle = Callable[[RecordingFileSystem, list[Any]], str | None]
 
 
@@ -195,13 +195,13 @@ def crash_states(journal: list[Operation], upto: int, rng: random.Random, sample
 
 
 def all_states(
-    journal: list[Operation], rng: random.Random, samples: int = 24
+    journal: list[Operation], rng: random.Random, samples: int = 24, *, since: int = 0
 ) -> Iterator[tuple[int, list[Any], Image]]:
     """(operations done, acknowledged so far, disk) for every moment; a disk comes once between two acknowledgements."""
     disk, acknowledged, seen, news = Disk(), [], set(), False
     for done in range(len(journal) + 1):
         operation = journal[done] if done < len(journal) else None
-        if news and isinstance(operation, Sync | EntriesSync | Replace | Lost | Mark | None):
+        if news and done >= since and isinstance(operation, Sync | EntriesSync | Replace | Lost | Mark | None):
             news = False
             for image in disk.states(rng, samples):
                 key = hash(frozenset(image.items()))
@@ -236,14 +236,15 @@ def check(
     """Run a workload once, crash it everywhere, hold the oracle against every disk.
 
     oracle(files, acknowledged) opens the engine on the disk and says what is wrong, or None; that opening raises is
-    wrong, too. image is the disk that the workload begins with.
+    wrong, too. image is the disk that the workload begins with. A workload may return how many operations it had
+    journalled before the part of interest: it is then crashed only after these.
     """
     recorder, rng = RecordingFileSystem(image), random.Random(seed)  # noqa: S311 - the same images in each run
-    workload(recorder)
+    since = workload(recorder) or 0
     recorder.close_all()
     images = violations = 0
     first, at_fault = None, None
-    for done, acknowledged, found in all_states(recorder.journal, rng, samples):
+    for done, acknowledged, found in all_states(recorder.journal, rng, samples, since=since):
         images += 1
         files = RecordingFileSystem(found)
         try:

@@ -1,0 +1,109 @@
+"""What the project promises itself about speed: ratios of two rows of one run. Printed with each run, asserted in none.
+
+A ratio says how many times faster `row` is than `against`: wall clock, minimum of the laps. Beside it stands the ratio
+of the minima of CPU time of the calling thread, for rows that neither wait for the disk nor share the work.
+"""
+
+from dataclasses import dataclass
+
+Place = tuple[str, str]  # group, system
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    what: str
+    row: Place
+    against: Place | None  # None: `wanted` is the longest time allowed, in seconds
+    wanted: float
+    cpu: bool = False  # the CPU ratio is worth printing too
+    scale: str = ""  # the only scale at which it counts; "": any
+
+
+TARGETS = (
+    Target(
+        "kv: reads, against RocksDB + ormsgpack",
+        ("kv [process-safe] read", "engines"),
+        ("kv [process-safe] read", "rocksdict"),
+        1.7,
+        cpu=True,
+    ),
+    Target(
+        "kv: reads of dictionaries, against raw bytes from LMDB (at most twice the time)",
+        ("kv [process-safe] read", "engines"),
+        ("kv [process-safe] read", "lmdb"),
+        0.5,
+        cpu=True,
+    ),
+    Target(
+        "kv: 50 % puts, change stream with both images, against RocksDB + ormsgpack",
+        ("kv [process-safe] 50 % put", "engines"),
+        ("kv [process-safe] 50 % put", "rocksdict"),
+        1.2,
+        cpu=True,
+    ),
+    Target(
+        "kv: 50 % puts, change stream with both images, against SQLite + ormsgpack",
+        ("kv [process-safe] 50 % put", "engines"),
+        ("kv [process-safe] 50 % put", "sqlite"),
+        5.0,
+        cpu=True,
+    ),
+    Target(
+        "kv: 50 % puts, the change stream costs at most a quarter",
+        ("kv [process-safe] 50 % put", "engines"),
+        ("kv [process-safe] 50 % put", "engines, no stream"),
+        0.8,
+        cpu=True,
+    ),
+    Target(
+        "kv: batch_writer, a sync each 100 puts, against LMDB's raw bytes, a commit each 100 puts",
+        ("kv [power-safe] batch of 100", "engines"),
+        ("kv [power-safe] batch of 100", "lmdb"),
+        0.8,
+    ),
+    Target(
+        "kv: one durable put, against RocksDB's",
+        ("kv [power-safe] put", "engines"),
+        ("kv [power-safe] put", "rocksdict"),
+        0.95,
+    ),
+    Target(
+        "kv: durable commits a second, 16 threads against one",
+        ("kv [power-safe] put, 16 threads", "engines"),
+        ("kv [power-safe] put", "engines"),
+        2.0,
+    ),
+    Target(
+        "ground: a durable append to the Log, against LMDB's synchronous commit",
+        ("ground [power-safe] append", "engines"),
+        ("ground [power-safe] append", "lmdb"),
+        1.4,
+    ),
+    Target(
+        "ground: durable appends to the Log, 16 threads against one",
+        ("ground [power-safe] append, 16 threads", "engines"),
+        ("ground [power-safe] append", "engines"),
+        2.0,
+    ),
+    Target(
+        "ground: 50 % puts through Log and Tree, against LMDB with a commit a put",
+        ("ground [process-safe] 50 % put", "engines"),
+        ("ground [process-safe] 50 % put", "lmdb"),
+        2.0,
+        cpu=True,
+    ),
+    Target(
+        "kv: opening after a kill, a million items, 50,000 records to replay",
+        ("kv [process-safe] open after kill", "engines"),
+        None,
+        1.0,
+        scale="full",
+    ),
+    Target(
+        "ground: opening Log and Tree after a kill, a million items, 50,000 records to replay",
+        ("ground [process-safe] open after kill", "engines"),
+        None,
+        1.0,
+        scale="full",
+    ),
+)

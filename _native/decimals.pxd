@@ -136,7 +136,7 @@ cdef inline str number_problem(int problem, object value):
         return f"has more than {MAX_DIGITS} significant digits: round it first, or store it as a string"
     if problem == TOO_LARGE:
         return "is a number beyond 9.99E+125, the largest magnitude: store it as a string"
-    return f"is {value}, a number closer to 0 than 1E-130, the smallest magnitude: round it to 0, or store it as a string"
+    return f"is {value}, closer to 0 than 1E-130, the smallest magnitude: round it to 0, or store it as a string"
 
 
 cdef inline object number_to_object(const Number* number, type decimal):
@@ -149,7 +149,7 @@ cdef inline object number_to_object(const Number* number, type decimal):
     if power >= 0 and number.exponent <= 18:
         for i in range(number.count):
             value = value * 10 + number.digits[i]
-        for i in range(power):
+        for _ in range(power):
             value *= 10
         return PyLong_FromLongLong(0 - value if number.negative else value)
     if number.negative:

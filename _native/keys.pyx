@@ -5,10 +5,10 @@ KeyCodec, for tables whose keys have one or two typed components (S string, N nu
     first component     S, B: the bytes, every 00 written 00 FF, then the end 00 01     N: see decimals.pxd
     second component    S, B: the bytes as they are                                     N: the same
 
-Strings are UTF-8, so they sort by code point. Since the first component ends by itself, its bytes are the common prefix
-of all keys in its partition and of no others.
+Strings are UTF-8, so they sort by code point. The first component ends by itself, so its bytes are the common
+prefix of all keys in its partition and of no others.
 
-encode_tuple, for tuples of any length whose values may differ in type. A tag byte leads each value and orders the types:
+encode_tuple, for tuples of any length and of values of any type. A tag byte leads each value and orders the types:
 
     None 10 | False 18, True 19 | int64: 28 + n, then the magnitude in n bytes; negative 28 - n, magnitude inverted
     float 38, then 8 bytes, the sign bit flipped or, if negative, all bits | Decimal 40 | bytes 48, text 50 as above
@@ -37,7 +37,7 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memchr, memcpy
 
-from buffers cimport Writer, end_writer, put_byte, put_bytes, reserve, start_writer
+from buffers cimport Writer, end_writer, put_byte, reserve, start_writer
 from decimals cimport (
     FINE, Number, PyLong_AsLongLongAndOverflow, get_key_number, number_from_object, number_problem, number_to_object,
     put_key_number,
@@ -199,7 +199,8 @@ cdef class KeyCodec:
                 raise wrong_type(index, kind, value, name)
             data = text_bytes(value, &size)
             if data == NULL:
-                raise ValueError(f"{label(index, name)} has an unpaired surrogate and can not be written as UTF-8: {value!r:.80}")
+                who = label(index, name)
+                raise ValueError(f"{who} has an unpaired surrogate and can not be written as UTF-8: {value!r:.80}")
         elif kind == c"B":
             if isinstance(value, bytearray):
                 value = bytes(value)
@@ -217,7 +218,8 @@ cdef class KeyCodec:
             raise ValueError(f"{label(index, name)} is empty: in a key, strings and bytes must hold something")
         if size > LIMITS[index]:
             which = "partition" if index == 0 else "sort"
-            raise ValueError(f"{label(index, name)} has {size:,} bytes: a {which} key may have at most {LIMITS[index]:,}")
+            who, limit = label(index, name), LIMITS[index]
+            raise ValueError(f"{who} has {size:,} bytes: a {which} key may have at most {limit:,}")
         if index == 0:
             return put_escaped(out, <const uint8_t*>data, size)
         memcpy(out, data, size)
@@ -232,7 +234,8 @@ cdef str label(int index, object name):
 
 cdef object wrong_type(int index, uint8_t kind, object value, object name):
     advice = f": write Decimal({str(value)!r})" if isinstance(value, float) and kind == c"N" else ""
-    return ValueError(f"{label(index, name)} must be {KIND_NAMES[kind]}, got {type(value).__name__} {value!r:.80}{advice}")
+    who, given = label(index, name), type(value).__name__
+    return ValueError(f"{who} must be {KIND_NAMES[kind]}, got {given} {value!r:.80}{advice}")
 
 
 cdef object damaged_key(bytes key):

@@ -13,9 +13,10 @@ Invariants: decode_changes gives back what was encoded; whatever the bytes are, 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy
 
-from buffers cimport Reader, Writer, end_writer, get_length, get_varint, put_byte, put_bytes, put_varint, reserve, start_writer
+from buffers cimport (
+    Reader, Writer, end_writer, get_length, get_varint, put_byte, put_bytes, put_varint, reserve, start_writer,
+)
 
 cdef enum:
     KIND = 1
@@ -42,19 +43,20 @@ def encode_change(uint64_t table, bytes key not None, old, new, *, bint expired=
         end_writer(&out)
 
 
-def encode_changes(list changes not None):
+def encode_changes(changes not None):
     """The payload for changes that happen together: (table, key, old, new) or (table, key, old, new, expired) each."""
     cdef uint8_t room[ROOM]
     cdef Writer out
     cdef tuple change
+    cdef list counted = list(changes)
     start_writer(&out, room, ROOM)
     try:
         reserve(&out, 11)
         put_byte(&out, KIND)
-        put_varint(&out, len(changes))
-        for change in list(changes):  # a copy: what is counted is what is written
+        put_varint(&out, len(counted))
+        for change in counted:
             if change is None or not 4 <= len(change) <= 5:
-                raise ValueError(f"a change is (table, key, old, new) or (table, key, old, new, expired), got {change!r:.200}")
+                raise ValueError(f"a change is (table, key, old, new[, expired]), got {change!r:.200}")
             put_change(&out, change[0], change[1], change[2], change[3], len(change) == 5 and change[4])
         return PyBytes_FromStringAndSize(<char*>out.start, out.used)
     finally:
@@ -62,9 +64,11 @@ def encode_changes(list changes not None):
 
 
 cdef int put_change(Writer* out, uint64_t table, bytes key, object old, object new, bint expired) except -1:
+    cdef uint8_t flags
     reserve(out, 11)
     put_varint(out, table)
-    put_byte(out, (HAS_OLD if old is not None else 0) | (HAS_NEW if new is not None else 0) | (EXPIRED if expired else 0))
+    flags = HAS_OLD * (old is not None) | HAS_NEW * (new is not None) | EXPIRED * expired
+    put_byte(out, flags)
     if key is None:
         raise TypeError("the key of a change is bytes, got None")
     put_image(out, key)
@@ -142,5 +146,5 @@ cdef bytes get_image(Reader* source):
 
 cdef object damaged(Reader* source):
     return ValueError(
-        f"damaged frame: byte {source.at - source.start} of {source.end - source.start} is not part of a list of changes"
+        f"damaged frame: byte {source.at - source.start} of {source.end - source.start} is no part of a list of changes"
     )

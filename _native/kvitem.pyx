@@ -31,7 +31,7 @@ Invariants
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport (
-    PyBytes_AS_STRING, PyBytes_Check, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
+    PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
 )
 from cpython.dict cimport PyDict_CheckExact, PyDict_GetItemWithError, PyDict_Next, PyDict_SetItem
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
@@ -39,21 +39,22 @@ from cpython.long cimport PyLong_AsLong, PyLong_CheckExact, PyLong_FromLongLong
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.set cimport PySet_Add
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from buffers cimport Reader, Writer, end_writer, get_length, get_varint, put_byte, put_bytes, put_varint, reserve, start_writer
-from decimals cimport (
-    FINE, Number, PyLong_AsLongLongAndOverflow, coefficient_bytes, fits_int64, number_from_coefficient,
-    number_from_object, number_problem, number_size, number_to_object, small_number_size, to_int64,
+from buffers cimport (
+    Reader, end_writer, get_length, get_varint, put_byte, put_bytes, put_varint, reserve, start_writer,
 )
-from itemformat cimport (
-    COEFFICIENT_BYTES, HAS_EXPIRY, HEAD_BYTES, EXPIRES_BYTES, MAX_DEPTH, TAG_ASCII, TAG_BYTES, TAG_BYTES_SET, TAG_DECIMAL,
-    TAG_FALSE, TAG_INT, TAG_LIST, TAG_MAP, TAG_NULL, TAG_NUMBER_SET, TAG_TEXT, TAG_TEXT_SET, TAG_TRUE, get_head, is_ascii,
-    skip_name, skip_value,
+from decimals cimport PyLong_AsLongLongAndOverflow
+from itemread cimport (
+    EXPIRES_BYTES, HAS_EXPIRY, HEAD_BYTES, MAX_DEPTH, TAG_ASCII, TAG_BYTES, TAG_BYTES_SET, TAG_DECIMAL, TAG_FALSE,
+    TAG_INT, TAG_LIST, TAG_MAP, TAG_NULL, TAG_TEXT, TAG_TEXT_SET, TAG_TRUE, damaged, get_ascii, get_bytes, get_decimal,
+    get_head, get_text, skip_value,
 )
-from texts cimport is_ascii_text, is_exact_text, is_text, new_ascii_text, text_bytes, text_data, text_length
+from itemwrite cimport (
+    ITEM_BYTES, Draft, Step, count, measure, put_int, put_number, put_set, put_sized, put_text, refuse,
+)
+from texts cimport is_exact_text, is_text, text_bytes
 
 from decimal import Decimal
 from sys import intern
@@ -71,7 +72,6 @@ cdef extern from *:
 cdef type DECIMAL = Decimal
 
 cdef enum:
-    ITEM_BYTES = 409_600
     NAMES = 4096
     NUMBERED_NAME_BYTES = 255
     NAME_BYTES = 65_535
@@ -98,36 +98,6 @@ cdef struct Known:  # a name met before, found by its address: names in a progra
     uint32_t number
 
 
-cdef struct Step:  # where in the item we are, for error messages: one on the C stack for each open map or list
-    Step* outer
-    PyObject* name  # borrowed; NULL in a list
-    Py_ssize_t index
-
-
-cdef struct Draft:
-    Writer out
-    Py_ssize_t size  # by DynamoDB's rules, so far
-    Step* step
-
-
-cdef object refuse(Draft* draft, str sentence):
-    """The error for the value at the current step."""
-    cdef Step* step = draft.step
-    cdef str path = ""
-    while step != NULL:
-        path = (f".{<object>step.name}" if step.name != NULL else f"[{step.index}]") + path
-        step = step.outer
-    return ValueError(f"attribute {path[1:]!r:.200} {sentence}")
-
-
-cdef inline int count(Draft* draft, Py_ssize_t size) except -1:
-    """Add to the item's size; raises before anything that large is copied."""
-    draft.size += size
-    if draft.size > ITEM_BYTES:
-        raise OverflowError
-    return 0
-
-
 @cython.final
 cdef class ItemCodec:
     """Items of one table. names holds its attribute names, in the order of their numbers; encode appends new ones."""
@@ -140,7 +110,7 @@ cdef class ItemCodec:
         self.names, self.numbers = [], {}
         for name in names:
             if name in self.numbers or len(self.names) == NAMES:
-                raise ValueError(f"attribute names must be distinct and at most {NAMES:,}, got {name!r:.80} again or beyond")
+                raise ValueError(f"a codec takes {NAMES:,} distinct attribute names, got {name!r:.80} again or beyond")
             self.learn(name)
 
     def __dealloc__(self):
@@ -172,7 +142,11 @@ cdef class ItemCodec:
             memcpy(draft.out.start, &head, HEAD_BYTES)
             return PyBytes_FromStringAndSize(<char*>draft.out.start, draft.out.used)
         except OverflowError:
-            raise ItemTooLarge(measure_pairs(item)) from None
+            draft.size = 0
+            measure(item, DECIMAL, &draft.size, 0)
+            if draft.size <= ITEM_BYTES:
+                raise  # a subclass' own code raised it
+            raise ItemTooLarge(draft.size) from None
         finally:
             end_writer(&draft.out)
 
@@ -209,10 +183,11 @@ cdef class ItemCodec:
             put_varint(&draft.out, known.number + 1)
             return 0
         if not is_text(name):
-            raise ValueError(f"attribute names are strings, got {type(name).__name__} {name!r:.80}: write str({name!r:.80})")
+            given = type(name).__name__
+            raise ValueError(f"attribute names are strings, got {given} {name!r:.80}: convert it with str()")
         data = text_bytes(name, &size)
         if data == NULL:
-            raise ValueError(f"the attribute name {name!r:.80} has an unpaired surrogate and can not be written as UTF-8")
+            raise ValueError(f"the attribute name {name!r:.80} has an unpaired surrogate, which UTF-8 can not express")
         count(draft, size)
         if is_exact_text(name):
             found = PyDict_GetItemWithError(self.numbers, name)
@@ -244,7 +219,7 @@ cdef class ItemCodec:
             return put_text(draft, value)
         if PyLong_CheckExact(value):
             small = PyLong_AsLongLongAndOverflow(value, &overflow)
-            return put_number(draft, value) if overflow else put_int(draft, small)
+            return put_number(draft, value, DECIMAL) if overflow else put_int(draft, small)
         if PyDict_CheckExact(value):
             return self.put_map(draft, value, depth)
         if PyList_CheckExact(value):
@@ -257,13 +232,13 @@ cdef class ItemCodec:
             put_byte(&draft.out, TAG_NULL if value is None else TAG_TRUE if value is True else TAG_FALSE)
             return 0
         if isinstance(value, DECIMAL):
-            return put_number(draft, value)
+            return put_number(draft, value, DECIMAL)
         return self.put_other(draft, value, depth)
 
     cdef int put_other(self, Draft* draft, object value, int depth) except -1:
         """What is rarer: sets, tuples, subclasses; and what an item can not hold."""
         if isinstance(value, (set, frozenset)):
-            return put_set(draft, value)
+            return put_set(draft, value, DECIMAL)
         if isinstance(value, (list, tuple)):
             return self.put_list(draft, list(value), depth)
         if isinstance(value, dict):
@@ -274,7 +249,7 @@ cdef class ItemCodec:
         if isinstance(value, str):
             return put_text(draft, value)
         if isinstance(value, int):
-            return put_number(draft, value)
+            return put_number(draft, value, DECIMAL)
         if isinstance(value, float):
             raise refuse(draft, f"is the float {value!r}, which is not exact: write Decimal({str(value)!r})")
         raise refuse(draft, (
@@ -345,12 +320,12 @@ cdef class ItemCodec:
         return item
 
     cdef dict get_pairs(self, Reader* source, int depth):
-        cdef uint64_t length = 0, i
+        cdef uint64_t length = 0
         cdef dict pairs
         if not get_length(source, &length) or length > <uint64_t>(source.end - source.at) // 2:  # a pair has 2 bytes
             raise damaged(source)
         pairs = new_sized_dict(length) if length > 5 else {}
-        for i in range(length):
+        for _ in range(length):
             name = self.get_name(source)
             PyDict_SetItem(pairs, name, self.get_value(source, depth))
         if <uint64_t>len(pairs) != length:
@@ -358,11 +333,11 @@ cdef class ItemCodec:
         return pairs
 
     cdef dict get_wanted(self, Reader* source, object wanted):
-        cdef uint64_t length = 0, i
+        cdef uint64_t length = 0
         cdef dict pairs = {}
         if not get_length(source, &length):
             raise damaged(source)
-        for i in range(length):
+        for _ in range(length):
             name = self.get_name(source)
             if name in wanted:
                 pairs[name] = self.get_value(source, 0)
@@ -399,7 +374,7 @@ cdef class ItemCodec:
         if tag == TAG_LIST and depth < MAX_DEPTH:
             return self.get_list(source, depth + 1)
         if tag == TAG_DECIMAL:
-            return get_decimal(source)
+            return get_decimal(source, DECIMAL)
         if tag == TAG_BYTES:
             return get_bytes(source)
         if tag == TAG_TRUE:
@@ -424,11 +399,11 @@ cdef class ItemCodec:
         return values
 
     cdef set get_set(self, Reader* source, uint8_t tag):
-        cdef uint64_t length = 0, i
+        cdef uint64_t length = 0
         cdef set elements = set()
         if not get_length(source, &length):
             raise damaged(source)
-        for i in range(length):
+        for _ in range(length):
             if tag == TAG_TEXT_SET:
                 element = get_text(source)
             elif tag == TAG_BYTES_SET:
@@ -441,178 +416,6 @@ cdef class ItemCodec:
         if length == 0 or <uint64_t>len(elements) != length:
             raise damaged(source)
         return elements
-
-
-# --- writing values ---
-
-
-cdef inline int put_sized(Draft* draft, uint8_t tag, const void* data, Py_ssize_t size) except -1:
-    count(draft, size)
-    reserve(&draft.out, size + 11)
-    put_byte(&draft.out, tag)
-    put_varint(&draft.out, size)
-    put_bytes(&draft.out, data, size)
-    return 0
-
-
-cdef inline int put_text(Draft* draft, object value) except -1:
-    cdef Py_ssize_t size = 0
-    cdef const char* data
-    if is_ascii_text(value):
-        return put_sized(draft, TAG_ASCII, text_data(value), text_length(value))
-    data = text_bytes(value, &size)
-    if data == NULL:
-        raise refuse(draft, f"has an unpaired surrogate and can not be written as UTF-8: {value!r:.80}")
-    return put_sized(draft, TAG_ASCII if is_ascii(<const uint8_t*>data, size) else TAG_TEXT, data, size)
-
-
-cdef inline int put_int(Draft* draft, int64_t value) except -1:
-    count(draft, small_number_size(value))
-    reserve(&draft.out, 11)
-    put_byte(&draft.out, TAG_INT)
-    put_varint(&draft.out, <uint64_t>value << 1 ^ <uint64_t>(value >> 63))
-    return 0
-
-
-cdef int put_number(Draft* draft, object value) except -1:
-    cdef Number number
-    cdef uint8_t coefficient[COEFFICIENT_BYTES]
-    cdef int power, size
-    cdef int problem = number_from_object(&number, value, DECIMAL)
-    if problem != FINE:
-        raise refuse(draft, number_problem(problem, value))
-    if fits_int64(&number):
-        return put_int(draft, to_int64(&number))
-    count(draft, number_size(&number))
-    reserve(&draft.out, COEFFICIENT_BYTES + 4)
-    power = number.exponent - number.count
-    size = coefficient_bytes(&number, coefficient)
-    put_byte(&draft.out, TAG_DECIMAL)
-    put_varint(&draft.out, <uint32_t>power << 1 ^ <uint32_t>(power >> 31))
-    put_byte(&draft.out, size | (0x80 if number.negative else 0))
-    put_bytes(&draft.out, coefficient, size)
-    return 0
-
-
-cdef int put_set(Draft* draft, object elements) except -1:
-    cdef Py_ssize_t start = draft.out.used, skipped
-    cdef uint8_t tag = 0, kind
-    cdef list parts = []
-    if not elements:
-        raise refuse(draft, "is an empty set, which can not be stored: leave the attribute out")
-    for element in elements:
-        kind = set_tag(element)
-        if kind == 0:
-            advice = f": write Decimal({str(element)!r})" if isinstance(element, float) else ""
-            raise refuse(draft, f"is a set with a {type(element).__name__}: sets hold str, int and Decimal, or bytes{advice}")
-        if tag and kind != tag:
-            raise refuse(draft, "is a mixed set: all elements must be strings, all numbers, or all bytes")
-        tag = kind
-        if kind == TAG_NUMBER_SET:
-            put_number(draft, element)
-            skipped = 0
-        else:
-            put_text(draft, element) if kind == TAG_TEXT_SET else put_sized(
-                draft, 0, PyBytes_AS_STRING(element), PyBytes_GET_SIZE(element)
-            )
-            skipped = 1  # the tag: the set's own tag says it
-        parts.append(PyBytes_FromStringAndSize(
-            <char*>draft.out.start + start + skipped, draft.out.used - start - skipped
-        ))
-        draft.out.used = start
-    parts = sorted(set(parts))
-    joined = b"".join(parts)
-    reserve(&draft.out, 11 + PyBytes_GET_SIZE(joined))
-    put_byte(&draft.out, tag)
-    put_varint(&draft.out, PyList_GET_SIZE(parts))
-    put_bytes(&draft.out, PyBytes_AS_STRING(joined), PyBytes_GET_SIZE(joined))
-    return 0
-
-
-cdef uint8_t set_tag(object element):
-    if isinstance(element, str):
-        return TAG_TEXT_SET
-    if PyBytes_Check(element):
-        return TAG_BYTES_SET
-    if isinstance(element, (int, DECIMAL)) and not isinstance(element, bool):
-        return TAG_NUMBER_SET
-    return 0
-
-
-cdef Py_ssize_t measure_pairs(dict pairs) except -1:
-    """The size of an item that turned out too large; what could not be stored anyway counts nothing."""
-    cdef Py_ssize_t size = 0
-    for name, value in pairs.items():
-        size += len(str(name).encode(errors="replace")) + measure(value)
-    return size
-
-
-cdef Py_ssize_t measure(object value) except -1:
-    cdef Number number
-    if isinstance(value, str):
-        return len(value.encode(errors="replace"))
-    if isinstance(value, (bytes, bytearray)):
-        return len(value)
-    if value is None or isinstance(value, bool):
-        return 1
-    if isinstance(value, (int, DECIMAL)):
-        return number_size(&number) if number_from_object(&number, value, DECIMAL) == FINE else 0
-    if isinstance(value, dict):
-        return 3 + len(value) + measure_pairs(value)
-    if isinstance(value, (list, tuple)):
-        return 3 + len(value) + sum([measure(element) for element in value])
-    return sum([measure(element) for element in value]) if isinstance(value, (set, frozenset)) else 0
-
-
-# --- reading values ---
-
-
-cdef object damaged(Reader* source):
-    return ValueError(f"damaged item: byte {source.at - source.start} of {source.end - source.start} is not what encode writes")
-
-
-cdef inline object get_ascii(Reader* source):
-    cdef uint64_t length = 0
-    if not get_length(source, &length) or not is_ascii(source.at, length):
-        raise damaged(source)
-    text = new_ascii_text(length, 127)
-    memcpy(text_data(text), source.at, length)
-    source.at += length
-    return text
-
-
-cdef inline object get_text(Reader* source):
-    cdef uint64_t length = 0
-    if not get_length(source, &length):
-        raise damaged(source)
-    source.at += length
-    return PyUnicode_DecodeUTF8(<const char*>source.at - length, length, NULL)
-
-
-cdef inline object get_bytes(Reader* source):
-    cdef uint64_t length = 0
-    if not get_length(source, &length):
-        raise damaged(source)
-    source.at += length
-    return PyBytes_FromStringAndSize(<const char*>source.at - length, length)
-
-
-cdef object get_decimal(Reader* source):
-    cdef Number number
-    cdef uint64_t power = 0
-    cdef uint8_t size
-    if not get_varint(source, &power) or power > 0x3FF or source.at >= source.end:
-        raise damaged(source)
-    size = source.at[0] & 0x7F
-    number.negative = source.at[0] >> 7
-    source.at += 1
-    if source.end - source.at < size or not number_from_coefficient(&number, source.at, size):
-        raise damaged(source)
-    source.at += size
-    number.exponent = number.count + <int>(power >> 1 ^ (0 - (power & 1)))
-    if number.exponent > 126 or number.exponent < -129:
-        raise damaged(source)
-    return number_to_object(&number, DECIMAL)
 
 
 # --- the head alone ---

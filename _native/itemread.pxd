@@ -1,9 +1,17 @@
-"""The bytes of an item: tags, the head, and walking over values without making objects. kvitem.pyx draws the layout."""
+"""Reading an item's bytes: tags, the head, passing over values, and making the plain ones into objects.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+kvitem.pyx draws the layout. Every length is checked against the end before use. The nogil functions return False at
+damage; the others raise damaged().
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from buffers cimport Reader, get_length, get_varint
+from decimals cimport Number, number_from_coefficient, number_to_object
+from texts cimport new_ascii_text, text_data
 
 
 cdef enum:
@@ -49,7 +57,12 @@ cdef inline bint get_head(Reader* source, uint32_t* size, uint64_t* expires) noe
 
 cdef inline bint is_ascii(const uint8_t* data, Py_ssize_t size) noexcept nogil:
     cdef uint64_t word, seen = 0
+    cdef uint64_t words[4]
     cdef Py_ssize_t i = 0
+    while i + 32 <= size:
+        memcpy(words, data + i, 32)
+        seen |= (words[0] | words[1]) | (words[2] | words[3])
+        i += 32
     if size >= 8:
         while i + 8 <= size:
             memcpy(&word, data + i, 8)
@@ -91,7 +104,7 @@ cdef inline bint skip_decimal(Reader* source) noexcept nogil:
 cdef inline bint skip_value(Reader* source, int depth) noexcept nogil:
     """Passes over one value; False where it is damaged."""
     cdef uint8_t tag
-    cdef uint64_t number, length, i
+    cdef uint64_t number, length
     if source.at >= source.end:
         return False
     tag = source.at[0]
@@ -108,16 +121,64 @@ cdef inline bint skip_value(Reader* source, int depth) noexcept nogil:
         source.at += number
         return True
     if tag == TAG_TEXT_SET or tag == TAG_BYTES_SET:
-        for i in range(number):
+        for _ in range(number):
             if not get_length(source, &length):
                 return False
             source.at += length
         return True
     if depth >= MAX_DEPTH or not TAG_MAP <= tag <= TAG_NUMBER_SET:
         return False
-    for i in range(number):
+    for _ in range(number):
         if tag == TAG_MAP and not skip_name(source):
             return False
         if not skip_value(source, depth + 1):
             return False
     return True
+
+
+cdef inline object damaged(Reader* source):
+    return ValueError(f"damaged item: wrong before byte {source.at - source.start} of {source.end - source.start}")
+
+
+cdef inline object get_ascii(Reader* source):
+    cdef uint64_t length = 0
+    if not get_length(source, &length) or not is_ascii(source.at, length):
+        raise damaged(source)
+    text = new_ascii_text(length, 127)
+    memcpy(text_data(text), source.at, length)
+    source.at += length
+    return text
+
+
+cdef inline object get_text(Reader* source):
+    cdef uint64_t length = 0
+    if not get_length(source, &length):
+        raise damaged(source)
+    source.at += length
+    return PyUnicode_DecodeUTF8(<const char*>source.at - length, length, NULL)
+
+
+cdef inline object get_bytes(Reader* source):
+    cdef uint64_t length = 0
+    if not get_length(source, &length):
+        raise damaged(source)
+    source.at += length
+    return PyBytes_FromStringAndSize(<const char*>source.at - length, length)
+
+
+cdef inline object get_decimal(Reader* source, type decimal):
+    cdef Number number
+    cdef uint64_t power = 0
+    cdef uint8_t size
+    if not get_varint(source, &power) or power > 0x3FF or source.at >= source.end:
+        raise damaged(source)
+    size = source.at[0] & 0x7F
+    number.negative = source.at[0] >> 7
+    source.at += 1
+    if source.end - source.at < size or not number_from_coefficient(&number, source.at, size):
+        raise damaged(source)
+    source.at += size
+    number.exponent = number.count + <int>(power >> 1 ^ (0 - (power & 1)))
+    if number.exponent > 126 or number.exponent < -129:
+        raise damaged(source)
+    return number_to_object(&number, decimal)

@@ -25,7 +25,7 @@ calling rules were broken.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class EngineError(Exception):
@@ -46,6 +46,16 @@ class EngineError(Exception):
         if name in details:
             return details[name]
         raise AttributeError(name)
+
+    def __reduce__(self) -> tuple[Callable[..., "EngineError"], tuple[object, ...]]:
+        """Errors travel from a node as they are, although their classes take arguments of their own."""
+        return _unpickled, (type(self), self.args, self.__dict__)
+
+
+def _unpickled(kind: type[EngineError], args: tuple[object, ...], state: dict[str, object]) -> EngineError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class Invalid(EngineError):

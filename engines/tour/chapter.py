@@ -87,8 +87,8 @@ def duration(seconds: float) -> str:
     """Words for a duration: 3.2 µs, 41 ms, 7.1 s."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
-            return f"{_three_digits(seconds / size)} {unit}"
-    return f"{_three_digits(seconds / 1e-6)} µs"
+            return f"{_two_digits(seconds / size)} {unit}"
+    return f"{_two_digits(seconds / 1e-6)} µs"
 
 
 def size(count: float) -> str:
@@ -97,9 +97,9 @@ def size(count: float) -> str:
         return f"{count:.0f} bytes"
     for unit, unit_bytes in (("KB", 1e3), ("MB", 1e6)):
         if count < 1_000 * unit_bytes:
-            return f"{_three_digits(count / unit_bytes)} {unit}"
-    return f"{_three_digits(count / 1e9)} GB"
+            return f"{_two_digits(count / unit_bytes)} {unit}"
+    return f"{_two_digits(count / 1e9)} GB"
 
 
-def _three_digits(number: float) -> str:
-    return f"{number:.0f}" if number >= 20 else f"{number:.1f}" if number >= 1 else f"{number:.2f}"
+def _two_digits(number: float) -> str:
+    return f"{number:.0f}" if number >= 9.95 else f"{number:.1f}" if number >= 1 else f"{number:.2f}"

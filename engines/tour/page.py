@@ -91,7 +91,7 @@ def _part(part: Part) -> str:
             head = f'<h3>{escape(part.words)} <span class="time">{duration(part.seconds)}</span></h3>'
             return f"{head}<pre>{escape(part.code)}</pre>{table(part.answer)}"
         case Remark():
-            return f"<p><b>{escape(part.heading)}.</b> {escape(part.words)}</p>"
+            return f"<p><b>{escape(part.heading)}:</b> {escape(part.words)}</p>"
         case Tree():
             return _figure("", part.plan.svg(), part.caption)
         case Picture():
@@ -101,7 +101,7 @@ def _part(part: Part) -> str:
 def _figure(title: str, svg: str, caption: str) -> str:
     inline = svg.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1)  # inside HTML an svg needs no name space
     head = f"<h4>{escape(title)}</h4>" if title else ""
-    return f"<figure>{head}{inline}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f'<figure>{head}<div class="drawn">{inline}</div><figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def table(answer: Table) -> str:

@@ -39,7 +39,8 @@ def bars(rows: Sequence[Bar], *, logarithmic: bool = False, colour: str = "c1") 
         length = longest * ((math.log10(row.value) - least) if logarithmic else row.value) / most
         drawing.text(start - 10, top + 14, row.label, "end", limit=26)
         drawing.box(start, top, max(1.0, length), 18, colour, hint=row.words)
-        drawing.text(start + max(1.0, length) + 8, top + 14, row.words, "q s", limit=34)
+        behind = start + (longest if logarithmic else max(1.0, length)) + 12
+        drawing.text(behind, top + 14, row.words, "q s", limit=34)
     return drawing.svg()
 
 

@@ -58,7 +58,8 @@ figure {
   break-inside: avoid; overflow: hidden;
 }
 figure h4 { margin: 0 16px 4px; font-size: .98rem; }
-figure svg { display: block; width: 100%; height: auto; }
+figure svg { display: block; width: 100%; min-width: 640px; height: auto; }
+.drawn { overflow-x: auto; }
 figcaption { margin: 6px 16px 0; font-size: .88rem; line-height: 1.5; }
 .good { color: var(--good); }
 .bad { color: var(--bad); font-weight: 600; }

@@ -285,8 +285,7 @@ class Report:
 
     def __str__(self) -> str:
         found = {0: "no problem", 1: "1 problem"}.get(len(self.problems), f"{len(self.problems):,} problems")
-        lines = [f"{found} in {self.checked:,} {self.unit} checked"]
-        lines += [f"  {problem}" for problem in self.problems[:ROWS]]
+        lines = [f"{found} in {self.checked:,} {self.unit} checked", *(f"  {p}" for p in self.problems[:ROWS])]
         if len(self.problems) > ROWS:
             lines.append(f"  and {len(self.problems) - ROWS:,} more")
         return "\n".join(lines)

@@ -57,9 +57,6 @@ class DeadlinePassed(EngineError):
     aws = "RequestTimeoutException"
 
 
-# ---- the leader
-
-
 def scatter(
     nodes: Sequence[Executor],
     work: Work,
@@ -211,9 +208,6 @@ def _value(outcome: Outcome, job: int) -> Any:  # noqa: ANN401 - whatever work r
             last = str(text).strip().rpartition("\n")[2]
             raise FragmentFailed(f"job {job} failed on its node: {last}", job=job, traceback=text)
     raise FragmentFailed(f'work returns ("ok", value) or ("error", text), got {outcome!r:.100}', job=job, traceback="")
-
-
-# ---- the nodes
 
 
 def threads(n: int) -> list[Executor]:

@@ -214,8 +214,6 @@ class Blobs:
             raise Invalid(f"a blob's name is its digest, 64 characters 0-9 and a-f, got {digest!r}")
         return "memory" if self.path is None else f"{self.path}/{digest[:2]}/{digest[2:]}"
 
-    # ---- writing
-
     def _stands(self, digest: str, size: int) -> bool:
         """Whether the blob is there in full; one of another length is damaged, and is replaced."""
         return self.has(digest) and self.size(digest) == size
@@ -284,8 +282,6 @@ class Blobs:
                 cause=self._poison,
             )
 
-    # ---- reading
-
     def _from_memory(self, digest: str) -> bytes:
         self.file(digest)
         if digest not in self._memory:
@@ -323,8 +319,6 @@ class Blobs:
                 offset=0,
                 digest=digest,
             )
-
-    # ---- deleting
 
     def _entries(self) -> Iterator[tuple[str, str]]:
         if self.path is None or not self.files.is_directory(self.path):

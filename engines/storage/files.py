@@ -82,7 +82,9 @@ class RealFileSystem:
 
     def open(self, path: str, *, create: bool = False, exclusive: bool = False) -> int:
         flags = os.O_RDWR if create or os.access(path, os.W_OK) else os.O_RDONLY
-        return os.open(path, flags | os.O_CLOEXEC | (os.O_CREAT if create else 0) | (os.O_EXCL if exclusive else 0), 0o644)
+        return os.open(
+            path, flags | os.O_CLOEXEC | (os.O_CREAT if create else 0) | (os.O_EXCL if exclusive else 0), 0o644
+        )
 
     def close(self, fd: int) -> None:
         os.close(fd)

@@ -19,14 +19,18 @@ MARKER = "ENGINE"
 class Folder:
     """A claimed folder; close() lets go of it. With read_only nothing is created and no lock is taken."""
 
-    def __init__(self, path: str | os.PathLike[str], engine: str, version: int, files: FileSystem, *, read_only: bool) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], engine: str, version: int, files: FileSystem, *, read_only: bool
+    ) -> None:
         self.path = os.fspath(path)
         self._lock: Lock | None = None
         if files.exists(self.path) and not files.is_directory(self.path):
             raise Invalid(f"{self.path} is a file; the {engine} engine keeps its data in a folder: name another path")
         if not files.exists(self.path):
             if read_only:
-                raise NotFound(f"there is no {engine} store at {self.path}; open it without read_only=True to create one")
+                raise NotFound(
+                    f"there is no {engine} store at {self.path}; open it without read_only=True to create one"
+                )
             parent = os.path.dirname(os.path.abspath(self.path))
             if not files.is_directory(parent):
                 raise NotFound(f"the folder {parent} does not exist: create it first, then open {self.path}")

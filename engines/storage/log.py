@@ -1,0 +1,388 @@
+"""The Log: what happened, in order. An append-only file of checksummed frames, synced for many writers at once.
+
+    path/00000000000000000001.log   segment: header 64 | frame | frame | ... | zeros      (segment.py)
+    path/00000000000000087423.log   the next one, named by its first sequence
+    frame   length u32 | crc32c u32 | sequence u64 | time u64 us | lag u32 | kind u32 | payload   (_native/frame.pyx)
+
+A frame's checksum covers the log id too, so bytes of another log never pass. Segments are preallocated in steps that
+double from 1 to 64 MB: a sync on a preallocated file changes no metadata and takes half the time of one on a file that
+grows (bench/bench_ground.py).
+
+**Group commit** (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", SIGMOD 1984). append() only
+numbers and encodes; sync(n) returns when frame n is on disk. Whoever finds no leader becomes one: takes all that is
+pending, writes and syncs it outside the lock, wakes the others. Meanwhile new frames queue up for the next leader.
+
+**A torn tail or damage?** Power fails in mid-write: the last segment may end in a broken frame, with whole ones after it,
+because unsynced writes reach the disk in any order. That is the trace of a crash and is cut off. But a frame that was
+on disk once and is broken now is damage, and must not be cut off in silence. The frames themselves tell the two apart:
+each says how far the log was known to be durable when it was written (`lag`). If a later good frame vouches for the
+broken one, the log opens read-only and names file and offset.
+
+Known limit: nothing vouches for the very last batch, so damage to it looks like a torn tail, until a clean close or the
+Tree's applied sequence (`recovered_to`) vouches for it.
+
+**Poison.** After a failed write or sync the kernel may have dropped the dirty pages, so a later sync that succeeds would
+prove nothing (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). Every later append
+raises Poisoned; reading goes on; reopening recovers.
+
+Simpler than production: one file is written at a time, no compression, no reuse of old segments.
+
+Invariants: sequences start at 1 and have no gaps. Times never decrease. What sync(n) returned for is found by every
+later recovery. Recovery finds a prefix of what was appended. Frames in all but the last segment are on disk.
+"""
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from engines._native import frame
+from engines.clock import Clock, SystemClock
+from engines.display import Report
+from engines.errors import Closed, EngineError, Invalid, Poisoned, ReadOnly, TooLarge, Trimmed
+from engines.storage.files import FileSystem, RealFileSystem, make_folder
+from engines.storage.recovery import examine, recover, segment_frames
+from engines.storage.segment import (
+    CHECKPOINT,
+    CLOSE,
+    DATA,
+    MARK_EVERY,
+    START,
+    Frame,
+    Segment,
+    encode_header,
+    read_frames,
+)
+
+Durability = Literal["commit", "interval", "checkpoint"]
+
+FIRST_STEP = 1 << 20  # preallocated at first: a small store stays small
+INTERVAL_SECONDS = 0.05  # how long an acknowledged write may wait for its sync under "interval"
+UNWRITTEN_BYTES = 1 << 16  # how much may wait in memory under "checkpoint"
+
+__all__ = ["CHECKPOINT", "CLOSE", "DATA", "Durability", "Frame", "Log"]
+
+
+class Log:
+    """An append-only file of frames in the folder `path`. Threads may share it.
+
+    durability says what acknowledge() waits for: "commit" the disk, "interval" the kernel (synced within 50 ms),
+    "checkpoint" nothing. recovered_to: the last sequence that something else (the Tree) has made durable; a log that
+    ends before it is Corrupted. read_only changes no byte of the folder.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        files: FileSystem | None = None,
+        clock: Clock | None = None,
+        durability: Durability = "commit",
+        segment: int = 64 << 20,
+        recovered_to: int = 0,
+        read_only: bool = False,
+    ) -> None:
+        acknowledge = {
+            "commit": self.sync,
+            "interval": self._acknowledge_written,
+            "checkpoint": self._acknowledge_taken,
+        }
+        if durability not in acknowledge:
+            raise Invalid(f'durability must be "commit", "interval" or "checkpoint", got {durability!r}')
+        self.acknowledge: Callable[[int], None] = acknowledge[durability]
+        self.path = path
+        self.syncs = 0
+        self._files = files or RealFileSystem()
+        self._clock = clock or SystemClock()
+        self._segment_bytes = segment
+        self._lock = threading.Lock()
+        self._turn = threading.Condition(self._lock)
+        self._waiting = 0
+        self._leading = False
+        self._refusal: Callable[[], EngineError] | None = None
+        self._closed = False
+        self._ticker: threading.Thread | None = None
+        self._stop_ticker = threading.Event()
+        if not read_only:
+            make_folder(self._files, path)
+        found = recover(self._files, path, recovered_to=recovered_to, read_only=read_only)
+        self.last = self.written = self.durable = found.last
+        self.damage = found.damage
+        self.read_only = read_only or found.damage is not None
+        self._time, self._last_kind = found.time, found.last_kind
+        self._segments = found.segments
+        self._log_id = found.log_id or int.from_bytes(os.urandom(8), "little")
+        if found.damage is not None:
+            damage = found.damage
+            self._refusal = lambda: damage
+        elif read_only:
+            self._refusal = lambda: ReadOnly(f"the log {path} was opened with read_only=True and takes no writes")
+        elif not self._segments:
+            self._segments.append(self._create_segment(1, 0))
+            self._bear(self._segments, 0)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @property
+    def first(self) -> int:
+        """The oldest sequence still kept, or the next one to be written where there is none."""
+        return self._segments[0].first if self._segments else self.last + 1
+
+    def append(self, payload: bytes | bytearray | memoryview, kind: int = DATA) -> int:
+        """Number and take one frame; its sequence. Nothing is promised before sync() or acknowledge().
+
+        Poisoned after a failed sync; ReadOnly (code disk-full) if there is no room for it, and then nothing was taken.
+        """
+        size = (frame.HEADER + len(payload) + 7) & ~7
+        with self._lock:
+            if self._refusal is not None:
+                raise self._refusal()
+            segment = self._segments[-1]
+            if segment.end + size > segment.reserved:
+                segment = self._make_room(size)
+            sequence = self.last + 1
+            time = self._clock.now()
+            if time < self._time:  # noqa: PLR1730 - twice as fast as max(), once for every write
+                time = self._time
+            segment.buffer.append(sequence, time, sequence - self.durable, kind, payload)
+            if segment.end >= segment.marks[-1][1] + MARK_EVERY:
+                segment.marks.append((sequence, segment.end))
+            segment.end += size
+            self._time = time
+            self._last_kind = kind
+            self.last = sequence
+            return sequence
+
+    def _make_room(self, size: int) -> Segment:
+        """Reserve space for one more frame, in a new segment if this one is full."""
+        if size > frame.MAX_PAYLOAD:
+            raise TooLarge(f"a log frame holds at most {frame.MAX_PAYLOAD} bytes, got {size}", size=size)
+        segment = self._segments[-1]
+        try:
+            if segment.end + size > self._segment_bytes and segment.end > START:
+                segment = self._create_segment(self.last + 1, size)
+                self._segments.append(segment)
+            if segment.end + size > segment.reserved:
+                step = max(min(2 * segment.reserved, self._segment_bytes), FIRST_STEP, segment.end + size)
+                step = max(min(step, self._segment_bytes), segment.end + size)
+                self._files.preallocate(segment.fd, segment.reserved, step - segment.reserved)
+                segment.reserved = step
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ReadOnly(
+                    f"the disk is full: no room for {size} more bytes in {self.path}; nothing was written, "
+                    "free some space and try again",
+                    code="disk-full",
+                ) from error
+            raise self._poison(error) from error
+        return segment
+
+    def _create_segment(self, first: int, size: int) -> Segment:
+        """A new file with room for its first frames; its header is written, and synced, before any frame is."""
+        path = f"{self.path}/{first:020d}.log"
+        step = max(min(FIRST_STEP, self._segment_bytes), START + size)
+        fd = self._files.open(path, create=True, exclusive=True)
+        try:
+            self._files.preallocate(fd, 0, step)
+        except BaseException:
+            self._files.close(fd)
+            self._files.unlink(path)
+            raise
+        return Segment(
+            first, path, fd, START, START, step, frame.FrameBuffer(self._log_id), born=False, marks=[(first, START)]
+        )
+
+    def write(self) -> int:
+        """Hand everything taken so far to the kernel, where it survives kill -9; the last sequence written."""
+        self._lead(self.last, sync=False)
+        return self.written
+
+    def sync(self, sequence: int | None = None) -> None:
+        """Return when everything up to this sequence (default: all taken so far) is on disk. Poisoned if that failed."""
+        self._lead(self.last if sequence is None else sequence, sync=True)
+
+    def _lead(self, target: int, *, sync: bool) -> None:
+        """Write, and sync, all that is pending, unless another thread does it for us first."""
+        with self._lock:
+            while True:
+                if (self.durable if sync else self.written) >= target:
+                    return
+                if self._refusal is not None:
+                    raise self._refusal()
+                if not self._leading:
+                    break
+                self._waiting += 1
+                self._turn.wait()
+                self._waiting -= 1
+            self._leading = True
+            upto = self.last
+            segments = self._segments
+            batches = [(i, s, s.buffer.take()) for i, s in enumerate(segments) if s.written < s.end]
+        try:  # outside the lock: others append meanwhile, and the next leader takes all of theirs at once
+            for index, segment, batch in batches:
+                if not segment.born:
+                    self._bear(segments, index)
+                self._files.pwrite(segment.fd, batch, segment.written)
+                segment.written += len(batch)
+            if sync:
+                self._files.fdatasync((segments[-1] if segments[-1].born else segments[-2]).fd)
+        except OSError as error:
+            with self._lock:
+                raise self._poison(error) from error
+        with self._lock:
+            self._leading = False
+            self.written = upto
+            if sync:
+                self.durable = upto
+                self.syncs += 1
+            if self._waiting:
+                self._turn.notify_all()
+
+    def _bear(self, segments: list[Segment], index: int) -> None:
+        """Put a new segment on disk, after all of the one before it: so only the last segment can have a torn tail."""
+        if index:
+            previous = segments[index - 1]
+            self._files.fdatasync(previous.fd)
+            self._files.close(previous.fd)
+            previous.fd = -1
+        segment = segments[index]
+        self._files.pwrite(segment.fd, encode_header(self._log_id, segment.first), 0)
+        self._files.fdatasync(segment.fd)
+        self._files.fsync_dir(self.path)
+        segment.born = True
+
+    def _poison(self, cause: OSError) -> Poisoned:
+        """Take nothing from now on (called under the lock). Returns the error to raise."""
+
+        def refusal() -> Poisoned:
+            return Poisoned(
+                f"writing to the log {self.path} failed ({cause}), so what the disk holds is unknown: "
+                "nothing more is accepted; close and reopen to recover every acknowledged write"
+            )
+
+        self._refusal = refusal
+        self._leading = False
+        self._turn.notify_all()
+        return refusal()
+
+    def _acknowledge_written(self, sequence: int) -> None:
+        """Keep "interval": with the kernel now, on disk within INTERVAL_SECONDS."""
+        self._lead(sequence, sync=False)
+        if self._ticker is None:
+            self._ticker = threading.Thread(target=self._tick, name=f"sync {self.path}", daemon=True)
+            self._ticker.start()
+
+    def _tick(self) -> None:
+        with contextlib.suppress(Poisoned):  # the next append will say so
+            while not self._stop_ticker.wait(INTERVAL_SECONDS):
+                if self.durable < self.last:
+                    self.sync()
+
+    def _acknowledge_taken(self, sequence: int) -> None:  # noqa: ARG002 - the signature of sync
+        """Keep "checkpoint": nothing is promised before the next one; memory is kept small all the same."""
+        segment = self._segments[-1]
+        if segment.end - segment.written > UNWRITTEN_BYTES:
+            self.write()
+
+    def trim(self, before: int) -> int:
+        """Drop whole segments that hold only sequences below `before`; the oldest sequence kept. Never the last one."""
+        with self._lock:
+            keep = 0
+            while (
+                keep + 1 < len(self._segments)
+                and self._segments[keep + 1].first <= before
+                and self._segments[keep + 1].born
+            ):
+                keep += 1
+            dropped, self._segments = self._segments[:keep], self._segments[keep:]
+        for segment in dropped:
+            self._files.unlink(segment.path)
+        if dropped:
+            self._files.fsync_dir(self.path)
+        return self.first
+
+    def close(self) -> None:
+        """Sync everything, note the clean close, give back what was preallocated. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._stop_ticker.set()
+        if self._ticker is not None:
+            self._ticker.join()
+        try:
+            if self._refusal is None:
+                if self.last and self._last_kind != CLOSE:
+                    self.append(b"", CLOSE)  # its small lag vouches for everything before it
+                    self.sync(self.last - 1)
+                self.sync()
+                active = self._segments[-1]
+                self._files.truncate(active.fd, active.end)
+                self._files.fdatasync(active.fd)
+        finally:
+            with self._lock:
+                self._closed = True
+                self._refusal = lambda: Closed(f"the log {self.path} is closed: open it again")
+                self._turn.notify_all()
+            for segment in self._segments:
+                if segment.fd >= 0:
+                    self._files.close(segment.fd)
+                    segment.fd = -1
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def read(self, after: int = 0, *, durable: bool = True) -> Iterator[Frame]:
+        """The frames after this sequence, oldest first, up to what is durable (or, if not durable, written) now.
+
+        The log's own notes (checkpoints, closes) are left out. Trimmed if frames after `after` are no longer kept;
+        Corrupted, while iterating, where the bytes are not what was written.
+        """
+        if after < self.first - 1:
+            raise self._trimmed(after)
+        if not durable and not self.read_only:
+            self.write()
+        return self._frames(after, self.durable if durable else self.written)
+
+    def follow(self, after: int = 0, *, timeout: float | None = None) -> Iterator[Frame]:
+        """Like read, then waits for more; ends when the log is closed or after `timeout` seconds without news."""
+        while True:
+            upto = self.durable
+            yield from self.read(after)
+            after = max(after, upto)
+            with self._turn:
+                self._waiting += 1
+                while self.durable <= upto and not self._closed:
+                    if not self._turn.wait(timeout):
+                        break
+                self._waiting -= 1
+                if self.durable <= upto:
+                    return
+
+    def _frames(self, after: int, upto: int) -> Iterator[Frame]:
+        for segment, sequence, offset, end in segment_frames(self._segments, after, upto):
+            try:
+                for found in read_frames(self._files, segment.path, self._log_id, sequence, offset, upto=end):
+                    if found.sequence > after and found.kind not in (CHECKPOINT, CLOSE):
+                        yield found
+            except FileNotFoundError:
+                raise self._trimmed(after) from None
+
+    def _trimmed(self, after: int) -> Trimmed:
+        return Trimmed(
+            f"the log keeps frames from {self.first} on, asked for those after {after}: start from a snapshot, "
+            f"or from {self.first - 1}",
+            oldest=self.first,
+        )
+
+    def verify(self) -> Report:
+        """Walk every byte of every segment; the report names what is not as it was written."""
+        if self._refusal is None:
+            self.sync()
+        return examine(self._files, self._segments, self._log_id, self.durable, self.damage)
+
+    def layout(self) -> list[tuple[str, int, int, int]]:
+        """(path, first sequence, last sequence, bytes used) of every segment."""
+        ends = [segment.first - 1 for segment in self._segments[1:]] + [self.last]
+        return [
+            (segment.path, segment.first, end, segment.end) for segment, end in zip(self._segments, ends, strict=True)
+        ]

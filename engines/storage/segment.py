@@ -1,0 +1,103 @@
+"""Segments: the files a Log consists of, and how one is read.
+
+{first:020d}.log     named by the sequence of its first frame
+0   magic "EHLOG" 0 0 1 (8 bytes)
+8   log id u64           random; every frame's checksum covers it
+16  first sequence u64
+24  crc32c u32           of the 24 bytes before it
+28  zeros
+64  frames               see _native/frame.pyx
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engines._native import frame
+from engines.errors import Corrupted
+from engines.storage.files import FileSystem
+
+START = 64  # where the frames begin
+WINDOW = 1 << 20  # bytes read at once
+MARK_EVERY = 1 << 16  # one remembered position in so many bytes
+
+DATA, CHECKPOINT, CLOSE = 0, 1, 2  # kinds of frame; engines number their own from 16
+
+_MAGIC = b"EHLOG\x00\x00\x01"
+_HEADER = struct.Struct("<8sQQ")
+
+
+class Frame(NamedTuple):
+    """One record. time is in microseconds; payload is a view that keeps its window of the file in memory."""
+
+    sequence: int
+    time: int
+    kind: int
+    payload: memoryview
+
+
+@dataclass(slots=True)
+class Segment:
+    """One file. Bytes up to `written` are with the kernel, up to `end` taken, up to `reserved` preallocated."""
+
+    first: int
+    path: str
+    fd: int  # -1: not open, nothing will be written to it any more
+    end: int
+    written: int
+    reserved: int
+    buffer: frame.FrameBuffer  # frames taken, not yet written
+    born: bool  # its header is on disk
+    marks: list[tuple[int, int]] = field(default_factory=list)  # (sequence, offset), about one every MARK_EVERY bytes
+
+
+def encode_header(log_id: int, first: int) -> bytes:
+    header = _HEADER.pack(_MAGIC, log_id, first)
+    return header + struct.pack("<I", frame.crc32c(header))
+
+
+def decode_header(data: bytes) -> tuple[int, int] | None:
+    """(log id, first sequence), or None where this is no whole header of a segment."""
+    if len(data) < START or any(data[28:START]):
+        return None
+    magic, log_id, first = _HEADER.unpack_from(data)
+    if magic != _MAGIC or struct.unpack_from("<I", data, 24)[0] != frame.crc32c(data[:24]):
+        return None
+    return log_id, first
+
+
+def read_frames(files: FileSystem, path: str, log_id: int, sequence: int, offset: int, *, upto: int) -> Iterator[Frame]:
+    """The frames of one segment from (sequence, offset) to `upto`, all of which must be there.
+
+    Corrupted where a frame is not what was written; FileNotFoundError if the segment is gone.
+    """
+    window = WINDOW
+    fd = files.open(path)
+    try:
+        while sequence <= upto:
+            data = files.pread(fd, window, offset)
+            positions, end, verdict = frame.scan(data, 0, sequence, log_id)
+            if not len(positions):
+                if verdict == frame.SHORT and len(data) == window:
+                    window *= 4
+                    continue
+                raise damaged(path, sequence, offset)
+            view = memoryview(data)
+            for position in positions[: upto - sequence + 1].tolist():
+                length, number, time, _, kind = frame.header_at(data, position)
+                body = position + frame.HEADER
+                yield Frame(number, time, kind, view[body : body + length])
+            sequence += len(positions)
+            offset += end
+    finally:
+        files.close(fd)
+
+
+def damaged(path: str, sequence: int, offset: int) -> Corrupted:
+    return Corrupted(
+        f"{path}: frame {sequence} at offset {offset} is not what was written there; restore a snapshot, "
+        "or open with read_only=True to read what is whole",
+        file=path,
+        offset=offset,
+    )

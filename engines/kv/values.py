@@ -16,7 +16,6 @@ Invariant: from_dynamodb_json(to_dynamodb_json(item)) is what the item comes bac
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -38,6 +37,7 @@ TRANSACTION_ACTIONS = 100
 BATCH_GETS = 100
 TABLE_NAME_LENGTH = 255
 
+Value = Any  # of an item: recursive and open to subclasses, so it is checked when it comes in, not by annotations
 Type = Literal["S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"]
 TYPES: tuple[Type, ...] = ("S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS")
 
@@ -57,7 +57,7 @@ class KeyPart(NamedTuple):
 
 
 def key_spec(text: str) -> KeyPart:
-    """ "customer:S" as a KeyPart. Invalid unless it is a name, a colon, and one of S, N, B."""
+    """Read "customer:S". Invalid unless it is a name, a colon, and one of S, N, B."""
     name, colon, kind = text.rpartition(":") if isinstance(text, str) else ("", "", "")
     if not colon or not name or kind not in ("S", "N", "B"):
         raise Invalid(f"a key attribute is written name:TYPE with TYPE one of S, N, B, like 'customer:S', got {text!r}")
@@ -86,7 +86,7 @@ def check_table_name(name: str) -> str:
 # --- types ---
 
 
-def type_of(value: object) -> Type:
+def type_of(value: object) -> Type:  # noqa: PLR0911 - one for each type
     """The DynamoDB type of a value. Invalid for what can not be stored."""
     match value:
         case str():
@@ -136,11 +136,11 @@ def number(text: str) -> int | Decimal:
 
 
 def to_dynamodb_json(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """An item as the service writes it: name -> {type: value}. Sets come out sorted. Invalid for what can't be stored."""
+    """An item as the service writes it: name -> {type: value}, sets sorted. Invalid for what can not be stored."""
     return {name: to_typed(value, name) for name, value in item.items()}
 
 
-def to_typed(value: Any, path: str = "value") -> dict[str, Any]:
+def to_typed(value: Value, path: str = "value") -> dict[str, Any]:  # noqa: PLR0911 - one for each type
     """One value as {type: value}; path names it in errors."""
     try:
         kind = type_of(value)
@@ -173,7 +173,7 @@ def from_dynamodb_json(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: from_typed(typed, name) for name, typed in item.items()}
 
 
-def from_typed(typed: Any, path: str = "value", depth: int = 0) -> Any:
+def from_typed(typed: Value, path: str = "value", depth: int = 0) -> Value:
     """The value that {type: value} says."""
     if not isinstance(typed, Mapping) or len(typed) != 1:
         raise Invalid(f"attribute {path!r}: a value is an object with its type as the only name, got {typed!r:.80}")
@@ -207,14 +207,14 @@ def _from_set(kind: str, value: list[str], path: str) -> set[Any]:
     return elements
 
 
-def _from_text(kind: str, text: str, path: str) -> Any:
+def _from_text(kind: str, text: str, path: str) -> Value:
     try:
         if kind == "N":
             return number(text)
         return text if kind == "S" else base64.b64decode(text, validate=True)
     except Invalid as error:
         raise Invalid(f"attribute {path!r}: {error}") from None
-    except binascii.Error:
+    except ValueError:
         raise Invalid(f"attribute {path!r}: {text!r:.80} is not base64") from None
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 from hypothesis import given
+from models.items import items, normal, shown
 
 from engines._native.kvitem import ItemCodec
 from engines.errors import Invalid
@@ -19,7 +20,6 @@ from engines.kv.values import (
     to_dynamodb_json,
     type_of,
 )
-from tests.kv.test_items import items, normal, shown
 
 
 def test_a_key_attribute_is_a_name_and_a_type():

@@ -267,6 +267,12 @@ class Log:
         self._turn.notify_all()
         return refusal()
 
+    def refuse(self, reason: EngineError) -> None:
+        """Take nothing from now on: what this log feeds has failed, and says why."""
+        with self._lock:
+            self._refusal = lambda: reason
+            self._turn.notify_all()
+
     def _acknowledge_written(self, sequence: int) -> None:
         """Keep "interval": with the kernel now, on disk within INTERVAL_SECONDS."""
         self._lead(sequence, sync=False)

@@ -104,6 +104,7 @@ cdef bytes unescaped(const uint8_t* data, Py_ssize_t size):
 # --- keys of tables ---
 
 
+@cython.auto_pickle(False)
 @cython.final
 cdef class KeyCodec:
     """Keys of one table: types is "S", "N", "B" or two of these letters, partition key first."""

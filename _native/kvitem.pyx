@@ -98,6 +98,7 @@ cdef struct Known:  # a name met before, found by its address: names in a progra
     uint32_t number
 
 
+@cython.auto_pickle(False)
 @cython.final
 cdef class ItemCodec:
     """Items of one table. names holds its attribute names, in the order of their numbers; encode appends new ones."""

@@ -1,5 +1,5 @@
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Any, Final, final
 
 MAX_ITEM_BYTES: Final[int]
 MAX_NAMES: Final[int]
@@ -8,8 +8,10 @@ class ItemTooLarge(ValueError):
     size: int
     def __init__(self, size: int) -> None: ...
 
+@final
 class ItemCodec:
-    names: list[str]
+    @property
+    def names(self) -> list[str]: ...
     def __init__(self, names: list[str]) -> None: ...
     def encode(self, item: dict[str, Any], expires: int = 0) -> bytes: ...
     def decode(self, data: bytes | memoryview) -> dict[str, Any]: ...

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
-_Image = bytes | memoryview | None
+_Image: TypeAlias = bytes | memoryview | None
 
 ITEMS: Final[int]
 

@@ -7,8 +7,8 @@
     other segments  anything but good frames, then zeros         damage: they were synced before the next one began
 
 A good frame vouches for the broken one if its sequence minus its lag reaches it: when it was written, the broken one was
-known to be on disk. Only bytes that a sync covers may be used, and after a kill -9 the bytes read here may be in the page
-cache alone: so the last segment is synced before anything is made of it.
+known to be on disk. Only bytes that a sync covers may be used, and after a kill -9 the bytes read here, and the name of
+their file, may be in the page cache alone: so the last segment and the folder are synced before anything is made of them.
 """
 
 from collections.abc import Iterator
@@ -97,6 +97,8 @@ def _gap(segment: Segment, last: int) -> Corrupted:
 
 
 def _read_headers(files: FileSystem, path: str, names: list[str], found: Recovered, *, read_only: bool) -> None:
+    if not read_only:
+        files.fsync_dir(path)  # whoever was killed while making the last segment has not synced its name
     for position, name in enumerate(names):
         file = f"{path}/{name}"
         fd = files.open(file)

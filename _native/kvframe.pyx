@@ -13,6 +13,7 @@ Invariants: decode_changes gives back what was encoded; whatever the bytes are, 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp
 
 from buffers cimport (
     Reader, Writer, end_writer, get_length, get_varint, put_byte, put_bytes, put_varint, reserve, start_writer,
@@ -148,3 +149,19 @@ cdef object damaged(Reader* source):
     return ValueError(
         f"damaged frame: byte {source.at - source.start} of {source.end - source.start} is no part of a list of changes"
     )
+
+
+def unchanged(old, new):
+    """Whether two images, or their absence (None), are the same bytes: then there is nothing to log."""
+    cdef Py_buffer a, b
+    if old is None or new is None:
+        return old is new
+    PyObject_GetBuffer(old, &a, PyBUF_SIMPLE)
+    try:
+        PyObject_GetBuffer(new, &b, PyBUF_SIMPLE)
+        try:
+            return a.len == b.len and memcmp(a.buf, b.buf, a.len) == 0
+        finally:
+            PyBuffer_Release(&b)
+    finally:
+        PyBuffer_Release(&a)

@@ -113,9 +113,14 @@ def _checked(where: str, sign: str, given: Mapping[str, Any] | None) -> Mapping[
     if not isinstance(given, Mapping):
         raise Invalid(f"{where} is a dict from placeholders to {where}, got {type(given).__name__}")
     for key in given:
-        if not isinstance(key, str) or key[:1] != sign or not _PLACEHOLDER.fullmatch(key):
+        if not _is_placeholder(key, sign):
             raise Invalid(f"a key of {where} is {sign!r} and letters, digits or _, like '{sign}total', got {key!r:.80}")
     return given
+
+
+@lru_cache(1024)
+def _is_placeholder(key: object, sign: str) -> bool:
+    return isinstance(key, str) and key[:1] == sign and _PLACEHOLDER.fullmatch(key) is not None
 
 
 # --- conditions ---
@@ -362,40 +367,60 @@ def key_condition(
 
 def compile_key_condition(text: str, placeholders: Placeholders, partition: str, sort: str | None) -> KeyRange:
     """The same for a request with several expressions: they share the placeholders."""
-    tree = parse_condition(text)
-    parts = tree.conditions if isinstance(tree, Joined) and tree.operator == "AND" else (tree,)
     keys: dict[str, KeyRange] = {}
-    for part in parts:
-        name, asked = _key_part(part, placeholders, partition, sort)
+    for part in _key_parts(text, partition):
+        (name, *deeper) = placeholders.path(part.path)
+        if deeper or name not in (partition, sort):
+            known = f"{partition!r}" + (f" and {sort!r}" if sort is not None else ", which has no sort key")
+            raise Invalid(
+                f"{part.path} is not a key here, the keys are {known}: put {part.text} into filter, or query an index"
+            )
         if name in keys:
             hint = ": for two bounds write BETWEEN" if name == sort else ""
             raise Invalid(f"a key condition names {name!r} once, here it stands twice{hint}")
-        keys[name] = asked
-    if partition not in keys or keys[partition].operator != "=":
+        low = placeholders.value(part.low) if part.low else None
+        high = placeholders.value(part.high) if part.high and part.high != part.low else low
+        if part.operator == "BETWEEN":
+            check_bounds(low, high, part.text)
+        elif part.operator == "begins_with":
+            _check_prefix(part.low, low)
+        keys[str(name)] = KeyRange(None, part.operator, low, high if part.high else None)
+    wanted = keys.pop(partition, None)
+    if wanted is None or wanted.operator != "=":
         raise Invalid(f"a query reads one partition: the key condition must say {partition} = :value")
-    wanted = keys[partition].low
-    return keys[sort]._replace(partition=wanted) if sort in keys else KeyRange(wanted)
+    for asked in keys.values():  # at most one: the sort key's
+        return KeyRange(wanted.low, asked.operator, asked.low, asked.high)
+    return KeyRange(wanted.low)
 
 
-def _key_part(part: Condition, known: Placeholders, partition: str, sort: str | None) -> tuple[str, KeyRange]:
+class _KeyPart(NamedTuple):
+    """One comparison of a key condition; low and high are placeholders, "" where that side is open."""
+
+    text: str
+    path: Path
+    operator: str
+    low: str
+    high: str
+
+
+@lru_cache(512)
+def _key_parts(text: str, partition: str) -> tuple[_KeyPart, ...]:
+    tree = parse_condition(text)
+    parts = tree.conditions if isinstance(tree, Joined) and tree.operator == "AND" else (tree,)
+    return tuple(_key_part(part, partition) for part in parts)
+
+
+def _key_part(part: Condition, partition: str) -> _KeyPart:
     match part:
         case Compare(operator=sign, left=Path() as path, right=Value(name=value)) if sign != "<>":
-            low = known.value(value) if sign in ("=", ">", ">=") else None
-            high = known.value(value) if sign in ("=", "<", "<=") else None
-            asked = KeyRange(None, sign, low, high)
+            low = value if sign in ("=", ">", ">=") else ""
+            high = value if sign in ("=", "<", "<=") else ""
+            return _KeyPart(str(part), path, sign, low, high)
         case Between(operand=Path() as path, low=Value(name=least), high=Value(name=most)):
-            asked = KeyRange(None, "BETWEEN", known.value(least), known.value(most))
-            check_bounds(asked.low, asked.high, str(part))
+            return _KeyPart(str(part), path, "BETWEEN", least, most)
         case Call(function="begins_with", arguments=(Path() as path, Value(name=value))):
-            asked = KeyRange(None, "begins_with", known.value(value))
-            _check_prefix(value, asked.low)
-        case _:
-            raise Invalid(
-                f"a key condition can not say {part}: write {partition} = :value, then for the sort key AND with one "
-                "of = < <= > >= BETWEEN begins_with and :values; other conditions go into filter"
-            )
-    name = known.path(path)
-    if len(name) != 1 or name[0] not in (partition, sort):
-        keys = f"{partition!r}" + (f" and {sort!r}" if sort is not None else ", which has no sort key")
-        raise Invalid(f"{path} is not a key here, the keys are {keys}: put {part} into filter, or query an index")
-    return str(name[0]), asked
+            return _KeyPart(str(part), path, "begins_with", value, "")
+    raise Invalid(
+        f"a key condition can not say {part}: write {partition} = :value, then for the sort key AND with one "
+        "of = < <= > >= BETWEEN begins_with and :values; other conditions go into filter"
+    )

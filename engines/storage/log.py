@@ -123,6 +123,11 @@ class Log:
             self._segments.append(self._create_segment(1, 0))
             self._bear(self._segments, 0)
 
+    @property
+    def failed(self) -> bool:
+        """Whether a failure made this log refuse writes; closing and reopening recovers."""
+        return self._refusal is not None and not self.read_only and not self._closed
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
     @property

@@ -36,7 +36,7 @@ import lmdb
 from engines.display import Problem, Report
 from engines.errors import Closed, Conflict, Corrupted, NotFound, Poisoned, ReadOnly
 from engines.storage import seal
-from engines.storage.files import FileSystem, RealFileSystem, make_folder
+from engines.storage.files import FileSystem, RealFileSystem, make_folder, write_atomically
 from engines.storage.log import CHECKPOINT, Frame, Log
 
 LIB_VERSION = 1  # LMDB's format: keys up to 1,978 bytes (format 0.9: 511)
@@ -230,9 +230,10 @@ class Tree:
         if self.read_only:
             return self._files.environment(self.path, readonly=True, **options)
         make_folder(self._files, self.path)
+        if not self._files.exists(f"{self.path}/data.mdb"):
+            write_atomically(self._files, f"{self.path}/data.mdb", _new_file(options))
         self._seal = seal.check(self._files, self.path)
         environment = self._files.environment(self.path, readahead=False, **options)
-        self._files.fsync_dir(self.path)
         environment.reader_check()
         return environment
 
@@ -258,7 +259,7 @@ class Tree:
     def keyspaces(self) -> list[str]:
         """The names of all keyspaces."""
         with self.transaction.cursor() as cursor:
-            return [bytes(key).decode() for key in cursor.iternext(values=False)]
+            return [bytes(key).rstrip(b"\0").decode() for key in cursor.iternext(values=False)]
 
     def recover(self, log: Log, apply: Callable[[Frame], None]) -> int:
         """Apply what the log holds after the last checkpoint; how many frames that was. From now on they belong together."""
@@ -283,11 +284,15 @@ class Tree:
         self.dirty_writes += count
         return count
 
-    def note(self, sequence: int, size: int) -> None:
-        """Say that the frame `sequence` has been applied, and wrote about `size` bytes. Under the lock."""
+    def note(self, sequence: int, size: int) -> bool:
+        """Say that the frame `sequence` has been applied, and wrote about `size` bytes; whether a checkpoint is due.
+
+        Under the lock.
+        """
         self.applied = sequence
         self.dirty_bytes += size
         self.dirty_writes += 1
+        return self.dirty_bytes >= CHECKPOINT_BYTES or self.dirty_writes >= CHECKPOINT_WRITES
 
     @property
     def due(self) -> bool:
@@ -338,7 +343,7 @@ class Tree:
         )
         if self._log is not None:
             self._log.refuse(error)
-        self.transaction = _Gone(error)  # type: ignore[assignment] # whoever touches it hears why
+        self.transaction = Gone(error)  # type: ignore[assignment] # whoever touches it hears why
         return error
 
     def grow(self) -> None:
@@ -421,12 +426,12 @@ class Tree:
                     checked += len(key) + len(value)
         return Report(checked, problems, "bytes")
 
-    def close(self) -> None:
+    def close(self, *, checkpoint: bool = True) -> None:
         """Checkpoint, seal the file, let go of it. After a failed checkpoint it just lets go: the log has everything."""
         if self._environment is None:
             return
         try:
-            if not self.read_only and self.path is not None and not isinstance(self.transaction, _Gone):
+            if checkpoint and not self.read_only and self.path is not None and not isinstance(self.transaction, Gone):
                 if self.dirty_writes or self._seal is None:
                     self.checkpoint()
                 self._keep(self.transaction.abort)
@@ -442,22 +447,28 @@ class Tree:
         environment = getattr(self, "_environment", None)
         if environment is not None:
             transaction = getattr(self, "transaction", None)
-            if transaction is not None and not isinstance(transaction, _Gone):
+            if transaction is not None and not isinstance(transaction, Gone):
                 self._keep(transaction.abort)
             environment.close()
         self._environment = None  # type: ignore[assignment] # closed
-        self.transaction = _Gone(Closed(f"the tree {self.path} is closed: open it again"))  # type: ignore[assignment]
+        self.transaction = Gone(Closed(f"the tree {self.path} is closed: open it again"))  # type: ignore[assignment]
         if self._keeper is not None:
             self._keeper.shutdown()
         with _open_paths_lock:
             _open_paths.discard(self._real_path)
 
 
-class _Gone:
+class Gone:
     """In place of a transaction that is no more: every use raises the reason."""
 
     def __init__(self, reason: Exception) -> None:
         self._reason = reason
 
     def __getattr__(self, name: str) -> object:
+        raise self._reason
+
+    def __enter__(self) -> None:
+        raise self._reason
+
+    def __exit__(self, *_: object) -> None:
         raise self._reason

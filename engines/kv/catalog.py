@@ -1,0 +1,83 @@
+"""What tables there are: their definitions, kept in the tree's `catalog` keyspace and logged like any other change.
+
+    catalog    table/NAME   Definition as MessagePack          names/ID   attribute names, in the order of their numbers
+               next         the id of the next table, u32      marks      (time, sequence) of past checkpoints
+
+A table's id is never used again, so frames of a dropped table in the log are nobody's. Attribute names get their numbers
+when they first occur; a NAMES frame goes into the log before the first item that uses them.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from engines.errors import Corrupted, Invalid
+from engines.kv.values import KeyPart
+
+ITEMS_FRAME, SCHEMA_FRAME, NAMES_FRAME = 16, 17, 18  # kinds of frame in the log
+
+StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
+VIEWS: tuple[StreamView, ...] = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """One table as it was created: `created` in microseconds, `began` the log sequence of its creation."""
+
+    id: int
+    name: str
+    key: tuple[KeyPart, ...]
+    ttl: str | None
+    stream: StreamView | None
+    created: int
+    began: int
+
+    @property
+    def partition(self) -> str:
+        return self.key[0].name
+
+    @property
+    def sort(self) -> str | None:
+        return self.key[1].name if len(self.key) > 1 else None
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(part.name for part in self.key)
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """A SCHEMA frame: a table that was created, or the name of one that was dropped."""
+
+    create: Definition | None = None
+    drop: str | None = None
+
+
+class Names(msgspec.Struct, frozen=True):
+    """A NAMES frame: the attribute names numbered from `start` on, in one table."""
+
+    table: int
+    start: int
+    names: list[str]
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_definition = msgspec.msgpack.Decoder(Definition).decode
+decode_schema = msgspec.msgpack.Decoder(Schema).decode
+decode_names = msgspec.msgpack.Decoder(Names).decode
+decode_list = msgspec.msgpack.Decoder(list[str]).decode
+decode_marks = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
+
+
+def stream_view(stream: bool | str) -> StreamView | None:  # noqa: FBT001 - create_table(stream=True) is how users say it
+    """True means both images, False none. Invalid for what is no view."""
+    if stream is True:
+        return "NEW_AND_OLD_IMAGES"
+    if stream is False or stream is None:
+        return None
+    for view in VIEWS:
+        if stream == view:
+            return view
+    raise Invalid(f"stream is True, False or one of {', '.join(VIEWS)}, got {stream!r}")
+
+
+def corrupted(where: str, error: Exception) -> Corrupted:
+    return Corrupted(f"{where} cannot be read ({error}): restore a snapshot", file=where, offset=0)

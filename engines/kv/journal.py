@@ -1,0 +1,107 @@
+"""What the log says, read as changes; and what it says compared with the tree.
+
+A frame of kind ITEMS is one write, one batch, or one sweep of expired items: what happened together shares a sequence.
+
+    u8 kind | varint count | count x (varint table, u8 flags, key, [old image], [new image])      _native/kvframe.pyx
+
+Images are written as far as somebody wants them: the new one always, the old one where the table's stream shows it; else
+an empty old image says that there was one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from engines._native.frame import crc32c
+from engines._native.kvframe import decode_changes
+from engines.changes import Change
+from engines.display import Problem, Report
+from engines.errors import EngineError
+from engines.kv.catalog import ITEMS_FRAME, corrupted
+from engines.kv.keyrange import tree_key
+from engines.storage.log import Frame, Log
+
+if TYPE_CHECKING:
+    from engines.kv.table import Table
+
+
+def frame_changes(found: Frame, path: str) -> list[tuple[int, bytes, bytes | None, bytes | None, bool]]:
+    """The changes in one frame; none for other kinds. Corrupted if its bytes make no sense."""
+    if found.kind != ITEMS_FRAME:
+        return []
+    try:
+        return decode_changes(found.payload)
+    except ValueError as error:
+        raise corrupted(f"{path}, frame {found.sequence}", error) from error
+
+
+def read(frames: Iterable[Frame], tables: Mapping[int, "Table"], path: str, limit: int | None) -> Iterator[Change]:
+    """The changes of these tables, as far as their streams show them; ends after the frame that reaches the limit."""
+    count = 0
+    for found in frames:
+        for table_id, key, old, new, expired in frame_changes(found, path):
+            if (table := tables.get(table_id)) is not None:
+                yield _change(table, found, key, old, new, expired=expired)
+                count += 1
+        if limit is not None and count >= limit:
+            return
+
+
+def _change(table: "Table", found: Frame, key: bytes, old: bytes | None, new: bytes | None, *, expired: bool) -> Change:
+    view = table.definition.stream
+    shows_old = view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
+    shows_new = view in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+    return Change(
+        found.sequence,
+        found.time,
+        table.name,
+        "REMOVE" if new is None else "INSERT" if old is None else "MODIFY",
+        table.key_values(key),
+        table.codec.decode(old) if old and shows_old else None,
+        table.codec.decode(new) if new and shows_new else None,
+        expired,
+    )
+
+
+def verify_table(table: "Table", path: str) -> Report:
+    """Decode every item, compare its key with where it stands, and its expiry with the order of expiries."""
+    problems = []
+    checked = due = 0
+    for stored_key, image in table.items.range():
+        checked += 1
+        try:
+            key, again, expires = table.encode_stored(image)
+        except (ValueError, EngineError) as error:
+            problems.append(Problem(path, None, f"table {table.name}, key {stored_key[:40].hex()}: {error}"))
+            continue
+        if tree_key(key, table.keys.types) != stored_key or again != image:
+            problems.append(
+                Problem(path, None, f"table {table.name}: the item under {stored_key[:40].hex()} is another one")
+            )
+        due += bool(expires)
+    if table.due is not None:
+        entries = sum(1 for _ in table.due.range())
+        if entries != due:
+            problems.append(Problem(path, None, f"table {table.name}: {due} items expire, but {entries} are listed"))
+    return Report(checked, problems, "items")
+
+
+def verify_against_log(log: Log, tables: Mapping[int, "Table"], path: str) -> Report:
+    """For every key in the frames that are kept: does the tree hold what the log says last?"""
+    last: dict[tuple[int, bytes], int | None] = {}
+    for found in log.read(log.first - 1):
+        for table_id, key, _, new, _ in frame_changes(found, log.path):
+            last[table_id, key] = None if new is None else crc32c(new)
+    problems = []
+    for (table_id, key), said in last.items():
+        table: Any = tables.get(table_id)
+        if table is None:
+            continue
+        with table.items.tree.lock:
+            image = table.items.get(tree_key(key, table.keys.types))
+        if (None if image is None else crc32c(image)) != said:
+            problems.append(
+                Problem(
+                    path, None, f"table {table.name}: the item {table.key_values(key)!r} is not the one the log holds"
+                )
+            )
+    return Report(len(last), problems, "items")

@@ -1,0 +1,400 @@
+"""A store: tables that share one log, one tree and one lock. Opening, recovering, expiring, checking.
+
+    path/ENGINE  lock     whose folder it is, and which process writes it
+    path/log/             every change, oldest first: durability, and the change stream
+    path/tree/            catalog | t/ID items | x/ID expiries: what the log adds up to
+
+The log is the database; the tree is a cache of it that is never wrong, only late, and catches up at open.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import lmdb
+
+from engines import display
+from engines._native.kvframe import encode_changes
+from engines.changes import Change
+from engines.clock import Clock, SystemClock
+from engines.display import Report
+from engines.errors import AlreadyExists, Closed, Invalid, NotFound, nearest
+from engines.kv import catalog, journal
+from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, Definition, Names, Schema
+from engines.kv.table import Table
+from engines.kv.ttl import MICROSECONDS
+from engines.kv.values import check_table_name, key_schema
+from engines.storage.files import FileSystem, RealFileSystem
+from engines.storage.folder import Folder
+from engines.storage.log import Durability, Frame, Log
+from engines.storage.memory import MemoryFileSystem
+from engines.storage.tree import Keyspace, Tree
+
+FORMAT = 1
+STREAM_SECONDS = 24 * 3600  # how long a change stream is kept
+
+
+class Store:
+    """A key-value store in the folder `path` (None: in memory). A context manager; threads may share it.
+
+    durability: "commit" (default) acknowledges a write when it is on disk, "interval" when it is with the kernel (on
+    disk within 50 ms), "checkpoint" at once. read_only opens the last checkpoint, also beside a writing process.
+    Locked if another process writes there, Invalid if the folder is another engine's or a newer version's, Corrupted
+    if bytes in it are not what was written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        clock: Clock | None = None,
+        durability: Durability = "commit",
+        read_only: bool = False,
+        files: FileSystem | None = None,
+    ) -> None:
+        self.path = None if path is None else os.fspath(path)
+        self.clock = clock or SystemClock()
+        self.read_only = read_only
+        self._files = files or (RealFileSystem() if path is not None else MemoryFileSystem())
+        self._tables: dict[str, Table] = {}
+        self._by_id: dict[int, Table] = {}
+        self._checkpointing = threading.Lock()
+        self._closed = False
+        self._folder: Folder | None = None
+        if self.path is None and read_only:
+            raise Invalid("a store in memory has nothing to read: give it a path, or leave out read_only=True")
+        if durability not in ("commit", "interval", "checkpoint"):
+            raise Invalid(f'durability must be "commit", "interval" or "checkpoint", got {durability!r}')
+        if self.path is not None:
+            self._folder = Folder(self.path, "kv", FORMAT, self._files, read_only=read_only)
+        try:
+            self._open(durability)
+        except BaseException:
+            self._let_go(checkpoint=False)
+            raise
+
+    def _open(self, durability: Durability) -> None:
+        self.tree = Tree(
+            None if self.path is None else f"{self.path}/tree", files=self._files, read_only=self.read_only
+        )
+        self.log = Log(
+            f"{self.path or ''}/log",
+            files=self._files,
+            clock=self.clock,
+            durability="checkpoint" if self.path is None else durability,
+            recovered_to=self.tree.applied,
+            read_only=self.read_only,
+        )
+        if self.log.damage is not None and not self.read_only:
+            raise self.log.damage
+        self._catalog: Keyspace = self.tree.keyspace("catalog")
+        for key, value in self._catalog.page(b"table/", b"table0", limit=1 << 30, limit_bytes=1 << 40):
+            try:
+                self._add(catalog.decode_definition(value))
+            except ValueError as error:
+                raise catalog.corrupted(f"{self.path}/tree/data.mdb, {key.decode()}", error) from error
+        if not self.read_only:
+            self.tree.recover(self.log, self._replay)
+            if self.tree.checkpoints == 0 and self.tree.applied == 0 and not self._tables:
+                self.tree.checkpoint()  # so that others can open it read-only from now on
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
+    def create_table(
+        self, name: str, key: str | Sequence[str], *, ttl: str | None = None, stream: bool | str = False
+    ) -> Table:
+        """A new, empty table.
+
+        key: "id:S", or ("customer:S", "order:N") for a partition and a sort key; types S, N, B. ttl: the attribute that
+        holds the second (since 1970) in which an item expires. stream: True to keep old and new item of every change
+        for 24 hours, or one of "KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE". AlreadyExists, Invalid.
+        """
+        check_table_name(name)
+        parts = key_schema(key)
+        view = catalog.stream_view(stream)
+        if ttl is not None and (not isinstance(ttl, str) or not ttl or ttl in (part.name for part in parts)):
+            raise Invalid(f"ttl names an attribute that is no part of the key, got {ttl!r}")
+        with self.tree.lock:
+            self._check_open()
+            if name in self._tables:
+                raise AlreadyExists(f"there is a table {name!r} already: store.table({name!r}) opens it")
+            number = int.from_bytes(self._catalog.get(b"next") or b"\x01", "little")
+            definition = Definition(number, name, parts, ttl, view, self.clock.now(), self.log.last + 1)
+            sequence = self.log.append(catalog.encode(Schema(create=definition)), SCHEMA_FRAME)
+            self._create(definition)
+            self.tree.note(sequence, 1000)
+        self.log.acknowledge(sequence)
+        return self._tables[name]
+
+    def table(self, name: str) -> Table:
+        """The table of this name. NotFound offers the nearest one."""
+        self._check_open()
+        if name not in self._tables:
+            raise NotFound(f"there is no table {name!r}{nearest(name, self._tables)}")
+        return self._tables[name]
+
+    def tables(self) -> list[str]:
+        """The names of all tables, sorted."""
+        self._check_open()
+        return sorted(self._tables)
+
+    def drop_table(self, name: str) -> None:
+        """Delete a table with all its items. NotFound."""
+        with self.tree.lock:
+            self.table(name)
+            sequence = self.log.append(catalog.encode(Schema(drop=name)), SCHEMA_FRAME)
+            self._drop(name)
+            self.tree.note(sequence, 1000)
+        self.log.acknowledge(sequence)
+
+    def _create(self, definition: Definition) -> None:
+        """In the catalog and in memory; harmless where it is there already."""
+        self._catalog.put(b"table/" + definition.name.encode(), catalog.encode(definition))
+        self._catalog.put(b"next", (definition.id + 1).to_bytes(4, "little"))
+        if definition.id not in self._by_id:
+            self._add(definition)
+
+    def _add(self, definition: Definition) -> None:
+        names = catalog.decode_list(self._catalog.get(b"names/%d" % definition.id) or b"\x90")
+        table = Table(self, definition, names)
+        self._tables[definition.name] = self._by_id[definition.id] = table
+
+    def _drop(self, name: str) -> None:
+        """In the catalog, in the tree and in memory; harmless where it is gone already."""
+        entry = b"table/" + name.encode()
+        stored = self._catalog.get(entry)
+        if stored is not None:
+            number = catalog.decode_definition(stored).id
+            for keyspace in (f"t/{number}", f"x/{number}"):
+                self.tree.drop(keyspace)
+            self._catalog.delete(entry)
+            self._catalog.delete(b"names/%d" % number)
+        if name in self._tables:
+            table = self._tables.pop(name)
+            del self._by_id[table.definition.id]
+            table.dropped()
+
+    # -- what tables ask of their store -------------------------------------------------------------------------------
+
+    def log_names(self, table: Table) -> None:
+        """Under the lock: make the attribute names that `table` has learnt durable before an item uses them."""
+        names = list(table.codec.names)
+        learnt = Names(table.definition.id, table.names_logged, names[table.names_logged :])
+        sequence = self.log.append(catalog.encode(learnt), NAMES_FRAME)
+        self._catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
+        table.names_logged = len(names)
+        self.tree.note(sequence, 100)
+
+    def log_and_apply(
+        self,
+        table: Table,
+        changes: list[tuple[int, bytes, Any, bytes | None, bool]],
+        applied: list[tuple[bytes, bytes | None, int, int]],
+    ) -> int:
+        """Under the lock: one frame for changes that happen together, then the tree; the frame's sequence."""
+        payload = encode_changes(changes)
+        sequence = self.log.append(payload, ITEMS_FRAME)
+        try:
+            for key, image, old_expires, expires in applied:
+                table.apply(key, image, old_expires, expires)
+        except lmdb.MapFullError:
+            self.tree.grow()
+        self.tree.note(sequence, len(payload))
+        self.tree.dirty_writes += len(applied) - 1
+        return sequence
+
+    def _replay(self, found: Frame) -> None:
+        """Apply one frame of the log again: idempotent, and without a look at the clock."""
+        if found.kind == ITEMS_FRAME:
+            for table_id, key, _, new, _ in journal.frame_changes(found, self.log.path):
+                if (table := self._by_id.get(table_id)) is not None:
+                    table.replay(key, new)
+        elif found.kind == SCHEMA_FRAME:
+            schema = catalog.decode_schema(found.payload)
+            if schema.create is not None:
+                self._create(schema.create)
+            elif schema.drop is not None:
+                self._drop(schema.drop)
+        elif found.kind == NAMES_FRAME:
+            learnt = catalog.decode_names(found.payload)
+            if (table := self._by_id.get(learnt.table)) is not None:
+                names = table.codec.names[: learnt.start] + learnt.names
+                table.relearn(names)
+                self._catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
+        else:
+            raise Invalid(
+                f"{self.log.path} has a frame of kind {found.kind}, which this release does not know: "
+                "upgrade with pip install -U enginehouse"
+            )
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def expire(self, limit: int | None = None) -> int:
+        """Delete the items whose time to live is over now, in each table oldest first; how many were deleted.
+
+        They have been invisible since their second came. The change stream shows each as a REMOVE with expired=True.
+        limit: at most so many.
+        """
+        self._check_open()
+        count = 0
+        for table in list(self._tables.values()):
+            if limit is None or count < limit:
+                count += table.expire(None if limit is None else limit - count)
+        return count
+
+    def checkpoint(self) -> int:
+        """Bring the tree on disk up to date and drop what the log no longer needs; the sequence that is covered.
+
+        Happens by itself after 64 MB or 100,000 writes, and on close.
+        """
+        self._check_open()
+        with self._checkpointing:
+            return self._checkpoint()
+
+    def checkpoint_if_due(self) -> None:
+        if self.tree.due and self._checkpointing.acquire(blocking=False):
+            try:
+                self._checkpoint()
+            finally:
+                self._checkpointing.release()
+
+    def _checkpoint(self) -> int:
+        keep = self._mark()
+        reached = self.tree.checkpoint()
+        self.log.trim(min(reached + 1, keep))
+        return reached
+
+    def _mark(self) -> int:
+        """Remember when this checkpoint was; the oldest sequence that a change stream still needs."""
+        if not any(table.definition.stream for table in self._tables.values()):
+            return self.log.last + 1
+        now = self.clock.now()
+        with self.tree.lock:
+            marks = [*catalog.decode_marks(self._catalog.get(b"marks") or b"\x90"), (now, self.log.last)]
+            old = [mark for mark in marks if mark[0] <= now - STREAM_SECONDS * MICROSECONDS]
+            self._catalog.put(b"marks", catalog.encode(marks[max(0, len(old) - 1) :]))
+        return old[-1][1] + 1 if old else 0
+
+    # -- the change stream --------------------------------------------------------------------------------------------
+
+    def changes(
+        self, after: int = 0, *, limit: int | None = None, follow: bool = False, timeout: float | None = None
+    ) -> Iterator[Change]:
+        """What happened after a position, oldest first, in all tables with a stream. Only what is on disk is told.
+
+        after: the sequence of the last change already seen. Changes that happened together share a sequence, and are
+        never parted by limit. follow=True waits for more, up to timeout seconds without news (None: until the store is
+        closed). Trimmed if the position is older than the 24 hours a stream is kept.
+        """
+        streams = {number: table for number, table in self._by_id.items() if table.definition.stream is not None}
+        return self.read_changes(after, streams, limit=limit, follow=follow, timeout=timeout)
+
+    def read_changes(
+        self, after: int, tables: Mapping[int, Table], *, limit: int | None, follow: bool, timeout: float | None
+    ) -> Iterator[Change]:
+        self._check_open()
+        if not isinstance(after, int) or after < 0:
+            raise Invalid(f"after is the sequence of a change, or 0 for the beginning, got {after!r}")
+        if self.path is None:
+            self.log.sync()
+        began = min((table.definition.began for table in tables.values()), default=self.log.last + 1)
+        after = max(after, began - 1)
+        frames = self.log.follow(after, timeout=timeout) if follow else self.log.read(after)
+        return journal.read(frames, tables, self.log.path, limit)
+
+    # -- looking inside -----------------------------------------------------------------------------------------------
+
+    def explain(self, table: str, key_condition: str | None = None, **query: Any) -> display.Plan:  # noqa: ANN401 - as Table.explain
+        """The plan of a query or scan of one table, with what it touched: Table.explain."""
+        return self.table(table).explain(key_condition, **query)
+
+    def stats(self) -> display.Table:
+        """Sizes and counters of the store, a row each."""
+        self._check_open()
+        with self.tree.lock:
+            rows: list[tuple[str, int]] = [("tables", len(self._tables))]
+            rows += [("items", sum(table.items.count() for table in self._tables.values()))]
+            rows += [(f"tree {name.replace('_', ' ')}", value) for name, value in self.tree.stats().items()]
+        rows += [
+            ("log first sequence", self.log.first),
+            ("log last sequence", self.log.last),
+            ("log durable sequence", self.log.durable),
+            ("log syncs", self.log.syncs),
+            ("log bytes", sum(size for *_, size in self.log.layout())),
+        ]
+        return display.Table.from_rows(["what", "value"], rows, title=f"kv store {self.path or 'in memory'}")
+
+    def layout(self) -> display.Table:
+        """What lies where: a row for each segment of the log and each keyspace of the tree."""
+        self._check_open()
+        rows: list[tuple[str, str, int, int, float]] = []
+        for path, first, last, size in self.log.layout():
+            count = last - first + 1
+            rows.append((os.path.basename(path), f"log frames {first} to {last}", count, size, size / max(count, 1)))
+        with self.tree.lock:
+            names = {f"t/{number}": f"items of {table.name}" for number, table in self._by_id.items()}
+            names |= {f"x/{number}": f"expiries of {table.name}" for number, table in self._by_id.items()}
+            for name in self.tree.keyspaces():
+                shape = self.tree.transaction.stat(self.tree.keyspace(name).db)
+                pages = int(shape["branch_pages"] + shape["leaf_pages"] + shape["overflow_pages"])
+                size, count = pages * int(shape["psize"]), int(shape["entries"])
+                rows.append((name, names.get(name, f"the store's {name}"), count, size, size / max(count, 1)))
+        total = sum(row[3] for row in rows) or 1
+        return display.Table.from_rows(
+            ["name", "what", "count", "bytes", "bytes_an_item", "share"],
+            [(*row[:4], round(row[4], 1), round(row[3] / total, 3)) for row in rows],
+            title="layout",
+        )
+
+    def verify(self) -> Report:
+        """Walk every byte: the log's frames, the tree's pages and keys, every item; and compare the tree with the log."""
+        self._check_open()
+        where = f"{self.path}/tree/data.mdb"
+        report = self.log.verify() + self.tree.verify()
+        if not report.ok:
+            return report
+        for table in self._tables.values():
+            report += journal.verify_table(table, where)
+        if not self.read_only:  # a read-only tree is the last checkpoint: the log may be ahead
+            report += journal.verify_against_log(self.log, self._by_id, where)
+        return report
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed(f"the store {self.path or 'in memory'} is closed: open it again with kv.Store(...)")
+
+    def close(self) -> None:
+        """Checkpoint, sync and let go of the folder. Closing twice is harmless."""
+        if not self._closed:
+            if not (self.read_only or self.log.failed) and self.tree.dirty_writes:
+                self.checkpoint()
+            self._let_go(checkpoint=not self.log.failed)
+
+    def _let_go(self, *, checkpoint: bool) -> None:
+        self._closed = True
+        tree: Tree | None = getattr(self, "tree", None)
+        log: Log | None = getattr(self, "log", None)
+        try:
+            if tree is not None:
+                tree.close(checkpoint=checkpoint)
+        finally:
+            try:
+                if log is not None:
+                    log.close()
+            finally:
+                if self._folder is not None:
+                    self._folder.close()
+                if isinstance(self._files, MemoryFileSystem):
+                    self._files.close_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<kv.Store {self.path or 'in memory'}{' (closed)' if self._closed else ''}>"

@@ -234,6 +234,7 @@ class Tree:
             write_atomically(self._files, f"{self.path}/data.mdb", _new_file(options))
         self._seal = seal.check(self._files, self.path)
         environment = self._files.environment(self.path, readahead=False, **options)
+        self._files.fsync_dir(self.path)
         environment.reader_check()
         return environment
 
@@ -456,6 +457,16 @@ class Tree:
             self._keeper.shutdown()
         with _open_paths_lock:
             _open_paths.discard(self._real_path)
+
+
+def _new_file(options: dict[str, Any]) -> bytes:
+    """An empty LMDB file. LMDB writes one in place and does not sync it: half of it would be refused at the next open."""
+    fd = os.memfd_create("engines new tree", os.MFD_CLOEXEC)
+    try:
+        lmdb.open(f"/proc/self/fd/{fd}", subdir=False, lock=False, **options).close()
+        return os.pread(fd, os.fstat(fd).st_size, 0)
+    finally:
+        os.close(fd)
 
 
 class Gone:

@@ -101,7 +101,10 @@ cdef struct Known:  # a name met before, found by its address: names in a progra
 @cython.auto_pickle(False)
 @cython.final
 cdef class ItemCodec:
-    """Items of one table. names holds its attribute names, in the order of their numbers; encode appends new ones."""
+    """Items of one table. names holds its attribute names, in the order of their numbers; encode appends new ones.
+
+    encode is for one thread at a time (a store's lock, or the GIL, sees to that); decode is for any.
+    """
 
     cdef readonly list names
     cdef dict numbers

@@ -70,18 +70,16 @@ class Placeholders:
 
     def name(self, text: str) -> str:
         """The attribute's name for a word of a path. Invalid for a placeholder that names does not have."""
-        if not text.startswith("#"):
+        if text[0] != "#":
             return text
-        self._use("names", text, self._names)
-        name = self._names[text]
+        name: str = self._find("names", text, self._names)
         if not isinstance(name, str) or not name:
             raise Invalid(f"names[{text!r}] must be an attribute's name, got {name!r:.80}")
         return name
 
     def value(self, text: str) -> Any:  # noqa: ANN401 - whatever an item may hold
         """The constant for a placeholder, in the form it would come back from the store."""
-        self._use("values", text, self._values)
-        value = self._values[text]
+        value = self._find("values", text, self._values)
         if type(value) in (str, bytes, bool, type(None)) or (type(value) is int and -SMALL < value < SMALL):
             return value
         codec = ItemCodec([])
@@ -91,7 +89,7 @@ class Placeholders:
             raise Invalid(str(error).replace("attribute", "value", 1)) from None
 
     def path(self, path: Path) -> tuple[str | int, ...]:
-        return tuple(self.name(part) if isinstance(part, str) else part for part in path.parts)
+        return tuple([self.name(part) if type(part) is str else part for part in path.parts])
 
     def done(self) -> None:
         """Invalid if a name or value is left that nobody asked for."""
@@ -101,16 +99,18 @@ class Placeholders:
                 f"no expression uses {unused}: leave out what is not used, or look for a misspelt placeholder"
             )
 
-    def _use(self, where: str, text: str, known: Mapping[str, Any]) -> None:
-        if text not in known:
+    def _find(self, where: str, text: str, known: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a name or a value
+        found = known.get(text, MISSING)
+        if found is MISSING:
             raise Invalid(f"the expression uses {text}, but {where} has no {text!r}{nearest(text, known)}")
         self._unused.discard(text)
+        return found
 
 
 def _checked(where: str, sign: str, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if given is None:
         return {}
-    if not isinstance(given, Mapping):
+    if type(given) is not dict and not isinstance(given, Mapping):  # asking for a Mapping is slow
         raise Invalid(f"{where} is a dict from placeholders to {where}, got {type(given).__name__}")
     for key in given:
         if not _is_placeholder(key, sign):

@@ -1,0 +1,74 @@
+"""The processes that test_kill.py kills: each opens a store, says what it found, and writes until it is shot.
+
+Run: python killed.py ENGINE DURABILITY FOLDER. For each line of its input it forks one process, which says
+
+    BORN pid          FOUND n, the store holds writes 1 to n, or WRONG and why         ACK i, after each write
+
+and `DEAD status` when that one is gone. Forking is cheap: the imports are paid for once.
+"""
+
+import os
+import sys
+from itertools import count
+
+from engines.storage.log import Log
+
+KEYS = 40
+
+
+def payload(number: int) -> bytes:
+    return b"%06d:" % number + bytes([65 + number % 26]) * (number * 37 % 900)
+
+
+def say(text: str) -> None:
+    os.write(1, f"{text}\n".encode())
+
+
+def log(folder: str, durability: str) -> None:
+    store = Log(folder, segment=16_384, durability=durability)
+    found = [bytes(frame.payload) for frame in store.read()]
+    if found != [payload(number) for number in range(1, len(found) + 1)]:
+        say("WRONG payloads")
+    say(f"FOUND {len(found)}")
+    for number in count(len(found) + 1):
+        store.acknowledge(store.append(payload(number)))
+        say(f"ACK {number}")
+
+
+def kv(folder: str, durability: str) -> None:
+    from engines.kv import Store  # noqa: PLC0415 - the log is killed without it
+
+    store = Store(folder, durability=durability)
+    table = store.table("numbers") if "numbers" in store.tables() else store.create_table("numbers", key="id:N")
+    found = {int(item["id"]): item for item in table.scan()}
+    last = max((int(item["number"]) for item in found.values()), default=0)
+    for number in range(max(1, last - KEYS + 1), last + 1):
+        item = found.get(number % KEYS, {})
+        if item.get("number") != number or item.get("text") != payload(number).decode():
+            say(f"WRONG item {number}")
+    if len(found) != min(last, KEYS):
+        say(f"WRONG number of items: {len(found)} after {last} writes")
+    say(f"FOUND {last}")
+    for number in count(last + 1):
+        table.put({"id": number % KEYS, "number": number, "text": payload(number).decode()})
+        if number % 200 == 0:
+            store.checkpoint()
+        say(f"ACK {number}")
+
+
+def main(engine: str, durability: str, folder: str) -> None:
+    run = {"log": log, "kv": kv}[engine]
+    for _ in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            say(f"BORN {os.getpid()}")
+            try:
+                run(folder, durability)
+            except BaseException as error:  # noqa: BLE001 - the test wants to read of it
+                say(f"WRONG {type(error).__name__}: {error}")
+            os._exit(1)
+        say(f"DEAD {os.waitpid(child, 0)[1]}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3])

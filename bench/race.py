@@ -17,7 +17,8 @@ Invariant: a lane whose answer was wrong has an error and no time.
 import gc
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,11 +68,19 @@ def race(lanes: Iterable[Lane], rounds: int) -> dict[tuple[str, str], Lane]:
     for number in range(rounds + 1):
         for lane in lanes if number % 2 else reversed(lanes):
             if lane.error is None:
-                try:
+                with failing([lane]):
                     _lap(lane, number)
-                except Exception as error:  # noqa: BLE001 - one system's failure must not end the others' race
-                    lane.error = error
     return {(lane.group, lane.system): lane for lane in lanes}
+
+
+@contextmanager
+def failing(lanes: Iterable[Lane]) -> Iterator[None]:
+    """What goes wrong inside is the error of these lanes, unless they have one: it must not end the others' race."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - raised again by report(), in the test of the system it belongs to
+        for lane in lanes:
+            lane.error = lane.error or error
 
 
 def _lap(lane: Lane, number: int) -> None:

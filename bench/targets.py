@@ -93,6 +93,13 @@ TARGETS = (
         cpu=True,
     ),
     Target(
+        "ground: the same with frames written 64 KB at a time, against LMDB with a commit a put",
+        ("ground [memory] 50 % put", "engines"),
+        ("ground [process-safe] 50 % put", "lmdb"),
+        2.0,
+        cpu=True,
+    ),
+    Target(
         "kv: opening after a kill, a million items, 50,000 records to replay",
         ("kv [process-safe] open after kill", "engines"),
         None,

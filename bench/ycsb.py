@@ -10,7 +10,7 @@ call more would cost a fifth of a raw LMDB get.
 
 from functools import lru_cache
 
-from race import Lane, entrants, race
+from race import Lane, entrants, failing, race
 
 
 class Loaded:
@@ -27,12 +27,13 @@ class Loaded:
         self.lanes = race([self._loading(adapters, name, group, grade, folder) for name in names], rounds)
         for (_, name), lane in self.lanes.items():
             if lane.error is None:
-                adapter = self.adapters[name]
-                adapter.close()
-                lane.info["bytes"] = adapter.size()
-                adapter.open(adapter.folder, grade)
-                self.keys[name] = [adapter.key(key) for key in items.keys]
-            else:
+                with failing([lane]):
+                    adapter = self.adapters[name]
+                    adapter.close()
+                    lane.info["bytes"] = adapter.size()
+                    adapter.open(adapter.folder, grade)
+                    self.keys[name] = [adapter.key(key) for key in items.keys]
+            if lane.error is not None:
                 self.adapters.pop(name, None)
 
     def _loading(self, adapters, name, group, grade, folder):
@@ -61,12 +62,9 @@ class Loaded:
         """Race the entrants that could be loaded, each with the lanes lanes_of(name); then compare every item."""
         names = [name for name in entrants(request) if name in self.adapters]
         lanes = race([lane for name in names for lane in lanes_of(name)], rounds)
-        for lane in lanes.values():
-            if lane.error is None:
-                try:
-                    self.verify(lane.system)
-                except Exception as error:  # noqa: BLE001 - reported by this system's own test
-                    lane.error = error
+        for name in names:
+            with failing(lane for lane in lanes.values() if lane.system == name):
+                self.verify(name)
         failed = {name: lane for (_, name), lane in self.lanes.items() if lane.error is not None}
         return Lanes(lanes, failed)
 

@@ -15,7 +15,7 @@ from adapters import ground, kv
 from data import SCALES, Items, packed, texts
 from race import Lane, race
 from summary import Row, by_group, duration, lines, verdicts
-from systems import POWER, PROCESS, SYSTEMS, System
+from systems import MEMORY, POWER, PROCESS, SYSTEMS, System
 from targets import TARGETS
 
 from engines.benchmark import bench, command, find_benches
@@ -292,4 +292,4 @@ def test_bench_fails_when_an_answer_is_wrong_and_says_whose(elsewhere):
 
 
 def test_grades_have_the_names_that_groups_use():
-    assert {group.partition("[")[2].partition("]")[0] for group, _ in places()} == {PROCESS, POWER}
+    assert {group.partition("[")[2].partition("]")[0] for group, _ in places()} == {MEMORY, PROCESS, POWER}

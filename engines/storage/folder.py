@@ -53,6 +53,7 @@ class Folder:
                     f"{self.path} holds no {engine} store (its {MARKER} file is missing)"
                     + ("; it is not empty, so nothing was created: name another path" if others else "")
                 ) from None
+            make_folder(files, self.path)  # whoever made the folder may have been killed before its name was on disk
             write_atomically(files, f"{self.path}/{MARKER}", f"{engine} {version}\n".encode())
             return
         if len(words) != 2 or not words[1].isdigit():
@@ -65,6 +66,8 @@ class Folder:
                 f"{self.path} has format version {found_version}, this release of {engine} reads up to {version}: "
                 "upgrade with pip install -U enginehouse"
             )
+        if not read_only:
+            files.fsync_dir(self.path)  # the marker's name, likewise
 
     def close(self) -> None:
         if self._lock is not None:

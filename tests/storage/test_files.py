@@ -1,13 +1,16 @@
 """The real file system and the folder on top of it; both file systems where they must agree."""
 
+import contextlib
 import errno
 import os
+import random
 import subprocess
 import sys
 
 import pytest
-from crash.failing import FailingFileSystem
+from crash.failing import FailingFileSystem, KilledFileSystem
 from crash.recorder import RecordingFileSystem, content
+from crash.states import crash_states
 
 from engines.errors import Invalid, Locked, NotFound
 from engines.storage.files import RealFileSystem, make_folder, read_file, write_atomically
@@ -241,3 +244,17 @@ def test_a_folder_whose_creation_was_cut_short_is_completed():
     recorder = RecordingFileSystem({"/s": None, "/s/lock": content(b""), "/s/ENGINE.tmp": content(b"k")})
     Folder("/s", "kv", 1, recorder, read_only=False).close()
     assert recorder.listdir("/s") == ["ENGINE", "lock"]
+
+
+def test_a_folder_is_on_disk_once_it_is_open_wherever_an_earlier_process_was_killed():
+    for n in range(1, 100):
+        recorder = RecordingFileSystem()
+        killed = KilledFileSystem(recorder, n)
+        with contextlib.suppress(OSError):
+            Folder("/s", "kv", 1, killed, read_only=False).close()
+        Folder("/s", "kv", 1, recorder, read_only=False).close()
+        for image in crash_states(recorder.journal, len(recorder.journal), random.Random(0)):  # noqa: S311 - the same images in each run
+            assert image["/s/ENGINE"] == content(b"kv 1\n"), n
+        if not killed.failed:
+            break
+    assert n > 5

@@ -369,9 +369,11 @@ class Store:
     def close(self) -> None:
         """Checkpoint, sync and let go of the folder. Closing twice is harmless."""
         if not self._closed:
-            if not (self.read_only or self.log.failed) and self.tree.dirty_writes:
-                self.checkpoint()
-            self._let_go(checkpoint=not self.log.failed)
+            try:
+                if not (self.read_only or self.log.failed) and self.tree.dirty_writes:
+                    self.checkpoint()
+            finally:
+                self._let_go(checkpoint=not self.log.failed)
 
     def _let_go(self, *, checkpoint: bool) -> None:
         self._closed = True

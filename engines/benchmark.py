@@ -63,19 +63,23 @@ def bench(
     words = {"only": only, "scale": scale, "peers": peers, "data": data.absolute(), "rounds": rounds, "report": page}
     options = [f"--{name}={value}" for name, value in words.items() if value is not None]
     options += ["-k", k] if k else []
-    for stale in (page, figures):
-        stale.unlink(missing_ok=True)
+    before = changed(figures)
     page.parent.mkdir(parents=True, exist_ok=True)
     line = command(benches, [*options, f"--benchmark-json={figures}"])
     done = subprocess.run(line, env=environment(), check=False)  # noqa: S603 - pytest, with the user's own options
     if done.returncode == NO_TESTS:
         print("no bench matches: leave out -k, --only or --peers, or see `ls bench/bench_*.py`")  # noqa: T201 - a command prints
-    elif figures.exists():
+    elif changed(figures) != before:
         print(f"wrote {page} and {figures.name}")  # noqa: T201 - same
     return done.returncode
 
 
 NO_TESTS = 5  # pytest's exit code when nothing was selected
+
+
+def changed(path: Path) -> int:
+    """When a file was written last, in nanoseconds; 0 if it is not there."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def find_benches(folder: Path | None = None) -> Path:
@@ -101,6 +105,7 @@ def command(benches: Path, options: list[str]) -> list[str]:
     }
     return [
         *(sys.executable, "-m", "pytest", str(benches), "-q", "-p", "no:cacheprovider", "--benchmark-quiet"),
+        *("-W", "ignore:Not saving anything"),  # nothing was selected, or every answer was wrong: the exit code says so
         *(word for name, value in settings.items() for word in ("-o", f"{name}={value}")),
         *options,
     ]

@@ -277,6 +277,13 @@ def test_bench_writes_a_page_and_its_figures_and_exits_with_0(elsewhere, capfd):
     assert list((elsewhere / ".bench-data").iterdir()) == []
 
 
+def test_a_run_without_a_match_leaves_the_last_page_alone(elsewhere, capfd):
+    (elsewhere / "page.html").write_text("the last one")
+    assert bench(scale="smoke", k="no_such_bench", report=Path("page.html")) == 5
+    assert (elsewhere / "page.html").read_text() == "the last one"
+    assert "no bench matches" in capfd.readouterr().out
+
+
 @pytest.mark.slow
 def test_bench_fails_when_an_answer_is_wrong_and_says_whose(elsewhere):
     shutil.copytree(BENCH, elsewhere / "wrong")

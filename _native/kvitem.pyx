@@ -61,6 +61,24 @@ from sys import intern
 
 cdef extern from *:
     """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define engines_prefetch(address) __builtin_prefetch(address)
+    #else
+    #define engines_prefetch(address) ((void)0)
+    #endif
+    """
+    void engines_prefetch(const void* address) noexcept nogil
+
+
+cdef inline void fetch_ahead(const uint8_t* data, Py_ssize_t size) noexcept nogil:
+    """Ask for the first 4 KB of an item at once: field after field each cache line would be waited for in turn."""
+    cdef Py_ssize_t at
+    for at in range(64, min(size, 4096), 64):
+        engines_prefetch(data + at)
+
+
+cdef extern from *:
+    """
     #if PY_VERSION_HEX >= 0x030D0000
     #define new_sized_dict(size) PyDict_New()
     #else
@@ -316,6 +334,7 @@ cdef class ItemCodec:
         cdef uint32_t item_size
         cdef uint64_t expires
         source.start, source.at, source.end = data, data, data + size
+        fetch_ahead(data, size)
         if not get_head(&source, &item_size, &expires):
             raise damaged(&source)
         item = self.get_pairs(&source, 0) if wanted is None else self.get_wanted(&source, wanted)

@@ -7,7 +7,8 @@ does for all. Nothing ever needs to be taken back: all that can fail is tried be
 A read's way: encode the key, one get in the tree's open transaction, decode. Long reads take the lock a page at a time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,6 +16,7 @@ import lmdb
 
 from engines._native.keys import KeyCodec
 from engines._native.kvframe import encode_change, unchanged
+from engines._native.kvread import PointReader
 from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires, item_size
 from engines.display import Plan
 from engines.errors import ConditionFailed, Corrupted, Invalid, NotFound, TooLarge
@@ -66,6 +68,7 @@ class Table:
         self._key_names = definition.key_names
         self._encode_key = self.keys.encode
         self._decode = self.codec.decode
+        self._read = self._reader()
         self._keeps_old = definition.stream in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 
     # -- reading one item ---------------------------------------------------------------------------------------------
@@ -76,24 +79,19 @@ class Table:
         consistent=True returns only what is on disk: it waits for a sync that is still under way.
         """
         try:
-            encoded = self._encode_key(key)
+            item = self._read(key)
         except ValueError as error:
-            raise Invalid(str(error)) from None
-        if len(encoded) > LONGEST_PARTITION:
-            encoded = tree_key(encoded, self.keys.types)
-        with self._lock:
-            found = self._tree.transaction.get(encoded, None, self.items.db)
-            if found is None or (self.due is not None and self._expired(found)):
-                item = None
-            else:
-                try:
-                    item = self._decode(found)
-                except ValueError as error:
-                    raise self.damaged(encoded, error) from error
-            last = self._log.last
-        if consistent and self._log.durable < last:
-            self._log.sync(last)
+            encoded = self.encode_key(key)  # raises if it was the key
+            raise self.damaged(encoded, error) from error
+        if consistent:
+            self._log.sync()
         return item
+
+    def _reader(self) -> Callable[[tuple[Any, ...]], Item | None]:
+        now = None if self.due is None else self._clock.now
+        shorten = partial(tree_key, types=self.keys.types)
+        args = (self._lock, self._tree, self.items, now, shorten, LONGEST_PARTITION)
+        return PointReader(self._encode_key, self._decode, *args).get
 
     def _expired(self, image: bytes | memoryview) -> bool:
         expires = item_expires(image)
@@ -209,19 +207,15 @@ class Table:
                 payload = encode_change(definition.id, key, kept, image)
                 sequence = self._log.append(payload, ITEMS_FRAME)
                 old_expires = 0 if self.due is None or view is None else item_expires(view)
-                due = self._apply(stored_key, image, old_expires, expires, sequence, len(payload))
+                try:
+                    self.apply(stored_key, image, old_expires, expires)
+                except lmdb.MapFullError:
+                    self._tree.grow()  # replays the log, this change included
+                due = self._tree.note(sequence, len(payload))
         self._log.acknowledge(sequence)
         if due:
             self._store.checkpoint_if_due()
         return old_item if returns == "ALL_OLD" else None
-
-    def _apply(self, key: bytes, image: bytes | None, old_expires: int, expires: int, sequence: int, size: int) -> bool:
-        """Bring the tree up to one logged change; whether a checkpoint is due."""
-        try:
-            self.apply(key, image, old_expires, expires)
-        except lmdb.MapFullError:
-            self._tree.grow()  # replays the log, this change included
-        return self._tree.note(sequence, size)
 
     def apply(self, key: bytes, image: bytes | None, old_expires: int, expires: int) -> None:
         """Put or delete in the tree, and keep the order of expiries."""
@@ -511,6 +505,7 @@ class Table:
         """Take over the attribute names of a replayed frame."""
         self.codec = ItemCodec(names)
         self._decode = self.codec.decode
+        self._read = self._reader()
         self.names_logged = len(names)
 
     def encode_stored(self, image: bytes) -> tuple[bytes, bytes, int]:
@@ -523,6 +518,7 @@ class Table:
         """From now on every use says that the table is gone."""
         gone = NotFound(f"table {self.name} was dropped")
         self._tree = self._lock = self._log = Gone(gone)  # type: ignore[assignment] # whoever touches it hears why
+        self._read = Gone(gone)  # type: ignore[assignment] # same
 
     def __repr__(self) -> str:
         keys = ", ".join(f"{part.name}:{part.type}" for part in self.definition.key)

@@ -224,18 +224,25 @@ class Log:
             self._leading = True
             upto = self.last
             segments = self._segments
-            batches = [(i, s, s.buffer.take()) for i, s in enumerate(segments) if s.written < s.end]
+            first = len(segments) - 1
+            while first and segments[first - 1].written < segments[first - 1].end:
+                first -= 1  # frames not yet written are in the last segments only
+            batches = [(i, segments[i], segments[i].buffer.take()) for i in range(first, len(segments))]
         try:  # outside the lock: others append meanwhile, and the next leader takes all of theirs at once
             for index, segment, batch in batches:
                 if not segment.born:
                     self._bear(segments, index)
-                self._files.pwrite(segment.fd, batch, segment.written)
-                segment.written += len(batch)
+                if batch:
+                    self._files.pwrite(segment.fd, batch, segment.written)
+                    segment.written += len(batch)
             if sync:
                 self._files.fdatasync((segments[-1] if segments[-1].born else segments[-2]).fd)
-        except OSError as error:
+        except BaseException as error:  # also Ctrl-C: the frames were taken, and are on disk or they are not
             with self._lock:
-                raise self._poison(error) from error
+                poisoned = self._poison(error)
+            if isinstance(error, OSError):
+                raise poisoned from error
+            raise
         with self._lock:
             self._leading = False
             self.written = upto
@@ -258,12 +265,12 @@ class Log:
         self._files.fsync_dir(self.path)
         segment.born = True
 
-    def _poison(self, cause: OSError) -> Poisoned:
+    def _poison(self, cause: BaseException) -> Poisoned:
         """Take nothing from now on (called under the lock). Returns the error to raise."""
 
         def refusal() -> Poisoned:
             return Poisoned(
-                f"writing to the log {self.path} failed ({cause}), so what the disk holds is unknown: "
+                f"writing to the log {self.path} failed ({cause!r}), so what the disk holds is unknown: "
                 "nothing more is accepted; close and reopen to recover every acknowledged write"
             )
 
@@ -288,8 +295,29 @@ class Log:
     def _tick(self) -> None:
         with contextlib.suppress(Poisoned):  # the next append will say so
             while not self._stop_ticker.wait(INTERVAL_SECONDS):
-                if self.durable < self.last:
-                    self.sync()
+                if self.durable < self.written:
+                    self._sync_written()
+
+    def _sync_written(self) -> None:
+        """Sync what the kernel has, and let writers hand it more meanwhile: they wait for no disk."""
+        with self._lock:
+            upto, path = self.written, [segment.path for segment in self._segments if segment.born][-1]
+        try:
+            fd = self._files.open(path)  # a descriptor of our own: the segment may be closed or dropped meanwhile
+            try:
+                self._files.fdatasync(fd)
+            finally:
+                self._files.close(fd)
+        except FileNotFoundError:
+            return  # dropped by trim: it was on disk
+        except OSError as error:
+            with self._lock:
+                raise self._poison(error) from error
+        with self._lock:
+            self.durable = max(self.durable, upto)
+            self.syncs += 1
+            if self._waiting:
+                self._turn.notify_all()
 
     def _acknowledge_taken(self, sequence: int) -> None:  # noqa: ARG002 - the signature of sync
         """Keep "checkpoint": nothing is promised before the next one; memory is kept small all the same."""

@@ -53,6 +53,7 @@ def open_again(adapter, folder: str, n: int) -> None:
     found = adapter.get(last)
     seconds = time.perf_counter() - began
     assert found == adapter.stored(item(puts[-1], len(puts)))
+    assert adapter.replayed() in (len(puts), None), f"{adapter.replayed()} records were replayed instead of {len(puts)}"
     numbers = dict(zip(puts, range(1, n), strict=False))
     for i in [*puts[-1000:], *range(0, n, max(1, n // 1000))]:
         assert adapter.get(adapter.key(f"user{i:08d}")) == adapter.stored(item(i, numbers.get(i, 0))), (

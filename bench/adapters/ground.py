@@ -161,6 +161,9 @@ class LogAndTree(Adapter):
     def syncs(self):
         return self.log.syncs
 
+    def replayed(self):
+        return self.tree.stats()["dirty_writes"]
+
     def close(self):
         self.tree.close()
         self.log.close()

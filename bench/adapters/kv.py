@@ -70,6 +70,9 @@ class Adapter:
     def syncs(self):
         """How often the disk was waited for since open; None where the system does not tell."""
 
+    def replayed(self):
+        """How many records opening had to apply; None where the system does not tell."""
+
 
 class Engines(Adapter):
     stream = True
@@ -96,6 +99,12 @@ class Engines(Adapter):
         with self.table.batch_writer() as batch:
             for entry in entries:
                 batch.put(entry)
+
+    def syncs(self):
+        return self.store.log.syncs
+
+    def replayed(self):
+        return self.store.tree.stats()["dirty_writes"]
 
     def close(self):
         self.store.close()

@@ -110,20 +110,20 @@ def order(number):
     return {"customer": "ann", "order": Decimal(number % 7), "text": f"{number:04}" * 150}
 
 
-def session(number):
+def visit(number):
     """Every other one expires soon."""
     return {"id": Decimal(number % 9), "expires": Decimal(SOON - number % 2 * 50 + 50), "text": f"{number:04}" * 150}
 
 
 def operations(rounds):
-    found = [("create", "orders"), ("create", "sessions")]
+    found = [("create", "orders"), ("create", "visits")]
     for start in range(0, 12 * rounds, 12):
-        found += [("put", "orders", order(start)), ("put", "sessions", session(start))]
+        found += [("put", "orders", order(start)), ("put", "visits", visit(start))]
         found += [("batch", "orders", [order(number) for number in range(start + 1, start + 4)])]
-        found += [("batch", "sessions", [session(number) for number in range(start + 1, start + 5)])]
+        found += [("batch", "visits", [visit(number) for number in range(start + 1, start + 5)])]
         found += [("delete", "orders", ("ann", Decimal((start + 2) % 7))), ("checkpoint",)]
         found += [("put", "orders", order(start + 5)), ("expire",), ("reopen",), ("put", "orders", order(start + 6))]
-        found += [("create", f"table {start}".replace(" ", "-")), ("put", f"table-{start}", session(start))]
+        found += [("create", f"table-{start}"), ("put", f"table-{start}", visit(start))]
         found += [("drop", f"table-{start}")]
     return found
 

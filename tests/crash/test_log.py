@@ -1,10 +1,12 @@
 """The Log under power loss, failing disks, kills and flipped bytes."""
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from crash.recorder import RecordingFileSystem, content
 from crash.rules import Subject, crash, fail_everywhere, flip_every_byte, kill_everywhere, workload
+from crash.states import check
 
 from engines.clock import ManualClock
 from engines.errors import Corrupted
@@ -125,6 +127,33 @@ def test_a_log_that_is_trimmed_and_reopened_survives_every_power_loss():
     outcome = crash("Log, trimmed", subject, operations, EXTRA, samples=20)
     assert outcome.violations == 0, outcome.first
     assert outcome.images > 300
+
+
+def test_threads_that_share_a_sync_lose_nothing_that_was_acknowledged():
+    def four_threads(files):
+        handle = Frames().open(files)
+
+        def write(first):
+            for number in range(first, first + 12):
+                handle.log.sync(handle.log.append(payload(number)))
+                files.mark(payload(number))
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(write, range(0, 48, 12)))
+        handle.close()
+
+    def judge(files, acknowledged):
+        handle = Frames().open(files)
+        found = Frames().state(handle)
+        handle.close()
+        if len(set(found)) < len(found) or not set(found) <= set(map(payload, range(48))):
+            return "a frame is there twice, or was never written"
+        return None if set(acknowledged) <= set(found) else "an acknowledged frame is lost"
+
+    outcome = check(four_threads, judge)
+    print(f"Log, four threads        {outcome}")  # noqa: T201 - counts are the result
+    assert outcome.violations == 0, outcome.first
+    assert outcome.images > 100
 
 
 def test_what_a_killed_process_left_in_the_log_is_made_sure_before_it_is_built_upon():

@@ -139,7 +139,7 @@ def test_the_tree_and_its_log_survive_every_power_loss():
 
 @pytest.mark.slow
 def test_what_a_killed_process_left_in_tree_and_log_is_made_sure_before_it_is_built_upon():
-    outcome = kill_everywhere(Trees(), operations(5, checkpoint=2, reopen=4), EXTRA, samples=1)
+    outcome = kill_everywhere(Trees(), operations(4, checkpoint=2, reopen=3), EXTRA, samples=1)
     print(f"Tree + Log, killed       {outcome}")  # noqa: T201 - counts are the result
     assert outcome.violations == 0, outcome.first
     assert outcome.images > 1_000

@@ -20,7 +20,8 @@ from typing import Any
 
 import lmdb
 from crash.failing import FailingFileSystem, KilledFileSystem
-from crash.recorder import Image, RecordingFileSystem, content
+from crash.journal import Image, content
+from crash.recorder import RecordingFileSystem
 from crash.states import Oracle, Outcome, Workload, check, crash_states
 
 from engines.errors import EngineError

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise, product
 from typing import Any
 
-from crash.recorder import (
+from crash.journal import (
     Change,
     Content,
     Entries,
@@ -33,7 +33,6 @@ from crash.recorder import (
     Lost,
     Mark,
     Operation,
-    RecordingFileSystem,
     Replace,
     Start,
     Sync,
@@ -42,6 +41,7 @@ from crash.recorder import (
     load,
     walk,
 )
+from crash.recorder import RecordingFileSystem
 
 SECTOR = 512
 FEW = 4  # all subsets of so many loose changes

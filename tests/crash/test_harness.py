@@ -8,7 +8,8 @@ import time
 import lmdb
 import pytest
 from crash.failing import FailingFileSystem
-from crash.recorder import SHM, RecordingFileSystem, Sync, content
+from crash.journal import Sync, content
+from crash.recorder import SHM, RecordingFileSystem
 from crash.states import check, crash_states
 from crash.stores import BUGS, VALUES, Store, oracle, workload
 

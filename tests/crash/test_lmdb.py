@@ -18,7 +18,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from crash.recorder import SHM, Mark, Operation, Start, Sync, Truncate, Write, content
+from crash.journal import Mark, Operation, Start, Sync, Truncate, Write, content
+from crash.recorder import SHM
 from crash.states import all_states
 
 HERE = Path(__file__).parent

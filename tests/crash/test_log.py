@@ -4,7 +4,8 @@ import errno
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from crash.recorder import RecordingFileSystem, content
+from crash.journal import content
+from crash.recorder import RecordingFileSystem
 from crash.rules import Subject, crash, fail_everywhere, flip_every_byte, kill_everywhere, workload
 from crash.states import check
 

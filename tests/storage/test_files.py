@@ -9,7 +9,8 @@ import sys
 
 import pytest
 from crash.failing import FailingFileSystem, KilledFileSystem
-from crash.recorder import RecordingFileSystem, content
+from crash.journal import content
+from crash.recorder import RecordingFileSystem
 from crash.states import crash_states
 
 from engines.errors import Invalid, Locked, NotFound

@@ -1,0 +1,5 @@
+# %% [markdown]
+# # Key-value store
+
+# %%
+print(1)

@@ -11,6 +11,7 @@ touched, and ends with known answers: the tour fails if one of them is wrong.
 """
 
 import importlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from engines.clock import SystemClock
-from engines.errors import Invalid, NotFound, nearest
+from engines.errors import Invalid, nearest
 
 if TYPE_CHECKING:
     from engines.tour.chapter import Chapter
@@ -41,12 +42,13 @@ def tour(
     """Load a year of New York's flights into every engine, ask each its question, and kill a writer in mid-write.
 
     Prints as it goes and writes one page with pictures. Returns 0 if every known answer was right, else 1.
-    Invalid or NotFound, before anything is done, if an argument or the data is missing.
+    Invalid or NotFound, before anything is done, if an argument makes no sense or the data is missing.
     """
     if only is not None and only not in CHAPTERS:
         raise Invalid(f"the tour has no chapter {only!r}, only {', '.join(CHAPTERS)}{nearest(only, CHAPTERS)}")
-    if not html.resolve().parent.is_dir():
-        raise NotFound(f"the folder {html.resolve().parent} does not exist: create it, or name another one with --html")
+    parent = html.resolve().parent
+    if html.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise Invalid(f"no page can be written at {html}: name a file in a folder that exists with --html")
     from engines.tour import page, story  # noqa: PLC0415 - `engines --help` should not wait for numpy and the drawings
     from engines.tour.show import Show  # noqa: PLC0415 - same
 

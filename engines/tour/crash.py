@@ -27,7 +27,7 @@ from engines._native import frame
 from engines.clock import SystemClock
 from engines.display import Table
 from engines.errors import EngineError
-from engines.storage.log import SEGMENT_HEADER, START
+from engines.storage.segment import START, decode_header
 from engines.tour import pictures
 from engines.tour.chapter import Chapter, Picture, Question, Remark
 from engines.tour.pictures import Piece
@@ -38,10 +38,7 @@ WRITERS = ("gate A", "gate B", "gate C", "gate D")
 ENOUGH = 600  # acknowledged writes, then the kill
 PATIENCE = 30.0  # seconds: a disk that slow is killed all the same
 PROGRAM = "import sys; from engines.tour import crash; crash.write_until_killed(sys.argv[1])"
-IDEA = (
-    "A second process writes with four threads and says on a pipe what the store has acknowledged. "
-    "Then it gets SIGKILL, in mid-write."
-)
+IDEA = "Another process writes with four threads; in the middle of it, it gets SIGKILL."
 
 
 def chapter(story: Story, folder: Path, show: Show) -> Chapter:  # noqa: ARG001 - every chapter is called alike
@@ -81,9 +78,8 @@ def chapter(story: Story, folder: Path, show: Show) -> Chapter:  # noqa: ARG001 
         "The file as the kill left it. Zeros are space reserved for frames to come, so that a sync changes no metadata."
     )
     show.add(told, Picture("The last whole frame of the log", left, caption))
-    show.add(
-        told, Remark("Checked", f"every item's content, and every byte: {report}; and the store takes the next write.")
-    )
+    words = f"every item's content; verify() walks every byte and finds {len(report.problems)} problems"
+    show.add(told, Remark("Checked", words))
     told.check("acknowledged writes lost", 0, lost)
     unexplained = sum(max(0, found[name] - acknowledged[name] - 1) for name in WRITERS)
     told.check("writes found beyond the one under way in each writer", 0, unexplained)
@@ -120,7 +116,7 @@ def kill_in_mid_write(path: Path, show: Show) -> Counter[str]:
 def last_frame(folder: Path) -> str:
     """Draw the last whole frame in a log's newest segment, and the first bytes after it."""
     content = max(folder.glob("*.log")).read_bytes()
-    _, log_id, first = SEGMENT_HEADER.unpack_from(content)
+    log_id, first = decode_header(content) or (0, 1)
     positions, end, verdict = frame.scan(content, START, first, log_id)
     start = int(positions[-1]) if len(positions) else START
     length, sequence, time, lag, kind = frame.header_at(content, start)

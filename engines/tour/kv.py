@@ -13,7 +13,7 @@ counted beside it with numpy, on the columns of the files.
 """
 
 import random
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,13 +31,11 @@ from engines.tour.pictures import Bar
 from engines.tour.show import Show
 from engines.tour.story import NEW_YEAR, Story, arrived, scheduled
 
-IDEA = (
-    "The log is the database: what is durable, streamed and restorable is one append-only file; the tree is its index."
-)
+IDEA = "The log is the database, one append-only file; the tree is a cache of it."
 DAY = 86_400
 TURNS = 12  # of the clock
 QUERY = "tailnum = :t AND departure BETWEEN :a AND :b"
-SCAN = {"filter": "attribute_exists(late)", "projection": "carrier, late"}
+FILTER = "attribute_exists(late)"
 WORST = [("F9", 21.92), ("FL", 20.12), ("EV", 15.80)]  # mean arrival delay by carrier, in minutes, of the real year
 
 
@@ -48,7 +46,7 @@ def chapter(story: Story, folder: Path, show: Show) -> Chapter:
     clock = ManualClock(NEW_YEAR * 1_000_000)
     with kv.Store(folder / "kv", clock=clock) as store:
         run = _Run(story, show, told, store)
-        run.load(folder / "kv")
+        run.load()
         run.read_one()
         run.read_a_range()
         run.read_all()
@@ -97,7 +95,7 @@ class _Run:
         self.hot = np.sort(scheduled(flights)[flights.column("tailnum") == self.hottest])
         self.lands = arrived(flights, story.airports())
 
-    def load(self, path: Path) -> None:
+    def load(self) -> None:
         flights, planes, started = len(self.lands), len(self.story.planes()), self.timer()
         with self.planes.batch_writer() as batch:
             for plane in plane_items(self.story):
@@ -111,7 +109,7 @@ class _Run:
                 if i % 2_000 == 0:
                     advance(2_000)
         seconds = self.timer() - started
-        rate, stored = f"{(flights + planes) / seconds:,.0f}", size(allocated(path))
+        rate, stored = f"{(flights + planes) / seconds:,.0f}", size(sum(row.bytes for row in self.store.layout()))
         self.told.figures = {
             "boarding passes": f"{flights:,}",
             "planes": f"{planes:,}",
@@ -125,10 +123,11 @@ class _Run:
         self.told.check("boarding passes", 336_776 if self.story.complete else flights, count(self.passes))
 
     def on_disk(self) -> Picture:
-        rows = [Bar(str(row.name), row.bytes, size(row.bytes)) for row in self.store.layout()]
-        caption = (
-            "What lies on the disk: the tree holds where things stand, the log what happened since it was last trimmed."
-        )
+        held: Counter[str] = Counter()
+        for row in self.store.layout():
+            held["the log" if row.what.startswith("log ") else row.what] += row.bytes
+        rows = [Bar(what, count, size(count)) for what, count in held.most_common()]
+        caption = "The tree holds where things stand; the log what happened, a day long, for the change stream."
         return Picture("Where the bytes are", pictures.shares(rows), caption)
 
     def read_one(self) -> None:
@@ -199,15 +198,20 @@ class _Run:
         """Ask what a key-value store is bad at: a question that no key answers."""
         started = self.timer()
         delays: dict[str, list[int]] = defaultdict(list)
-        for item in self.passes.scan(**SCAN).all():
-            delays[item["carrier"]].append(int(item["late"]))
+        page: kv.Page | None = self.passes.scan(filter=FILTER)
+        with self.show.progress("items read", len(self.lands), "") as advance:
+            while page is not None:
+                for item in page:
+                    delays[item["carrier"]].append(int(item["late"]))
+                advance(page.scanned)
+                page = page.next()
         mean = {carrier: round(sum(late) / len(late), 2) for carrier, late in delays.items()}
         seconds = self.timer() - started
-        worst = sorted(mean, key=mean.__getitem__, reverse=True)
+        worst = sorted(mean, key=lambda carrier: (-mean[carrier], carrier))
         rows = [(carrier, mean[carrier], len(delays[carrier])) for carrier in worst[:3]]
         answer = Table.from_rows(("carrier", "mean minutes late", "flights that landed"), rows)
-        code = 'passes.scan(filter="attribute_exists(late)", projection="carrier, late").all()'
-        words = f"Bad at: whose flights arrive latest? No key knows, so it reads all {len(self.lands):,}"
+        code = f'page = passes.scan(filter="{FILTER}")  # then page.next()'
+        words = f"Bad at: who arrives latest? No key knows, so it reads all {len(self.lands):,}"
         self.show.add(self.told, Question(words, code, answer, seconds))
         self.asked.append(Bar(f"scan: {len(self.lands):,} items", seconds, duration(seconds)))
         caption = "Each line is ten times the one before: a key-value store answers what its keys were made for."
@@ -215,7 +219,7 @@ class _Run:
         self.show.add(self.told, Picture("Three ways to ask, and what they cost", drawn, caption))
 
         plain = {c: round(float(np.nanmean(self.late[self.carrier == c])), 2) for c in np.unique(self.carrier).tolist()}
-        expected = WORST if self.story.complete else sorted(plain.items(), key=lambda pair: -pair[1])[:3]
+        expected = WORST if self.story.complete else sorted(plain.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
         words = ", ".join(f"{carrier} {minutes:.2f}" for carrier, minutes in expected)
         self.told.check(
             "worst mean delays", words, ", ".join(f"{carrier} {mean[carrier]:.2f}" for carrier in worst[:3])
@@ -235,7 +239,7 @@ class _Run:
                 expired = self.store.expire()
                 seconds += self.timer() - started
                 advance(expired)
-                left = self.passes.describe()["count"]
+                left = self.passes.describe()["items"]
                 turns.append((day(clock.now() / 1e6), expired, left))
                 expected = int((lands * 1e6 > clock.now()).sum()) + stays
                 if len(turns) in (1, TURNS // 2, TURNS):
@@ -254,13 +258,13 @@ class _Run:
         mine = self.passes.query("tailnum = :t", values={":t": self.hottest}).all()
         boarding = next(item for item in mine if "expires" in item)
         key = (boarding["tailnum"], boarding["departure"])
-        changes = deque(self.passes.changes(), maxlen=1)
+        position = self.store.log.last
         clock.advance(seconds=int(boarding["expires"]) - 1 - clock.now() / 1e6)
         before = self.passes.get(*key)
         clock.advance(seconds=1)
         after = self.passes.get(*key)
         self.store.expire()
-        removed = next(change for change in self.passes.changes(after=changes[-1].sequence) if change.key == key)
+        removed = next(change for change in self.passes.changes(after=position) if change.key == key)
         words = f"a pass is gone in the second of its landing; change {removed.sequence:,} says so"
         self.show.add(self.told, Remark("Only here", words))
         self.told.check("a pass a second before it expires", "there", "there" if before == boarding else before)
@@ -273,12 +277,13 @@ class _Run:
 
 
 def count(table: kv.Table) -> int:
-    return int(table.scan(count=True).count)
-
-
-def allocated(path: Path) -> int:
-    """Bytes that the files below a folder take on the disk; holes and what is only reserved in them do not count."""
-    return sum(512 * file.stat().st_blocks for file in path.rglob("*") if file.is_file())
+    """Count the items by reading them all."""
+    page: kv.Page | None = table.scan(count=True)
+    total = 0
+    while page is not None:
+        total += page.count
+        page = page.next()
+    return total
 
 
 def day(moment: float | Decimal, form: str = "%d %b") -> str:

@@ -88,7 +88,7 @@ class Show:
 
     def _question(self, question: Question) -> None:
         time = Text(duration(question.seconds), style="green")
-        line = Grid.grid(expand=True)
+        line = Grid.grid(padding=(0, 0, 0, 1), expand=True)
         line.add_column(ratio=1)
         line.add_column(justify="right", no_wrap=True)
         line.add_row(Text(question.words, style="bold"), time)
@@ -101,7 +101,11 @@ class Show:
 
     def _tree(self, plan: Plan) -> None:
         for line in str(plan).splitlines():
-            self.console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
+            words = line.lstrip("│├└─ ")
+            rail = len(line) - len(words)  # a long step goes on below its own beginning
+            step = Grid.grid()
+            step.add_row(Text("  " + line[:rail], style="dim"), Text(words, style="dim"))
+            self.console.print(step)
 
 
 def grid(table: Table, rows: int = ROWS) -> Grid:

@@ -11,11 +11,12 @@ Encoding is a kernel too: packed in Python a frame costs as much as the rest of 
 Invariants: what append encodes, scan accepts; no scan reads past its buffer, whatever the bytes say.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
 
@@ -45,6 +46,7 @@ crc32c_choose()
 cdef enum:
     HEADER_BYTES = 32
     LONGEST = 1 << 30
+    FIRST_ROOM = 1 << 14
 
 HEADER, MAX_PAYLOAD = HEADER_BYTES, LONGEST
 
@@ -84,6 +86,8 @@ cdef inline uint32_t checksum(uint64_t log_id, const frame_header *header, const
     return crc32c_extend(crc, payload, header.length)
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class FrameBuffer:
     """Frames waiting to be written, one after the other in one growing buffer. Not safe to share without a lock."""
 
@@ -91,12 +95,14 @@ cdef class FrameBuffer:
     cdef uint8_t *data
     cdef Py_ssize_t used, room
 
-    def __cinit__(self, uint64_t log_id):
-        self.log_id = log_id
-        self.room = 1 << 14
+    def __cinit__(self):
+        self.room = FIRST_ROOM
         self.data = <uint8_t *>PyMem_RawMalloc(self.room)
         if self.data == NULL:
             raise MemoryError
+
+    def __init__(self, uint64_t log_id):
+        self.log_id = log_id
 
     def __dealloc__(self):
         PyMem_RawFree(self.data)
@@ -147,19 +153,28 @@ cdef class FrameBuffer:
         self.data, self.room = data, room
         return 0
 
-    def take(self):
-        """All frames encoded since the last take, as bytes; the buffer is empty afterwards."""
-        cdef bytes taken = PyBytes_FromStringAndSize(<char *>self.data, self.used)
-        self.used = 0
-        if self.room > 1 << 22:  # one huge transaction must not keep its memory for ever
-            PyMem_RawFree(self.data)
-            self.data = NULL
-            self.room = 0
-            self.data = <uint8_t *>PyMem_RawMalloc(1 << 14)
-            if self.data == NULL:
-                raise MemoryError
-            self.room = 1 << 14
-        return taken
+    def peek(self):
+        """All frames in the buffer, as bytes. They stay until they are dropped: an interrupted writer writes them again."""
+        return PyBytes_FromStringAndSize(<char *>self.data, self.used)
+
+    def drop(self, Py_ssize_t n):
+        """Forget the first n bytes: they are written."""
+        cdef uint8_t *small
+        if not 0 <= n <= self.used:
+            raise ValueError(f"n must lie within the {self.used} bytes of the buffer, got {n}")
+        memmove(self.data, self.data + n, self.used - n)
+        self.used -= n
+        if self.used == 0 and self.room > 1 << 22:  # one huge transaction must not keep its memory for ever
+            small = <uint8_t *>PyMem_RawMalloc(FIRST_ROOM)
+            if small != NULL:
+                PyMem_RawFree(self.data)
+                self.data, self.room = small, FIRST_ROOM
+
+    def cut(self, Py_ssize_t n):
+        """Keep the first n bytes: a frame behind them was not taken after all. Nothing happens if there are not more."""
+        if n < 0:
+            raise ValueError(f"n must be at least 0, got {n}")
+        self.used = min(self.used, n)
 
 
 cdef inline int judge(

@@ -8,6 +8,7 @@ compiled function. What it calls is handed in: the codecs, the lock, and the tre
 The view of the item that LMDB hands out dies with the next write: it is decoded before the lock is let go.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -20,6 +21,8 @@ cdef enum:
     MICROSECONDS = 1_000_000
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class PointReader:
     """Reads single items of one table. get() may be called from any thread."""
 

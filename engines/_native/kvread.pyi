@@ -1,10 +1,11 @@
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 class _Lock(Protocol):
-    def acquire(self) -> Any: ...
+    def acquire(self) -> object: ...
     def release(self) -> None: ...
 
+@final
 class PointReader:
     def __init__(
         self,

@@ -4,18 +4,19 @@
     orders = store.create_table("orders", key=("customer:S", "order:N"), ttl="expires", stream=True)
     orders.put({"customer": "ann", "order": 17, "total": Decimal("9.5")})
     orders.get("ann", 17)
-    orders.query("customer = :c AND #o BETWEEN :a AND :b", names={"#o": "order"}, values={":c": "ann", ":a": 1, ":b": 20})
+    orders.query("customer = :c AND #o > :a", names={"#o": "order"}, values={":c": "ann", ":a": 1})
 
     put ──> log/ one frame: table, key, old image, new image ──> tree/ t/ID: key -> item ──> sync ──> acknowledged
                  │                                                    x/ID: expiry + key
                  └──> the change stream
 
-    key      partition, escaped: 00 -> 00 FF, end 00 01 | sort key             order-preserving        _native/keys.pyx
-    item     head: size, [expiry] | (attribute number, tag, value) ...         names are learnt        _native/kvitem.pyx
-    frame    kind | count | (table, flags, key, [old image], [new image]) ...                          _native/kvframe.pyx
+    key      partition, escaped: 00 -> 00 FF, end 00 01 | sort key          order-preserving     _native/keys.pyx
+    item     head: size, [expiry] | (attribute number, tag, value) ...      names are learnt     _native/kvitem.pyx
+    frame    kind | count | (table, flags, key, [old image], [new image]) ...                    _native/kvframe.pyx
 
-Where to read: store.py (open, recover, expire), table.py (a write's way, a read's way), keyrange.py (which stretch of
-keys a query reads), expressions.py and syntax.py (the language), journal.py (the log read as changes), ttl.py.
+Where to read: table.py (what a user asks), records.py (a write's way, a read's way), store.py (open, recover, expire),
+keyrange.py (which stretch of keys a query reads), expressions.py and syntax.py (the language), journal.py (the log read
+as changes), ttl.py.
 
 Where we differ from DynamoDB
 * An expired item is gone at once: reads, conditions and scans never show it. The service deletes within days and shows
@@ -25,8 +26,8 @@ Where we differ from DynamoDB
 * Scans promise no order; it happens to be the order of the encoded keys.
 * Not here yet: update expressions, projections, secondary indexes, transactions, capacity, point-in-time restore.
 
-Pitfalls: a filter does not make a scan cheaper: it reads every item; use a key condition. A batch_writer syncs once for a
-thousand puts, a put each time: load with the former. An item left in a `with batch_writer()` block that raises is not
+Pitfalls: a filter does not make a scan cheaper: it reads every item; use a key condition. A batch_writer syncs once for
+a thousand puts, a put each time: load with the former. An item left in a `with batch_writer()` block that raises is not
 written.
 """
 

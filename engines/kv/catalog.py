@@ -3,8 +3,8 @@
     catalog    table/NAME   Definition as MessagePack          names/ID   attribute names, in the order of their numbers
                next         the id of the next table, u32      marks      (time, sequence) of past checkpoints
 
-A table's id is never used again, so frames of a dropped table in the log are nobody's. Attribute names get their numbers
-when they first occur; a NAMES frame goes into the log before the first item that uses them.
+A table's id is never used again, so frames of a dropped table in the log are nobody's. Attribute names get their
+numbers when they first occur; a NAMES frame goes into the log before the first item that uses them.
 """
 
 from typing import Literal

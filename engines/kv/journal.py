@@ -4,8 +4,8 @@ A frame of kind ITEMS is one write, one batch, or one sweep of expired items: wh
 
     u8 kind | varint count | count x (varint table, u8 flags, key, [old image], [new image])      _native/kvframe.pyx
 
-Images are written as far as somebody wants them: the new one always, the old one where the table's stream shows it; else
-an empty old image says that there was one.
+Images are written as far as somebody wants them: the new one always, the old one where the table's stream shows it;
+else an empty old image says that there was one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,9 +55,9 @@ def _change(table: "Table", found: Frame, key: bytes, old: bytes | None, new: by
         found.time,
         table.name,
         "REMOVE" if new is None else "INSERT" if old is None else "MODIFY",
-        table.key_values(key),
-        table.codec.decode(old) if old and shows_old else None,
-        table.codec.decode(new) if new and shows_new else None,
+        table.records.keys.decode(key),
+        table.records.codec.decode(old) if old and shows_old else None,
+        table.records.codec.decode(new) if new and shows_new else None,
         expired,
     )
 
@@ -66,27 +66,27 @@ def verify_table(table: "Table", path: str) -> Report:
     """Decode every item, compare its key with where it stands, and its expiry with the order of expiries."""
     problems = []
     checked = due = 0
-    for stored_key, image in table.items.range():
+    for stored_key, image in table.records.items.range():
         checked += 1
         try:
-            key, again, expires = table.encode_stored(image)
+            key, again, expires = table.records.encode_stored(image)
         except (ValueError, EngineError) as error:
             problems.append(Problem(path, None, f"table {table.name}, key {stored_key[:40].hex()}: {error}"))
             continue
-        if tree_key(key, table.keys.types) != stored_key or again != image:
+        if tree_key(key, table.records.keys.types) != stored_key or again != image:
             problems.append(
                 Problem(path, None, f"table {table.name}: the item under {stored_key[:40].hex()} is another one")
             )
         due += bool(expires)
-    if table.due is not None:
-        entries = sum(1 for _ in table.due.range())
+    if table.records.due is not None:
+        entries = sum(1 for _ in table.records.due.range())
         if entries != due:
             problems.append(Problem(path, None, f"table {table.name}: {due} items expire, but {entries} are listed"))
     return Report(checked, problems, "items")
 
 
 def verify_against_log(log: Log, tables: Mapping[int, "Table"], path: str) -> Report:
-    """For every key in the frames that are kept: does the tree hold what the log says last?"""
+    """Compare, for every key in the frames that are kept, what the log says last with what the tree holds."""
     last: dict[tuple[int, bytes], int | None] = {}
     for found in log.read(log.first - 1):
         for table_id, key, _, new, _ in frame_changes(found, log.path):
@@ -96,12 +96,14 @@ def verify_against_log(log: Log, tables: Mapping[int, "Table"], path: str) -> Re
         table: Any = tables.get(table_id)
         if table is None:
             continue
-        with table.items.tree.lock:
-            image = table.items.get(tree_key(key, table.keys.types))
+        with table.records.lock:
+            image = table.records.items.get(tree_key(key, table.records.keys.types))
         if (None if image is None else crc32c(image)) != said:
             problems.append(
                 Problem(
-                    path, None, f"table {table.name}: the item {table.key_values(key)!r} is not the one the log holds"
+                    path,
+                    None,
+                    f"table {table.name}: the item {table.records.keys.decode(key)!r} is not the one the log holds",
                 )
             )
     return Report(len(last), problems, "items")

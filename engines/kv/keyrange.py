@@ -3,8 +3,8 @@
     table t/ID     partition (escaped, ended by 00 01) | sort key      -> item
     due   x/ID     expiry u64 big-endian | table key                   -> nothing
 
-LMDB takes keys of 1,978 bytes. A partition key that would leave no room for the longest sort key is cut: 900 bytes, 00 02,
-BLAKE2b-128 of all of it. It depends on the partition alone, so all items of one partition stay together, in order.
+LMDB takes keys of 1,978 bytes. A partition key that would leave no room for the longest sort key is cut: 900 bytes, 00
+02, BLAKE2b-128 of all of it. It depends on the partition alone, so all items of one partition stay together, in order.
 """
 
 from typing import NamedTuple
@@ -44,19 +44,14 @@ def bounds(codec: KeyCodec, asked: KeyRange, partition: str, sort: str | None) -
     if asked.operator is None:
         return Bounds(start, after(start), where)
     low = start + codec.encode_one(1, asked.low) if asked.low is not None else start
-    high = start + codec.encode_one(1, asked.high) if asked.high is not None else None
-    words = f"{where} and {sort} {asked.operator} "
-    match asked.operator:
-        case "=":
-            return Bounds(low, low + b"\x00", f"{words}{asked.low!r}")
-        case "<":
-            return Bounds(start, high, f"{words}{asked.high!r}")
-        case "<=":
-            return Bounds(start, (high or b"") + b"\x00", f"{words}{asked.high!r}")
-        case ">":
-            return Bounds(low + b"\x00", after(start), f"{words}{asked.low!r}")
-        case ">=":
-            return Bounds(low, after(start), f"{words}{asked.low!r}")
-        case "BETWEEN":
-            return Bounds(low, (high or b"") + b"\x00", f"{where} and {sort} from {asked.low!r} to {asked.high!r}")
-    return Bounds(low, after(low), f"{where} and {sort} begins with {asked.low!r}")  # begins_with
+    high = start + codec.encode_one(1, asked.high) if asked.high is not None else start
+    stretch, words = {
+        "=": ((low, low + b"\x00"), f"= {asked.low!r}"),
+        "<": ((start, high), f"< {asked.high!r}"),
+        "<=": ((start, high + b"\x00"), f"<= {asked.high!r}"),
+        ">": ((low + b"\x00", after(start)), f"> {asked.low!r}"),
+        ">=": ((low, after(start)), f">= {asked.low!r}"),
+        "BETWEEN": ((low, high + b"\x00"), f"from {asked.low!r} to {asked.high!r}"),
+        "begins_with": ((low, after(low)), f"begins with {asked.low!r}"),
+    }[asked.operator]
+    return Bounds(*stretch, f"{where} and {sort} {words}")

@@ -1,39 +1,58 @@
 """The answer of a query or scan: a page of items, and where the next one starts."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engines import display
 from engines.errors import Invalid
+from engines.kv.keyrange import Bounds
 from engines.rows import Column
+
+if TYPE_CHECKING:
+    from engines.kv.expressions import Holds
 
 Item = dict[str, Any]
 Key = tuple[Any, ...]
 
 
+class Request(NamedTuple):
+    """A query or scan, understood: where to read, what passes, how many to examine, backwards, only count."""
+
+    stretch: Bounds
+    holds: "Holds | None"
+    limit: int | None
+    reverse: bool
+    count_only: bool
+
+
 class Page(display.Table):
     """Items in the order they were read. Iterating gives the items themselves, as dicts.
 
-    count: items returned. scanned: items examined, before the filter. last_key: pass it as start= to read on; None at
-    the end. As a table (in a notebook, or through to_pandas) it has one column for every attribute that occurs.
+    count: items found. scanned: items examined, before the filter; size: their bytes by DynamoDB's rules. last_key:
+    pass it as start= to read on; None at the end. As a table (in a notebook, or through to_pandas) it has one column
+    for every attribute that occurs.
     """
 
-    def __init__(
-        self,
-        items: list[Item],
-        scanned: int,
-        last_key: Key | None,
-        read: Callable[[Key], "Page"],
-        *,
-        count: int | None = None,
-    ) -> None:
-        super().__init__({}, stats={"items examined": scanned})
-        self.items = items
-        self.count = len(items) if count is None else count
-        self.scanned = scanned
-        self.last_key = last_key
+    def __init__(self, request: Request, read: Callable[[Request, Key], "Page"]) -> None:
+        super().__init__({})
+        self.request = request
+        self.items: list[Item] = []
+        self.count = self.scanned = self.size = 0
+        self.last: Item | None = None
+        self.last_key: Key | None = None
+        self.more = True
         self._read = read
         self._made: dict[str, Column] | None = None
+
+    def add(self, item: Item, size: int) -> None:
+        """Take one examined item, if it passes."""
+        self.scanned += 1
+        self.size += size
+        self.last = item
+        if self.request.holds is None or self.request.holds(item):
+            self.count += 1
+            if not self.request.count_only:
+                self.items.append(item)
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -41,6 +60,7 @@ class Page(display.Table):
         if self._made is None:
             names = list(dict.fromkeys(name for item in self.items for name in item))
             self._made = {name: [item.get(name) for item in self.items] for name in names}
+            self.stats = {"items examined": self.scanned}
         return self._made
 
     def __iter__(self) -> Iterator[Item]:
@@ -51,7 +71,7 @@ class Page(display.Table):
 
     def next(self) -> "Page | None":
         """The page after this one, None at the end."""
-        return None if self.last_key is None else self._read(self.last_key)
+        return None if self.last_key is None else self._read(self.request, self.last_key)
 
     def all(self) -> list[Item]:
         """The items of this page and all that follow."""
@@ -64,6 +84,7 @@ class Page(display.Table):
 
 
 def check_limit(limit: int | None) -> int | None:
+    """The limit itself. Invalid unless it is None or a whole number of at least 1."""
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise Invalid(f"limit must be a whole number of at least 1, got {limit!r} (leave it out for a whole page)")
     return limit

@@ -15,13 +15,13 @@ from typing import Any, Self
 import lmdb
 
 from engines import display
-from engines._native.kvframe import encode_changes
 from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import AlreadyExists, Closed, Invalid, NotFound, nearest
 from engines.kv import catalog, journal
 from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, Definition, Names, Schema
+from engines.kv.records import Records
 from engines.kv.table import Table
 from engines.kv.ttl import MICROSECONDS
 from engines.kv.values import check_table_name, key_schema
@@ -173,43 +173,36 @@ class Store:
         if name in self._tables:
             table = self._tables.pop(name)
             del self._by_id[table.definition.id]
-            table.dropped()
+            table.records.drop()
 
     # -- what tables ask of their store -------------------------------------------------------------------------------
 
-    def log_names(self, table: Table) -> None:
-        """Under the lock: make the attribute names that `table` has learnt durable before an item uses them."""
-        names = list(table.codec.names)
-        learnt = Names(table.definition.id, table.names_logged, names[table.names_logged :])
+    def log_names(self, records: Records) -> None:
+        """Under the lock: make the attribute names that a table has learnt durable before an item uses them."""
+        names = list(records.codec.names)
+        learnt = Names(records.definition.id, records.names_logged, names[records.names_logged :])
         sequence = self.log.append(catalog.encode(learnt), NAMES_FRAME)
         self._catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
-        table.names_logged = len(names)
+        records.names_logged = len(names)
         self.tree.note(sequence, 100)
 
-    def log_and_apply(
-        self,
-        table: Table,
-        changes: list[tuple[int, bytes, Any, bytes | None, bool]],
-        applied: list[tuple[bytes, bytes | None, int, int]],
-    ) -> int:
-        """Under the lock: one frame for changes that happen together, then the tree; the frame's sequence."""
-        payload = encode_changes(changes)
-        sequence = self.log.append(payload, ITEMS_FRAME)
-        try:
-            for key, image, old_expires, expires in applied:
-                table.apply(key, image, old_expires, expires)
-        except lmdb.MapFullError:
-            self.tree.grow()
-        self.tree.note(sequence, len(payload))
-        self.tree.dirty_writes += len(applied) - 1
-        return sequence
+    def mend(self, error: BaseException, before: int) -> int:
+        """Under the lock, after a write failed: where its frame was taken already, rebuild the tree from the log.
+
+        The sequence to acknowledge if that saved the write (the map was full); raises the error again if not.
+        """
+        if self.log.last > before:
+            self.tree.rebuild(grow=isinstance(error, lmdb.MapFullError))
+            if isinstance(error, lmdb.MapFullError):
+                return self.log.last
+        raise error
 
     def _replay(self, found: Frame) -> None:
         """Apply one frame of the log again: idempotent, and without a look at the clock."""
         if found.kind == ITEMS_FRAME:
             for table_id, key, _, new, _ in journal.frame_changes(found, self.log.path):
                 if (table := self._by_id.get(table_id)) is not None:
-                    table.replay(key, new)
+                    table.records.replay(key, new)
         elif found.kind == SCHEMA_FRAME:
             schema = catalog.decode_schema(found.payload)
             if schema.create is not None:
@@ -219,8 +212,8 @@ class Store:
         elif found.kind == NAMES_FRAME:
             learnt = catalog.decode_names(found.payload)
             if (table := self._by_id.get(learnt.table)) is not None:
-                names = table.codec.names[: learnt.start] + learnt.names
-                table.relearn(names)
+                names = table.records.codec.names[: learnt.start] + learnt.names
+                table.records.learn(names)
                 self._catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
         else:
             raise Invalid(
@@ -240,7 +233,7 @@ class Store:
         count = 0
         for table in list(self._tables.values()):
             if limit is None or count < limit:
-                count += table.expire(None if limit is None else limit - count)
+                count += table.records.expire(None if limit is None else limit - count)
         return count
 
     def checkpoint(self) -> int:
@@ -314,7 +307,7 @@ class Store:
         self._check_open()
         with self.tree.lock:
             rows: list[tuple[str, int]] = [("tables", len(self._tables))]
-            rows += [("items", sum(table.items.count() for table in self._tables.values()))]
+            rows += [("items", sum(table.records.items.count() for table in self._tables.values()))]
             rows += [(f"tree {name.replace('_', ' ')}", value) for name, value in self.tree.stats().items()]
         rows += [
             ("log first sequence", self.log.first),
@@ -348,7 +341,7 @@ class Store:
         )
 
     def verify(self) -> Report:
-        """Walk every byte: the log's frames, the tree's pages and keys, every item; and compare the tree with the log."""
+        """Walk every byte: the log's frames, the tree's pages and keys, every item; compare the tree with the log."""
         self._check_open()
         where = f"{self.path}/tree/data.mdb"
         report = self.log.verify() + self.tree.verify()

@@ -2,8 +2,8 @@
 
     due    x/ID     u64 big-endian seconds | table key  -> nothing         so the first key is due first
 
-An item whose time has come *does not exist*: reads, conditions and scans treat it as absent at once. expire() deletes it
-and says so in the change stream; each write to the table also sweeps up to two. No thread, no waiting: with a
+An item whose time has come *does not exist*: reads, conditions and scans treat it as absent at once. expire() deletes
+it and says so in the change stream; each write to the table also sweeps up to two. No thread, no waiting: with a
 ManualClock a lesson or a test is exact. DynamoDB deletes within days and shows expired items until then.
 
 As there, a time that is no number, or lies more than five years in the past, means never: that guards a table whose
@@ -16,6 +16,7 @@ from typing import Any
 MICROSECONDS = 1_000_000
 FIVE_YEARS = 5 * 366 * 86400
 FAR_FUTURE = (1 << 63) - 1
+NEVER = (1 << 64) - 1
 SWEPT_BY_A_WRITE = 2
 SWEPT_AT_ONCE = 256  # deletions under one hold of the lock: about a millisecond
 

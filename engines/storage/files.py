@@ -50,7 +50,7 @@ class FileSystem(Protocol):
         ...
 
     def preallocate(self, fd: int, offset: int, length: int) -> None:
-        """Reserve space, which reads as zeros: later writes then change no metadata. ENOSPC is raised now, not later."""
+        """Reserve space, which reads as zeros: later writes change no metadata. ENOSPC is raised now, not later."""
         ...
 
     def truncate(self, fd: int, length: int) -> None: ...
@@ -73,7 +73,7 @@ class FileSystem(Protocol):
         """An exclusive lock, without waiting. Locked if another process, or this one, holds it."""
         ...
 
-    def environment(self, path: str, **options: Any) -> lmdb.Environment: ...
+    def environment(self, path: str, **options: Any) -> lmdb.Environment: ...  # noqa: ANN401 - lmdb.open's own
     def commit(self, environment: lmdb.Environment, transaction: lmdb.Transaction) -> None: ...
 
 
@@ -153,7 +153,7 @@ class RealFileSystem:
     def lock(self, path: str) -> Lock:
         return _FileLock(path)
 
-    def environment(self, path: str, **options: Any) -> lmdb.Environment:
+    def environment(self, path: str, **options: Any) -> lmdb.Environment:  # noqa: ANN401 - lmdb.open's own
         return lmdb.open(path, **options)
 
     def commit(self, environment: lmdb.Environment, transaction: lmdb.Transaction) -> None:  # noqa: ARG002 - recorders look at it
@@ -195,7 +195,7 @@ def make_folder(files: FileSystem, path: str) -> None:
 
 
 def write_atomically(files: FileSystem, path: str, data: bytes) -> None:
-    """Make path hold exactly data, durably: whenever the power fails, it holds either all of the old or all of the new."""
+    """Make path hold exactly data, durably: whenever the power fails, it holds all of the old or all of the new."""
     temporary = path + ".tmp"
     fd = files.open(temporary, create=True)
     try:

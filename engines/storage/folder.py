@@ -1,6 +1,6 @@
-"""What stands at an engine's path: a folder that says whose it is, and one process that may write in it.
+r"""What stands at an engine's path: a folder that says whose it is, and one process that may write in it.
 
-    path/ENGINE    "kv 1\\n"     the engine's name and the version of its format
+    path/ENGINE    "kv 1\n"     the engine's name and the version of its format
     path/lock      the process id of the writer, while one is at work (an advisory lock, freed by the kernel)
     path/log/ tree/ blobs/ snapshots/     what the engine keeps
 

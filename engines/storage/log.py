@@ -8,22 +8,23 @@ A frame's checksum covers the log id too, so bytes of another log never pass. Se
 double from 1 to 64 MB: a sync on a preallocated file changes no metadata and takes half the time of one on a file that
 grows (bench/bench_ground.py).
 
-**Group commit** (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", SIGMOD 1984). append() only
-numbers and encodes; sync(n) returns when frame n is on disk. Whoever finds no leader becomes one: takes all that is
-pending, writes and syncs it outside the lock, wakes the others. Meanwhile new frames queue up for the next leader.
+**Group commit** (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", SIGMOD 1984). append()
+only numbers and encodes; sync(n) returns when frame n is on disk. Whoever finds no leader becomes one: takes all that
+is pending, writes and syncs it outside the lock, wakes the others. Meanwhile new frames queue up for the next leader.
 
-**A torn tail or damage?** Power fails in mid-write: the last segment may end in a broken frame, with whole ones after it,
-because unsynced writes reach the disk in any order. That is the trace of a crash and is cut off. But a frame that was
-on disk once and is broken now is damage, and must not be cut off in silence. The frames themselves tell the two apart:
-each says how far the log was known to be durable when it was written (`lag`). If a later good frame vouches for the
-broken one, the log opens read-only and names file and offset.
+**A torn tail or damage?** Power fails in mid-write: the last segment may end in a broken frame, with whole ones after
+it, because unsynced writes reach the disk in any order. That is the trace of a crash and is cut off. But a frame that
+was on disk once and is broken now is damage, and must not be cut off in silence. The frames themselves tell the two
+apart: each says how far the log was known to be durable when it was written (`lag`). If a later good frame vouches for
+the broken one, the log opens read-only and names file and offset.
 
 Known limit: nothing vouches for the very last batch, so damage to it looks like a torn tail, until a clean close or the
 Tree's applied sequence (`recovered_to`) vouches for it.
 
-**Poison.** After a failed write or sync the kernel may have dropped the dirty pages, so a later sync that succeeds would
-prove nothing (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). Every later append
-raises Poisoned; reading goes on; reopening recovers.
+**Poison.** After a failed write or sync the kernel may have dropped the dirty pages, so a later sync that succeeds
+would prove nothing (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). Every later
+append raises Poisoned; reading goes on; reopening recovers. An interrupt (Ctrl-C) is no failure: what a leader could
+not finish, the next one writes again at the same place.
 
 Simpler than production: one file is written at a time, no compression, no reuse of old segments.
 
@@ -52,13 +53,14 @@ from engines.storage.segment import (
     START,
     Frame,
     Segment,
-    encode_header,
+    bear,
+    create_segment,
     read_frames,
+    reserve,
 )
 
 Durability = Literal["commit", "interval", "checkpoint"]
 
-FIRST_STEP = 1 << 20  # preallocated at first: a small store stays small
 INTERVAL_SECONDS = 0.05  # how long an acknowledged write may wait for its sync under "interval"
 UNWRITTEN_BYTES = 1 << 16  # how much may wait in memory under "checkpoint"
 
@@ -120,8 +122,8 @@ class Log:
         elif read_only:
             self._refusal = lambda: ReadOnly(f"the log {path} was opened with read_only=True and takes no writes")
         elif not self._segments:
-            self._segments.append(self._create_segment(1, 0))
-            self._bear(self._segments, 0)
+            self._segments.append(create_segment(self._files, path, self._log_id, first=1, room=0, limit=segment))
+            bear(self._files, self._segments[0], self._log_id)
 
     @property
     def failed(self) -> bool:
@@ -140,6 +142,8 @@ class Log:
 
         Poisoned after a failed sync; ReadOnly (code disk-full) if there is no room for it, and then nothing was taken.
         """
+        if type(payload) is not bytes:
+            payload = memoryview(payload).cast("B")  # len() is to count bytes
         size = (frame.HEADER + len(payload) + 7) & ~7
         with self._lock:
             if self._refusal is not None:
@@ -151,10 +155,14 @@ class Log:
             time = self._clock.now()
             if time < self._time:  # noqa: PLR1730 - twice as fast as max(), once for every write
                 time = self._time
-            segment.buffer.append(sequence, time, sequence - self.durable, kind, payload)
-            if segment.end >= segment.marks[-1][1] + MARK_EVERY:
-                segment.marks.append((sequence, segment.end))
-            segment.end += size
+            try:
+                segment.buffer.append(sequence, time, sequence - self.durable, kind, payload)
+                if segment.end >= segment.marks[-1][1] + MARK_EVERY:
+                    segment.marks.append((sequence, segment.end))
+            except BaseException:  # Ctrl-C, or no memory
+                segment.buffer.cut(segment.end - segment.written)
+                raise
+            segment.end += size  # no calls from here on: an interrupt finds all of this done or nothing
             self._time = time
             self._last_kind = kind
             self.last = sequence
@@ -167,13 +175,11 @@ class Log:
         segment = self._segments[-1]
         try:
             if segment.end + size > self._segment_bytes and segment.end > START:
-                segment = self._create_segment(self.last + 1, size)
+                segment = create_segment(
+                    self._files, self.path, self._log_id, first=self.last + 1, room=size, limit=self._segment_bytes
+                )
                 self._segments.append(segment)
-            if segment.end + size > segment.reserved:
-                step = max(min(2 * segment.reserved, self._segment_bytes), FIRST_STEP, segment.end + size)
-                step = max(min(step, self._segment_bytes), segment.end + size)
-                self._files.preallocate(segment.fd, segment.reserved, step - segment.reserved)
-                segment.reserved = step
+            reserve(self._files, segment, size, self._segment_bytes)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ReadOnly(
@@ -184,65 +190,62 @@ class Log:
             raise self._poison(error) from error
         return segment
 
-    def _create_segment(self, first: int, size: int) -> Segment:
-        """A new file with room for its first frames; its header is written, and synced, before any frame is."""
-        path = f"{self.path}/{first:020d}.log"
-        step = max(min(FIRST_STEP, self._segment_bytes), START + size)
-        fd = self._files.open(path, create=True, exclusive=True)
-        try:
-            self._files.preallocate(fd, 0, step)
-        except BaseException:
-            self._files.close(fd)
-            self._files.unlink(path)
-            raise
-        return Segment(
-            first, path, fd, START, START, step, frame.FrameBuffer(self._log_id), born=False, marks=[(first, START)]
-        )
-
     def write(self) -> int:
         """Hand everything taken so far to the kernel, where it survives kill -9; the last sequence written."""
         self._lead(self.last, sync=False)
         return self.written
 
     def sync(self, sequence: int | None = None) -> None:
-        """Return when everything up to this sequence (default: all taken so far) is on disk. Poisoned if that failed."""
+        """Return when all up to this sequence (default: all taken so far) is on disk. Poisoned if that failed."""
         self._lead(self.last if sequence is None else sequence, sync=True)
 
     def _lead(self, target: int, *, sync: bool) -> None:
         """Write, and sync, all that is pending, unless another thread does it for us first."""
-        with self._lock:
-            while True:
-                if (self.durable if sync else self.written) >= target:
-                    return
-                if self._refusal is not None:
-                    raise self._refusal()
-                if not self._leading:
-                    break
-                self._waiting += 1
-                self._turn.wait()
-                self._waiting -= 1
-            self._leading = True
-            upto = self.last
-            segments = self._segments
-            first = len(segments) - 1
-            while first and segments[first - 1].written < segments[first - 1].end:
-                first -= 1  # frames not yet written are in the last segments only
-            batches = [(i, segments[i], segments[i].buffer.take()) for i in range(first, len(segments))]
-        try:  # outside the lock: others append meanwhile, and the next leader takes all of theirs at once
-            for index, segment, batch in batches:
-                if not segment.born:
-                    self._bear(segments, index)
-                if batch:
-                    self._files.pwrite(segment.fd, batch, segment.written)
-                    segment.written += len(batch)
-            if sync:
-                self._files.fdatasync((segments[-1] if segments[-1].born else segments[-2]).fd)
-        except BaseException as error:  # also Ctrl-C: the frames were taken, and are on disk or they are not
+        leading = False
+        try:
             with self._lock:
-                poisoned = self._poison(error)
-            if isinstance(error, OSError):
-                raise poisoned from error
+                while True:
+                    if (self.durable if sync else self.written) >= target:
+                        return
+                    if self._refusal is not None:
+                        raise self._refusal()  # noqa: TRY301 - what is caught below are interrupts
+                    if not self._leading:
+                        break
+                    self._waiting += 1
+                    self._turn.wait()
+                    self._waiting -= 1
+                self._leading = leading = True
+            self._carry(sync=sync)
+        except OSError as error:
+            with self._lock:
+                raise self._poison(error) from error
+        except BaseException:  # an interrupt (Ctrl-C): nothing is lost, the next leader writes the same bytes again
+            if leading:
+                with self._lock:
+                    self._leading = False
+                    self._turn.notify_all()
             raise
+
+    def _carry(self, *, sync: bool) -> None:
+        """What a leader does. Outside the lock: others append meanwhile, and the next leader takes all of theirs."""
+        with self._lock:
+            upto, born = self.last, len(self._segments) - 1
+            while not self._segments[born].born:
+                born -= 1
+            batches = [(segment, segment.buffer.peek()) for segment in self._segments[born:]]
+        active = batches[0][0]
+        for segment, batch in batches:
+            if not batch:
+                continue
+            if not segment.born:  # after all of the one before it: so only the last segment can have a torn tail
+                bear(self._files, segment, self._log_id, previous=active)
+            active = segment
+            self._files.pwrite(segment.fd, batch, segment.written)
+            with self._lock:
+                segment.written += len(batch)
+                segment.buffer.drop(len(batch))
+        if sync:
+            self._files.fdatasync(active.fd)
         with self._lock:
             self._leading = False
             self.written = upto
@@ -251,19 +254,6 @@ class Log:
                 self.syncs += 1
             if self._waiting:
                 self._turn.notify_all()
-
-    def _bear(self, segments: list[Segment], index: int) -> None:
-        """Put a new segment on disk, after all of the one before it: so only the last segment can have a torn tail."""
-        if index:
-            previous = segments[index - 1]
-            self._files.fdatasync(previous.fd)
-            self._files.close(previous.fd)
-            previous.fd = -1
-        segment = segments[index]
-        self._files.pwrite(segment.fd, encode_header(self._log_id, segment.first), 0)
-        self._files.fdatasync(segment.fd)
-        self._files.fsync_dir(self.path)
-        segment.born = True
 
     def _poison(self, cause: BaseException) -> Poisoned:
         """Take nothing from now on (called under the lock). Returns the error to raise."""
@@ -314,8 +304,9 @@ class Log:
             with self._lock:
                 raise self._poison(error) from error
         with self._lock:
-            self.durable = max(self.durable, upto)
-            self.syncs += 1
+            if self._refusal is None:  # a leader's sync that failed meanwhile may have told the kernel's only error
+                self.durable = max(self.durable, upto)
+                self.syncs += 1
             if self._waiting:
                 self._turn.notify_all()
 
@@ -326,8 +317,13 @@ class Log:
             self.write()
 
     def trim(self, before: int) -> int:
-        """Drop whole segments that hold only sequences below `before`; the oldest sequence kept. Never the last one."""
+        """Drop whole segments that hold only sequences below `before`; the oldest sequence kept. Never the last one.
+
+        Like append it is refused where nothing may change: ReadOnly, Corrupted, Poisoned, Closed.
+        """
         with self._lock:
+            if self._refusal is not None:
+                raise self._refusal()
             keep = 0
             while (
                 keep + 1 < len(self._segments)
@@ -351,13 +347,17 @@ class Log:
             self._ticker.join()
         try:
             if self._refusal is None:
-                if self.last and self._last_kind != CLOSE:
-                    self.append(b"", CLOSE)  # its small lag vouches for everything before it
-                    self.sync(self.last - 1)
                 self.sync()
+                if self.last and self._last_kind != CLOSE:
+                    with contextlib.suppress(ReadOnly):  # a full disk: then nothing vouches for the last batch
+                        self.append(b"", CLOSE)  # after the sync, so it vouches for everything before it
+                    self.sync()
                 active = self._segments[-1]
                 self._files.truncate(active.fd, active.end)
                 self._files.fdatasync(active.fd)
+        except OSError as error:
+            with self._lock:
+                raise self._poison(error) from error
         finally:
             with self._lock:
                 self._closed = True
@@ -383,14 +383,17 @@ class Log:
         return self._frames(after, self.durable if durable else self.written)
 
     def follow(self, after: int = 0, *, timeout: float | None = None) -> Iterator[Frame]:
-        """Like read, then waits for more; ends when the log is closed or after `timeout` seconds without news."""
+        """Like read, then waits for more. Ends after `timeout` seconds without news, or when no more can come: once the
+        log is closed, poisoned or read-only."""
         while True:
             upto = self.durable
-            yield from self.read(after)
+            if after < self.first - 1:
+                raise self._trimmed(after)
+            yield from self._frames(after, upto)
             after = max(after, upto)
             with self._turn:
                 self._waiting += 1
-                while self.durable <= upto and not self._closed:
+                while self.durable <= upto and self._refusal is None:
                     if not self._turn.wait(timeout):
                         break
                 self._waiting -= 1

@@ -6,9 +6,10 @@
                     header broken, zeros behind it               it was being born: removed
     other segments  anything but good frames, then zeros         damage: they were synced before the next one began
 
-A good frame vouches for the broken one if its sequence minus its lag reaches it: when it was written, the broken one was
-known to be on disk. Only bytes that a sync covers may be used, and after a kill -9 the bytes read here, and the name of
-their file, may be in the page cache alone: so the last segment and the folder are synced before anything is made of them.
+A good frame vouches for the broken one if its sequence minus its lag reaches it: when it was written, the broken one
+was known to be on disk. Only bytes that a sync covers may be used, and after a kill -9 the bytes read here, and the name
+of their file, may be in the page cache alone: so the last segment and the folder are synced before anything is made of
+them.
 """
 
 from collections.abc import Iterator
@@ -175,7 +176,7 @@ def examine(files: FileSystem, segments: list[Segment], log_id: int, last: int, 
 
 
 def segment_frames(segments: list[Segment], after: int, upto: int) -> Iterator[tuple[Segment, int, int, int]]:
-    """Where to read the frames after < sequence <= upto: (segment, a sequence at or before, its offset, last to read)."""
+    """Where the frames after < sequence <= upto are: (segment, a sequence at or before, its offset, last to read)."""
     for index, segment in enumerate(segments):
         end = segments[index + 1].first - 1 if index + 1 < len(segments) else upto
         if end <= after:

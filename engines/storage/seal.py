@@ -1,10 +1,10 @@
-"""Seals: what a clean close says about a file that has no checksums of its own.
+r"""Seals: what a clean close says about a file that has no checksums of its own.
 
-    SEAL    magic "EHSEAL1\\n" | pages u32 | crc32c u32 of each page | crc32c u32 of all before
+    SEAL    magic "EHSEAL1\n" | pages u32 | crc32c u32 of each page | crc32c u32 of all before
 
-LMDB trusts its pages. So a clean close writes one CRC32C a page beside data.mdb, and the next open compares: a byte that
-changed meanwhile is named before LMDB follows it. The seal is withdrawn, durably, before the first new commit. A file
-above 256 MB is not read at open, only by verify().
+LMDB trusts its pages. So a clean close writes one CRC32C a page beside data.mdb, and the next open compares: a byte
+that changed meanwhile is named before LMDB follows it. The seal is withdrawn, durably, before the first new commit. A
+file above 256 MB is not read at open, only by verify().
 """
 
 import struct

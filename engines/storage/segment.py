@@ -9,6 +9,7 @@
 64  frames               see _native/frame.pyx
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from engines.errors import Corrupted
 from engines.storage.files import FileSystem
 
 START = 64  # where the frames begin
+FIRST_STEP = 1 << 20  # preallocated at first: a small store stays small
 WINDOW = 1 << 20  # bytes read at once
 MARK_EVERY = 1 << 16  # one remembered position in so many bytes
 
@@ -50,6 +52,42 @@ class Segment:
     buffer: frame.FrameBuffer  # frames taken, not yet written
     born: bool  # its header is on disk
     marks: list[tuple[int, int]] = field(default_factory=list)  # (sequence, offset), about one every MARK_EVERY bytes
+
+
+def create_segment(files: FileSystem, folder: str, log_id: int, *, first: int, room: int, limit: int) -> Segment:
+    """A new file with `room` for its first frames, not yet born: nothing is written to it. OSError leaves no file."""
+    path = f"{folder}/{first:020d}.log"
+    reserved = max(min(FIRST_STEP, limit), START + room)
+    fd = files.open(path, create=True, exclusive=True)
+    try:
+        files.preallocate(fd, 0, reserved)
+    except BaseException:
+        files.close(fd)
+        files.unlink(path)
+        raise
+    buffer = frame.FrameBuffer(log_id)
+    return Segment(first, path, fd, START, START, reserved, buffer, born=False, marks=[(first, START)])
+
+
+def reserve(files: FileSystem, segment: Segment, size: int, limit: int) -> None:
+    """See that `size` more bytes fit: preallocate twice what there is, but no more than `limit` unless it must be."""
+    needed = segment.end + size
+    if needed > segment.reserved:
+        step = max(min(max(2 * segment.reserved, FIRST_STEP), limit), needed)
+        files.preallocate(segment.fd, segment.reserved, step - segment.reserved)
+        segment.reserved = step
+
+
+def bear(files: FileSystem, segment: Segment, log_id: int, previous: Segment | None = None) -> None:
+    """Put a new segment on disk, after all of the previous one. May be repeated after an interrupt."""
+    if previous is not None and previous.fd >= 0:
+        files.fdatasync(previous.fd)
+        fd, previous.fd = previous.fd, -1
+        files.close(fd)
+    files.pwrite(segment.fd, encode_header(log_id, segment.first), 0)
+    files.fdatasync(segment.fd)
+    files.fsync_dir(os.path.dirname(segment.path))
+    segment.born = True
 
 
 def encode_header(log_id: int, first: int) -> bytes:

@@ -285,14 +285,14 @@ class Tree:
         self.dirty_writes += count
         return count
 
-    def note(self, sequence: int, size: int) -> bool:
-        """Say that the frame `sequence` has been applied, and wrote about `size` bytes; whether a checkpoint is due.
+    def note(self, sequence: int, size: int, writes: int = 1) -> bool:
+        """Say that the frame `sequence` has been applied, of about `size` bytes; whether a checkpoint is due.
 
         Under the lock.
         """
         self.applied = sequence
         self.dirty_bytes += size
-        self.dirty_writes += 1
+        self.dirty_writes += writes
         return self.dirty_bytes >= CHECKPOINT_BYTES or self.dirty_writes >= CHECKPOINT_WRITES
 
     @property
@@ -347,22 +347,29 @@ class Tree:
         self.transaction = Gone(error)  # type: ignore[assignment] # whoever touches it hears why
         return error
 
-    def grow(self) -> None:
-        """After lmdb.MapFullError: a map of twice the size, and the present rebuilt from the log. Under the lock."""
-        if self._snapshots or self._log is None:
+    def rebuild(self, *, grow: bool) -> None:
+        """Throw the open transaction away and replay the log, in a map of twice the size if it must grow. Under the lock.
+
+        For a write that was stopped after its frame was taken: by lmdb.MapFullError, or by whatever else.
+        """
+        if self._log is None or (grow and self._snapshots):
             raise Poisoned(f"the map of {self.path or 'the tree in memory'} is full: close open snapshots, then reopen")
-        self._map_size *= 2
+        self._map_size *= 2 if grow else 1
 
         def abort_and_begin() -> None:
             self.transaction.abort()
-            self._environment.set_mapsize(self._map_size)
+            if grow:
+                self._environment.set_mapsize(self._map_size)
             self.transaction = self._environment.begin(write=True, buffers=True)
 
         self._keep(abort_and_begin)
         for keyspace in self._keyspaces.values():  # handles made in the aborted transaction died with it
             keyspace.db = self.handle(keyspace.name, self.transaction, create=True)
         self.applied = self._checkpointed
-        self._replay()
+        try:
+            self._replay()
+        except lmdb.MapFullError:
+            self.rebuild(grow=True)
 
     def snapshot(self) -> ReadTree:
         """A view of the last checkpoint (in memory: of now) for any thread; close it soon, it keeps old pages alive."""
@@ -476,6 +483,9 @@ class Gone:
         self._reason = reason
 
     def __getattr__(self, name: str) -> object:
+        raise self._reason
+
+    def __call__(self, *_: object) -> None:
         raise self._reason
 
     def __enter__(self) -> None:

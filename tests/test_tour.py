@@ -13,8 +13,8 @@ from rich.console import Console
 import engines.tour
 from engines.clock import ManualClock
 from engines.display import Plan, Table
-from engines.errors import Corrupted, Invalid, NotFound
-from engines.tour import page, pictures, story, synthetic, tour
+from engines.errors import Corrupted, EngineError, Invalid, NotFound
+from engines.tour import crash, page, pictures, story, synthetic, tour
 from engines.tour.chapter import Chapter, Check, Picture, Question, Remark, Tree, duration, size
 from engines.tour.pictures import Bar, Piece
 from engines.tour.show import Show
@@ -294,6 +294,37 @@ def test_a_wrong_known_answer_makes_exit_code_one(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(engines.tour, "CHAPTERS", ("odd",))
     assert tour(synthetic=True, html=tmp_path / "x.html") == 1
     assert "wrong: two and two: expected 4, found 5" in capsys.readouterr().out
+
+
+LIAR = """
+import os, sys
+from engines import kv
+from engines.tour import crash
+boardings = kv.Store(sys.argv[1]).create_table("boardings", key=("gate:S", "number:N"))
+for number in range(1, 11):
+    boardings.put({"gate": "gate A", "number": number, "ticket": crash.ticket("gate A", number - (number == 7))})
+while True:
+    os.write(1, b"gate A\\n")
+"""
+
+
+def test_the_finale_loses_nothing(tmp_path):
+    told = crash.chapter(None, tmp_path, quiet_show()[0])
+    assert all(check.right for check in told.checks)
+    assert {part.title for part in told.parts if isinstance(part, Picture)} >= {"The last whole frame of the log"}
+
+
+def test_the_finale_notices_lost_and_damaged_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(crash, "PROGRAM", LIAR)
+    found = {check.what: check.found for check in crash.chapter(None, tmp_path, quiet_show()[0]).checks}
+    assert found["acknowledged writes lost"] >= crash.ENOUGH - 10
+    assert found["items missing in between, or damaged"] == 1
+
+
+def test_a_writer_that_dies_by_itself_is_no_finale(tmp_path, monkeypatch):
+    monkeypatch.setattr(crash, "PROGRAM", "raise SystemExit(3)")
+    with pytest.raises(EngineError, match="ended by itself"):
+        crash.chapter(None, tmp_path, quiet_show()[0])
 
 
 def test_bad_arguments_are_refused_before_anything_is_done(tmp_path):

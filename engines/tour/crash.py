@@ -131,7 +131,7 @@ def last_frame(folder: Path) -> str:
         Piece(8, "sequence", f"{sequence:,}, one more than the frame before", "c2"),
         Piece(8, "time", f"{datetime.fromtimestamp(time / 1e6, UTC):%d %b %Y %H:%M:%S.%f} UTC", "c3"),
         Piece(4, "lag", f"frame {sequence - lag:,} was on disk when it was made", "c5"),
-        Piece(4, "kind", f"{kind}", "c6"),
+        Piece(4, "kind", f"{kind}, a number of the engine's own", "c6"),
         Piece(length, "payload", "table, key and item, as one change", "c7"),
         Piece(end - start - frame.HEADER - length, "zeros", "to a multiple of 8", "c0"),
         Piece(32, "after it", after, "c0"),

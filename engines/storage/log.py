@@ -44,7 +44,7 @@ from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import Closed, EngineError, Invalid, Poisoned, ReadOnly, TooLarge, Trimmed
 from engines.storage.files import FileSystem, RealFileSystem, make_folder
-from engines.storage.recovery import examine, recover, segment_frames
+from engines.storage.recovery import examine, recover
 from engines.storage.segment import (
     CHECKPOINT,
     CLOSE,
@@ -55,13 +55,13 @@ from engines.storage.segment import (
     Segment,
     bear,
     create_segment,
-    read_frames,
+    read_between,
     reserve,
 )
+from engines.storage.ticker import Ticker
 
 Durability = Literal["commit", "interval", "checkpoint"]
 
-INTERVAL_SECONDS = 0.05  # how long an acknowledged write may wait for its sync under "interval"
 UNWRITTEN_BYTES = 1 << 16  # how much may wait in memory under "checkpoint"
 
 __all__ = ["CHECKPOINT", "CLOSE", "DATA", "Durability", "Frame", "Log"]
@@ -105,8 +105,7 @@ class Log:
         self._leading = False
         self._refusal: Callable[[], EngineError] | None = None
         self._closed = False
-        self._ticker: threading.Thread | None = None
-        self._stop_ticker = threading.Event()
+        self._ticker = Ticker(self._sync_written, f"sync {path}")
         if not read_only:
             make_folder(self._files, path)
         found = recover(self._files, path, recovered_to=recovered_to, read_only=read_only)
@@ -276,21 +275,29 @@ class Log:
             self._turn.notify_all()
 
     def _acknowledge_written(self, sequence: int) -> None:
-        """Keep "interval": with the kernel now, on disk within INTERVAL_SECONDS."""
-        self._lead(sequence, sync=False)
-        if self._ticker is None:
-            self._ticker = threading.Thread(target=self._tick, name=f"sync {self.path}", daemon=True)
+        """Keep "interval": with the kernel now, on disk with the next tick."""
+        if not self._ticker.running:
             self._ticker.start()
-
-    def _tick(self) -> None:
-        with contextlib.suppress(Poisoned):  # the next append will say so
-            while not self._stop_ticker.wait(INTERVAL_SECONDS):
-                if self.durable < self.written:
-                    self._sync_written()
+        with self._lock:
+            segment = self._segments[-1]
+            alone = segment.born and not self._leading and self._refusal is None
+            if alone and self.written < sequence:  # the kernel takes a frame in 2 us: not worth a leader
+                batch = segment.buffer.peek()
+                try:
+                    self._files.pwrite(segment.fd, batch, segment.written)
+                except OSError as error:
+                    raise self._poison(error) from error
+                segment.buffer.drop(len(batch))
+                segment.written += len(batch)
+                self.written = self.last
+                return
+        self._lead(sequence, sync=False)
 
     def _sync_written(self) -> None:
         """Sync what the kernel has, and let writers hand it more meanwhile: they wait for no disk."""
         with self._lock:
+            if self.durable >= self.written:
+                return
             upto, path = self.written, [segment.path for segment in self._segments if segment.born][-1]
         try:
             fd = self._files.open(path)  # a descriptor of our own: the segment may be closed or dropped meanwhile
@@ -342,9 +349,7 @@ class Log:
         """Sync everything, note the clean close, give back what was preallocated. Closing twice is harmless."""
         if self._closed:
             return
-        self._stop_ticker.set()
-        if self._ticker is not None:
-            self._ticker.join()
+        self._ticker.stop()
         try:
             if self._refusal is None:
                 self.sync()
@@ -383,8 +388,7 @@ class Log:
         return self._frames(after, self.durable if durable else self.written)
 
     def follow(self, after: int = 0, *, timeout: float | None = None) -> Iterator[Frame]:
-        """Like read, then waits for more. Ends after `timeout` seconds without news, or when no more can come: once the
-        log is closed, poisoned or read-only."""
+        """Like read, then waits for more. Ends after `timeout` seconds without news, or when the log takes no more."""
         while True:
             upto = self.durable
             if after < self.first - 1:
@@ -401,13 +405,13 @@ class Log:
                     return
 
     def _frames(self, after: int, upto: int) -> Iterator[Frame]:
-        for segment, sequence, offset, end in segment_frames(self._segments, after, upto):
-            try:
-                for found in read_frames(self._files, segment.path, self._log_id, sequence, offset, upto=end):
-                    if found.sequence > after and found.kind not in (CHECKPOINT, CLOSE):
-                        yield found
-            except FileNotFoundError:
-                raise self._trimmed(after) from None
+        try:
+            for found in read_between(self._files, self._segments, self._log_id, after, upto):
+                if found.kind not in (CHECKPOINT, CLOSE):
+                    yield found
+                after = found.sequence
+        except FileNotFoundError:  # a segment was dropped meanwhile
+            raise self._trimmed(after) from None
 
     def _trimmed(self, after: int) -> Trimmed:
         return Trimmed(

@@ -3,16 +3,15 @@
     last segment    good frames ... | zeros                      the end
                     good frames ... | broken | anything          a torn tail: cut off here
                     good frames ... | broken | ... good, vouching    damage: open read-only, name the place
-                    header broken, zeros behind it               it was being born: removed
+                    header broken, zeros behind it               it was being born: removed, and so are several in a row
     other segments  anything but good frames, then zeros         damage: they were synced before the next one began
 
 A good frame vouches for the broken one if its sequence minus its lag reaches it: when it was written, the broken one
-was known to be on disk. Only bytes that a sync covers may be used, and after a kill -9 the bytes read here, and the name
-of their file, may be in the page cache alone: so the last segment and the folder are synced before anything is made of
-them.
+was known to be on disk. Only bytes that a sync covers may be used, and after a kill -9 the bytes read here, and the
+name of their file, may be in the page cache alone: so the last segment and the folder are synced before anything is
+made of them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engines._native import frame
@@ -107,9 +106,11 @@ def _read_headers(files: FileSystem, path: str, names: list[str], found: Recover
         header = decode_header(files.pread(fd, START, 0))
         files.close(fd)
         if header is None or header[1] != int(name[:-4]) or (found.segments and header[0] != found.log_id):
-            if position + 1 == len(names) and frame.only_zeros(read_file(files, file), START):
-                if not read_only:  # the crash came while it was being made: no frame was ever written to it
-                    files.unlink(file)
+            unborn = [f"{path}/{later}" for later in names[position:]]  # more than one, if much was taken at once
+            if all(frame.only_zeros(read_file(files, later), START) for later in unborn):
+                if not read_only:  # the crash came while they were being made: no frame was ever written to them
+                    for later in reversed(unborn):  # from the end: a crash in between leaves no gap
+                        files.unlink(later)
                     files.fsync_dir(path)
                 return
             found.damage = Corrupted(
@@ -173,15 +174,3 @@ def examine(files: FileSystem, segments: list[Segment], log_id: int, last: int, 
     if damage is not None and not any(problem.file == damage.file for problem in problems):
         problems.append(Problem(str(damage.file), int(str(damage.offset)), str(damage)))
     return Report(checked, problems, "bytes")
-
-
-def segment_frames(segments: list[Segment], after: int, upto: int) -> Iterator[tuple[Segment, int, int, int]]:
-    """Where the frames after < sequence <= upto are: (segment, a sequence at or before, its offset, last to read)."""
-    for index, segment in enumerate(segments):
-        end = segments[index + 1].first - 1 if index + 1 < len(segments) else upto
-        if end <= after:
-            continue
-        if segment.first > upto:
-            return
-        sequence, offset = next(mark for mark in reversed(segment.marks) if mark[0] <= max(after + 1, segment.first))
-        yield segment, sequence, offset, min(end, upto)

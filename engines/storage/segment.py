@@ -132,6 +132,20 @@ def read_frames(files: FileSystem, path: str, log_id: int, sequence: int, offset
         files.close(fd)
 
 
+def read_between(files: FileSystem, segments: list[Segment], log_id: int, after: int, upto: int) -> Iterator[Frame]:
+    """The frames after < sequence <= upto of several segments: from the nearest remembered position on."""
+    for index, segment in enumerate(segments):
+        end = segments[index + 1].first - 1 if index + 1 < len(segments) else upto
+        if end <= after:
+            continue
+        if segment.first > upto:
+            return
+        sequence, offset = next(mark for mark in reversed(segment.marks) if mark[0] <= max(after + 1, segment.first))
+        for found in read_frames(files, segment.path, log_id, sequence, offset, upto=min(end, upto)):
+            if found.sequence > after:
+                yield found
+
+
 def damaged(path: str, sequence: int, offset: int) -> Corrupted:
     return Corrupted(
         f"{path}: frame {sequence} at offset {offset} is not what was written there; restore a snapshot, "

@@ -60,7 +60,7 @@ class ManualClock:
         return self._now
 
     def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> int:
-        """Move forward by the sum of the arguments and return the new time in microseconds. Invalid if it is negative."""
+        """Move forward by the sum of the arguments; the new time in microseconds. Invalid if the sum is negative."""
         step = round((seconds + 60 * minutes + 3600 * hours + 86400 * days) * MICROSECONDS)
         if step < 0:
             raise Invalid(f"a clock only moves forward, got a step of {step} microseconds")

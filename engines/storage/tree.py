@@ -4,17 +4,21 @@
     path/lock.mdb     LMDB's table of readers, also those in other processes
     path/SEAL         after a clean close: one crc32c a page of data.mdb (seal.py), gone before the next commit
 
-**One long-lived write transaction holds the present.** Writes *and* reads of this process go through it, so a put costs no
-commit and a get no new transaction. What makes a put durable is the Log: a checkpoint syncs it, commits LMDB with the
-applied sequence inside, and begins anew. Opening = the last checkpoint + a replay of the Log after it, through the
+**One long-lived write transaction holds the present.** Writes *and* reads of this process go through it, so a put costs
+no commit and a get no new transaction. What makes a put durable is the Log: a checkpoint syncs it, commits LMDB with
+the applied sequence inside, and begins anew. Opening = the last checkpoint + a replay of the Log after it, through the
 engine's `apply`: deterministic, idempotent, reading no clock but the frame's time.
 
 Why not a commit per put? It costs two flushes; a log append costs one, and a checkpoint shares its own among thousands
 (bench/bench_ground.py). Why not LMDB without syncing? Its crash images are corrupt, not merely old (tests/crash).
 
-**The lock.** py-lmdb lets go of the GIL inside each call, and one transaction serves one thread at a time: whoever touches
-a Keyspace holds `tree.lock`. Views of values die with the next write, so they are used up under it. The lock is not held
-while the Log syncs. Only the checkpoint's own commit holds it: the one moment when readers wait for a disk.
+**The lock.** py-lmdb lets go of the GIL inside each call, and one transaction serves one thread at a time: whoever
+touches a Keyspace (keyspace.py) holds `tree.lock`. Views of values die with the next write, so they are used up under
+it. The lock is not held while the Log syncs. Only the checkpoint's own commit holds it: the one moment when readers
+wait for a disk.
+
+**The map** is address space for the file. It doubles at a checkpoint that finds it half full, and when it is full in
+between: then the open transaction is thrown away and the Log replayed, which is why nothing is lost.
 
 LMDB ties its writer lock to a thread, so a keeper thread alone begins, commits and aborts. In memory (path None) LMDB
 runs on an unnamed memory file, without locks or log.
@@ -24,10 +28,10 @@ Simpler than production: one writer; a long snapshot keeps old pages from reuse,
 Invariants: a checkpoint never holds a frame that is not on disk in the Log. A snapshot never changes.
 """
 
-import os
+import contextlib
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
@@ -35,112 +39,14 @@ import lmdb
 
 from engines.display import Problem, Report
 from engines.errors import Closed, Conflict, Corrupted, NotFound, Poisoned, ReadOnly
-from engines.storage import seal
-from engines.storage.files import FileSystem, RealFileSystem, make_folder, write_atomically
+from engines.storage import environment, seal
+from engines.storage.files import FileSystem, RealFileSystem
+from engines.storage.keyspace import Keyspace
 from engines.storage.log import CHECKPOINT, Frame, Log
 
-LIB_VERSION = 1  # LMDB's format: keys up to 1,978 bytes (format 0.9: 511)
-LONGEST_KEY = 1978
-MAP_SIZE = 64 << 30  # address space, not memory: the file is sparse
-MAX_KEYSPACES = 4096
-PAGE_BYTES, PAGE_ENTRIES = 1 << 20, 256  # how much a range reads before it lets others have the lock
 CHECKPOINT_BYTES, CHECKPOINT_WRITES = 64 << 20, 100_000
 
-_open_paths: set[str] = set()  # LMDB must not be opened twice in one process
-_open_paths_lock = threading.Lock()
-
-
-class Keyspace:
-    """One ordered map of bytes to bytes. Hold `tree.lock` around every call but range()."""
-
-    __slots__ = ("db", "name", "tree")
-
-    def __init__(self, tree: "Tree | ReadTree", name: str, db: Any) -> None:  # noqa: ANN401 - LMDB's handle has no public type
-        self.tree, self.name, self.db = tree, name, db
-
-    def get(self, key: bytes) -> bytes | None:
-        found = self.tree.transaction.get(key, None, self.db)
-        return None if found is None else bytes(found)
-
-    def view(self, key: bytes) -> memoryview | None:
-        """The value, not copied: valid until the next write, so use it up before letting go of the lock."""
-        return self.tree.transaction.get(key, None, self.db)  # type: ignore[return-value] # buffers=True gives views
-
-    def put(self, key: bytes, value: bytes | memoryview) -> None:
-        self.tree.transaction.put(key, value, True, True, False, self.db)  # noqa: FBT003 - dupdata, overwrite, append
-
-    def delete(self, key: bytes) -> bool:
-        """Whether there was something to delete."""
-        return self.tree.transaction.delete(key, b"", self.db)
-
-    def count(self) -> int:
-        return int(self.tree.transaction.stat(self.db)["entries"])
-
-    def first(self) -> tuple[bytes, bytes] | None:
-        return next(iter(self.page(limit=1)), None)
-
-    def last(self) -> tuple[bytes, bytes] | None:
-        return next(iter(self.page(reverse=True, limit=1)), None)
-
-    def page(
-        self,
-        low: bytes | None = None,
-        high: bytes | None = None,
-        *,
-        reverse: bool = False,
-        limit: int = PAGE_ENTRIES,
-        limit_bytes: int = PAGE_BYTES,
-    ) -> list[tuple[bytes, bytes]]:
-        """The first entries with low <= key < high in key order (or the last, backwards), until a limit is reached."""
-        entries: list[tuple[bytes, bytes]] = []
-        size = 0
-        for key, value in self.walk(low, high, reverse=reverse):
-            if len(entries) >= limit or size >= limit_bytes:
-                break
-            entries.append((key, bytes(value)))
-            size += len(key) + len(value)
-        return entries
-
-    def walk(
-        self, low: bytes | None = None, high: bytes | None = None, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, memoryview]]:
-        """The entries with low <= key < high; the values are views, valid until the next write: use them under the lock."""
-        with self.tree.transaction.cursor(self.db) as cursor:
-            if reverse:
-                found = high is not None and cursor.set_range(high)
-                if not (cursor.prev() if found else cursor.last()):
-                    return
-                entries = cursor.iterprev()
-            elif cursor.set_range(low) if low else cursor.first():
-                entries = cursor.iternext()
-            else:
-                return
-            for view, value in entries:
-                key = bytes(view)
-                if (low is not None and key < low) if reverse else (high is not None and key >= high):
-                    return
-                yield key, value  # type: ignore[misc] # buffers=True gives views
-
-    def range(
-        self, low: bytes | None = None, high: bytes | None = None, *, reverse: bool = False, limit: int | None = None
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """The entries with low <= key < high in order, read a page at a time: others may write in between.
-
-        Takes the tree's lock for each page, so do not hold it. An entry that is deleted or added ahead of the reader is
-        missing or there, as it is met; use tree.snapshot() for one moment's view.
-        """
-        while limit is None or limit > 0:
-            with self.tree.lock:
-                entries = self.page(low, high, reverse=reverse, limit=min(PAGE_ENTRIES, limit or PAGE_ENTRIES))
-            if not entries:
-                return
-            yield from entries
-            if limit is not None:
-                limit -= len(entries)
-            if reverse:
-                high = entries[-1][0]
-            else:
-                low = entries[-1][0] + b"\0"
+__all__ = ["Gone", "Keyspace", "ReadTree", "Tree"]
 
 
 class ReadTree:
@@ -179,7 +85,7 @@ class Tree:
         path: str | None,
         *,
         files: FileSystem | None = None,
-        map_size: int = MAP_SIZE,
+        map_size: int = environment.MAP_SIZE,
         read_only: bool = False,
     ) -> None:
         self.path = path
@@ -194,11 +100,13 @@ class Tree:
         self._keyspaces: dict[str, Keyspace] = {}
         self._keeper = ThreadPoolExecutor(1, "tree keeper") if path is not None and not read_only else None
         self._seal: seal.Seal | None = None
-        self._real_path = ""
+        self._claimed = ""
         self.transaction: lmdb.Transaction
         self._checkpointed = self.applied = 0
         try:
             self._environment = self._open()
+            if not self.read_only:
+                self._grow_half_full()  # it may have outgrown map_size in an earlier life
             self._begin()
             self._meta = self.keyspace("meta")
             self.applied = self._checkpointed = struct.unpack("<Q", self._meta.get(b"applied") or bytes(8))[0]
@@ -212,31 +120,13 @@ class Tree:
             raise
 
     def _open(self) -> lmdb.Environment:
-        options: dict[str, Any] = {"lib_version": LIB_VERSION, "max_dbs": MAX_KEYSPACES, "map_size": self._map_size}
         if self.path is None:
-            fd = os.memfd_create("engines tree", os.MFD_CLOEXEC)
-            try:
-                return lmdb.open(f"/proc/self/fd/{fd}", subdir=False, lock=False, sync=False, **options)
-            finally:
-                os.close(fd)
-        if self.read_only and not self._files.exists(f"{self.path}/data.mdb"):
-            raise NotFound(f"{self.path} holds no checkpoint yet: let the writer close or checkpoint first")
-        with _open_paths_lock:
-            real = os.path.realpath(self.path)
-            if real in _open_paths:
-                raise Conflict(f"{self.path} is open in this process already: use that engine, threads may share it")
-            _open_paths.add(real)
-            self._real_path = real
+            return environment.in_memory(self._map_size)
+        self._claimed = environment.claim(self.path)
         if self.read_only:
-            return self._files.environment(self.path, readonly=True, **options)
-        make_folder(self._files, self.path)
-        if not self._files.exists(f"{self.path}/data.mdb"):
-            write_atomically(self._files, f"{self.path}/data.mdb", _new_file(options))
-        self._seal = seal.check(self._files, self.path)
-        environment = self._files.environment(self.path, readahead=False, **options)
-        self._files.fsync_dir(self.path)
-        environment.reader_check()
-        return environment
+            return environment.for_reading(self._files, self.path, self._map_size)
+        opened, self._seal = environment.for_writing(self._files, self.path, self._map_size)
+        return opened
 
     # -- the present --------------------------------------------------------------------------------------------------
 
@@ -263,27 +153,29 @@ class Tree:
             return [bytes(key).rstrip(b"\0").decode() for key in cursor.iternext(values=False)]
 
     def recover(self, log: Log, apply: Callable[[Frame], None]) -> int:
-        """Apply what the log holds after the last checkpoint; how many frames that was. From now on they belong together."""
+        """Apply what the log holds after the last checkpoint; how many frames that was. Now they belong together."""
         self._log, self._apply = log, apply
         if log.last and log.first > self.applied + 1:
             raise Corrupted(
-                f"the log {log.path} begins at {log.first}, but {self.path} has applied frames up to {self.applied} only: "
-                "restore a snapshot",
+                f"the log {log.path} begins at {log.first}, but {self.path} has applied frames up to {self.applied} "
+                "only: restore a snapshot",
                 file=log.path,
                 offset=0,
             )
-        return self._replay()
+        before = self.dirty_writes
+        try:
+            self._replay()
+        except lmdb.MapFullError:
+            self.rebuild(grow=True)
+        return self.dirty_writes - before
 
-    def _replay(self) -> int:
+    def _replay(self) -> None:
         assert self._log is not None  # noqa: S101 - set by recover
         assert self._apply is not None  # noqa: S101 - set by recover
-        count = 0
         for found in self._log.read(self.applied, durable=False):
             self._apply(found)
             self.applied = found.sequence
-            count += 1
-        self.dirty_writes += count
-        return count
+            self.dirty_writes += 1
 
     def note(self, sequence: int, size: int, writes: int = 1) -> bool:
         """Say that the frame `sequence` has been applied, of about `size` bytes; whether a checkpoint is due.
@@ -316,60 +208,81 @@ class Tree:
                 return self._checkpointed  # an old view in memory is safe only until the next commit but one
             if self._log is not None:
                 self._log.sync(self.applied)
-            if self._seal is not None:
-                self._seal.withdraw()
-                self._seal = None
-            self._meta.put(b"applied", struct.pack("<Q", self.applied))
             try:
-                self._keep(self._commit_and_begin)
+                if self._seal is not None:
+                    self._seal.withdraw()
+                    self._seal = None
+                self._commit()
             except (lmdb.Error, OSError) as error:
-                raise self._broken(error) from error
+                raise self._broken("the checkpoint", error) from error
             self._checkpointed, self.dirty_bytes, self.dirty_writes = self.applied, 0, 0
             self.checkpoints += 1
             if self._log is not None:
-                self._log.append(struct.pack("<Q", self.applied), CHECKPOINT)
+                with contextlib.suppress(ReadOnly):  # a full disk: the checkpoint stands without its note
+                    self._log.append(struct.pack("<Q", self.applied), CHECKPOINT)
             return self._checkpointed
+
+    def _commit(self) -> None:
+        """Commit the present with its sequence, and begin anew."""
+        try:
+            self._meta.put(b"applied", struct.pack("<Q", self.applied))
+            self._keep(self._commit_and_begin)
+        except lmdb.MapFullError:
+            self.rebuild(grow=True)
+            self._commit()
 
     def _commit_and_begin(self) -> None:
         self._files.commit(self._environment, self.transaction)
-        if self._used() > self._map_size // 2 and not self._snapshots:
-            self._map_size *= 2  # the only safe moment: no transaction is open
-            self._environment.set_mapsize(self._map_size)
+        self._grow_half_full()
         self.transaction = self._environment.begin(write=True, buffers=True)
 
-    def _broken(self, cause: Exception) -> Poisoned:
-        error = Poisoned(
-            f"the checkpoint of {self.path} failed ({cause}); every acknowledged write is in the log: free space or mend "
-            "the disk, then close and reopen"
-        )
-        if self._log is not None:
-            self._log.refuse(error)
-        self.transaction = Gone(error)  # type: ignore[assignment] # whoever touches it hears why
-        return error
+    def _grow_half_full(self) -> None:
+        """Where no transaction is open: the only safe moment."""
+        while self._used() > self._map_size // 2 and not self._snapshots:
+            self._map_size *= 2
+            self._environment.set_mapsize(self._map_size)
 
     def rebuild(self, *, grow: bool) -> None:
-        """Throw the open transaction away and replay the log, in a map of twice the size if it must grow. Under the lock.
+        """Throw the open transaction away and replay the log, in a map of twice the size if it must grow.
 
-        For a write that was stopped after its frame was taken: by lmdb.MapFullError, or by whatever else.
+        Under the lock. For a write that was stopped after its frame was taken: by lmdb.MapFullError, or by whatever
+        else. Poisoned where that cannot be done: the tree then takes and shows nothing more.
         """
         if self._log is None or (grow and self._snapshots):
-            raise Poisoned(f"the map of {self.path or 'the tree in memory'} is full: close open snapshots, then reopen")
-        self._map_size *= 2 if grow else 1
+            reason = "close open snapshots first" if self._snapshots else "there is no log to replay"
+            raise self._broken("the map is full and growing it", Conflict(reason))
 
         def abort_and_begin() -> None:
             self.transaction.abort()
             if grow:
+                self._map_size *= 2
                 self._environment.set_mapsize(self._map_size)
             self.transaction = self._environment.begin(write=True, buffers=True)
 
-        self._keep(abort_and_begin)
-        for keyspace in self._keyspaces.values():  # handles made in the aborted transaction died with it
-            keyspace.db = self.handle(keyspace.name, self.transaction, create=True)
-        self.applied = self._checkpointed
         try:
+            self._keep(abort_and_begin)
+            for keyspace in self._keyspaces.values():  # handles made in the aborted transaction died with it
+                keyspace.db = self.handle(keyspace.name, self.transaction, create=True)
+            self.applied, self.dirty_bytes, self.dirty_writes = self._checkpointed, 0, 0
             self._replay()
         except lmdb.MapFullError:
             self.rebuild(grow=True)
+        except BaseException as error:  # half of the present would look like all of it
+            raise self._broken("the replay", error) from error
+
+    def _broken(self, what: str, cause: BaseException) -> Poisoned:
+        """Take and show nothing from now on (called under the lock). Returns the error to raise."""
+        error = Poisoned(
+            f"{what} of {self.path or 'the tree in memory'} failed ({cause}); every acknowledged write is in the log: "
+            "free space or mend the disk, then close and reopen"
+        )
+        if self._log is not None:
+            self._log.refuse(error)
+        if not isinstance(self.transaction, Gone):
+            with contextlib.suppress(lmdb.Error):
+                self._keep(self.transaction.abort)
+        self.transaction = Gone(error)  # type: ignore[assignment] # whoever touches it hears why
+        return error
 
     def snapshot(self) -> ReadTree:
         """A view of the last checkpoint (in memory: of now) for any thread; close it soon, it keeps old pages alive."""
@@ -399,7 +312,7 @@ class Tree:
             self._keeper.submit(work).result()
 
     def _used(self) -> int:
-        return int(self._environment.info()["last_pgno"]) * int(self._environment.stat()["psize"])
+        return (int(self._environment.info()["last_pgno"]) + 1) * int(self._environment.stat()["psize"])
 
     def stats(self) -> dict[str, int]:
         """Sizes and counters: bytes_used of the file, writes since the last checkpoint, open snapshots, ..."""
@@ -435,7 +348,7 @@ class Tree:
         return Report(checked, problems, "bytes")
 
     def close(self, *, checkpoint: bool = True) -> None:
-        """Checkpoint, seal the file, let go of it. After a failed checkpoint it just lets go: the log has everything."""
+        """Checkpoint, seal the file, let go of it. After a failed checkpoint it just lets go: the log has all of it."""
         if self._environment is None:
             return
         try:
@@ -445,35 +358,25 @@ class Tree:
                 self._keep(self.transaction.abort)
                 self._environment.close()
                 if self._seal is None:
-                    seal.write(self._files, self.path)
+                    with contextlib.suppress(OSError):  # a full disk: a tree without a seal is whole all the same
+                        seal.write(self._files, self.path)
         finally:
             self._abandon()
 
     def _abandon(self) -> None:
         for view in list(self._snapshots):
             view.close()
-        environment = getattr(self, "_environment", None)
-        if environment is not None:
+        opened = getattr(self, "_environment", None)
+        if opened is not None:
             transaction = getattr(self, "transaction", None)
             if transaction is not None and not isinstance(transaction, Gone):
                 self._keep(transaction.abort)
-            environment.close()
+            opened.close()
         self._environment = None  # type: ignore[assignment] # closed
         self.transaction = Gone(Closed(f"the tree {self.path} is closed: open it again"))  # type: ignore[assignment]
         if self._keeper is not None:
             self._keeper.shutdown()
-        with _open_paths_lock:
-            _open_paths.discard(self._real_path)
-
-
-def _new_file(options: dict[str, Any]) -> bytes:
-    """An empty LMDB file. LMDB writes one in place and does not sync it: half of it would be refused at the next open."""
-    fd = os.memfd_create("engines new tree", os.MFD_CLOEXEC)
-    try:
-        lmdb.open(f"/proc/self/fd/{fd}", subdir=False, lock=False, **options).close()
-        return os.pread(fd, os.fstat(fd).st_size, 0)
-    finally:
-        os.close(fd)
+        environment.release(self._claimed)
 
 
 class Gone:

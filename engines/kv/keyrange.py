@@ -13,6 +13,7 @@ from engines._native.keys import KeyCodec, cut
 from engines.kv.expressions import KeyRange
 
 LONGEST_PARTITION = 940  # bytes of an encoded partition key: with a sort key of 1,024 and an expiry it fits into 1,978
+SHORTEST_CUT = 917  # bytes of a cut one, at least: 899 or 900 kept, 00 02, 16 of the digest
 
 
 def tree_key(key: bytes, types: str) -> bytes:

@@ -19,7 +19,7 @@ from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires
 from engines._native.kvread import PointReader
 from engines.errors import ConditionFailed, Corrupted, Invalid, NotFound, TooLarge
 from engines.kv.catalog import ITEMS_FRAME, Definition
-from engines.kv.keyrange import LONGEST_PARTITION, tree_key
+from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
 from engines.kv.page import Item, Key, check_limit
 from engines.kv.ttl import MICROSECONDS, NEVER, SWEPT_AT_ONCE, SWEPT_BY_A_WRITE, due_key, expiry
 from engines.kv.values import ITEM_BYTES, PAGE_ITEMS
@@ -256,7 +256,7 @@ class Records:
             view = self.items.view(stored_key)
             if view is None:
                 raise self.damaged(stored_key, ValueError("it is listed as expiring, but is not there"))
-            key = stored_key if len(stored_key) <= LONGEST_PARTITION else self._key_of(view)
+            key = stored_key if len(stored_key) < SHORTEST_CUT else self._key_of(view)
             changes.append((self.definition.id, key, view if self._keeps_old else b"", None, True))
             applied.append((stored_key, None, item_expires(view), 0))
         if changes:

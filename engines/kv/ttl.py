@@ -26,10 +26,12 @@ def expiry(item: dict[str, Any], attribute: str, now: int) -> int:
     value = item.get(attribute)
     if not isinstance(value, (int, Decimal)) or isinstance(value, bool):
         return 0
+    if isinstance(value, Decimal) and not value.is_finite():
+        return 0  # no item can hold it; the codec says so
+    if value >= FAR_FUTURE:
+        return FAR_FUTURE  # before int(): 1E+999999999 has a billion digits
     seconds = int(value)
-    if seconds <= 0 or seconds < now // MICROSECONDS - FIVE_YEARS:
-        return 0
-    return min(seconds, FAR_FUTURE)
+    return 0 if seconds <= 0 or seconds < now // MICROSECONDS - FIVE_YEARS else seconds
 
 
 def due_key(expires: int, key: bytes) -> bytes:

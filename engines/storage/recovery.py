@@ -63,9 +63,10 @@ def recover(files: FileSystem, path: str, *, recovered_to: int, read_only: bool)
             file=segments[0].path,
             offset=0,
         )
+    behind, found.damage = found.damage, None  # a header behind these segments; what they hold is good all the same
     for index in range(begin, len(segments)):
         final = index + 1 == len(segments)
-        _scan_segment(files, segments[index], found, final=final and found.damage is None, read_only=read_only)
+        _scan_segment(files, segments[index], found, final=final and behind is None, read_only=read_only)
         if found.damage is not None:
             del segments[index + 1 :]
             break
@@ -73,6 +74,7 @@ def recover(files: FileSystem, path: str, *, recovered_to: int, read_only: bool)
             found.damage = _gap(segments[index + 1], found.last)
             del segments[index + 1 :]
             break
+    found.damage = found.damage or behind
     if found.last < recovered_to:
         raise found.damage or Corrupted(
             f"the log {path} ends at {found.last}, but frames up to {recovered_to} were applied: restore a snapshot",

@@ -58,8 +58,9 @@ def create_segment(files: FileSystem, folder: str, log_id: int, *, first: int, r
     """A new file with `room` for its first frames, not yet born: nothing is written to it. OSError leaves no file."""
     path = f"{folder}/{first:020d}.log"
     reserved = max(min(FIRST_STEP, limit), START + room)
-    fd = files.open(path, create=True, exclusive=True)
+    fd = files.open(path, create=True)
     try:
+        files.truncate(fd, 0)  # of what an interrupted creation may have left: no frame was ever written to it
         files.preallocate(fd, 0, reserved)
     except BaseException:
         files.close(fd)

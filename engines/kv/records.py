@@ -66,6 +66,12 @@ class Records:
         )
         self.read: Callable[[Key], Item | None] = reader.get
 
+    def relearn(self, names: list[str]) -> None:
+        """Take over what a replayed frame says; whoever knows these names already may have learnt more since."""
+        if self.codec.names[: len(names)] != names:
+            self.learn(names)
+        self.names_logged = max(self.names_logged, len(names))
+
     # -- keys and images ----------------------------------------------------------------------------------------------
 
     def encode_key(self, key: Key) -> bytes:
@@ -128,7 +134,7 @@ class Records:
             view = self._stored(stored_key)
             if holds is not None or returns != "NONE":
                 old_item = self._checked(key, view, holds)
-            sequence = self._log.last
+            before = sequence = self._log.last
             if not unchanged(view, image):
                 kept = view if view is None or self._keeps_old else b""
                 old_expires = 0 if self.due is None or view is None else item_expires(view)
@@ -138,7 +144,7 @@ class Records:
                     self._apply(stored_key, image, old_expires, expires)
                     due = self._tree.note(sequence, len(payload))
                 except BaseException as error:  # noqa: BLE001 - mend raises it again unless the write was saved
-                    sequence = self._store.mend(error, sequence)
+                    sequence = self._store.mend(error, before)
         self._log.acknowledge(sequence)
         if due:
             self._store.checkpoint_if_due()

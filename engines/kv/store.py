@@ -18,13 +18,15 @@ from engines import display
 from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
-from engines.errors import AlreadyExists, Closed, Invalid, NotFound, nearest
+from engines.errors import AlreadyExists, Closed, Invalid, NotFound, TooLarge, nearest
 from engines.kv import catalog, journal
 from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, Definition, Names, Schema
+from engines.kv.page import check_limit
 from engines.kv.records import Records
 from engines.kv.table import Table
 from engines.kv.ttl import MICROSECONDS
 from engines.kv.values import check_table_name, key_schema
+from engines.storage.environment import MAX_KEYSPACES
 from engines.storage.files import FileSystem, RealFileSystem
 from engines.storage.folder import Folder
 from engines.storage.log import Durability, Frame, Log
@@ -121,9 +123,8 @@ class Store:
                 raise AlreadyExists(f"there is a table {name!r} already: store.table({name!r}) opens it")
             number = int.from_bytes(self._catalog.get(b"next") or b"\x01", "little")
             definition = Definition(number, name, parts, ttl, view, self.clock.now(), self.log.last + 1)
-            sequence = self.log.append(catalog.encode(Schema(create=definition)), SCHEMA_FRAME)
-            self._create(definition)
-            self.tree.note(sequence, 1000)
+            self._check_room(definition)
+            sequence = self._change_schema(Schema(create=definition))
         self.log.acknowledge(sequence)
         return self._tables[name]
 
@@ -143,48 +144,84 @@ class Store:
         """Delete a table with all its items. NotFound."""
         with self.tree.lock:
             self.table(name)
-            sequence = self.log.append(catalog.encode(Schema(drop=name)), SCHEMA_FRAME)
-            self._drop(name)
-            self.tree.note(sequence, 1000)
+            sequence = self._change_schema(Schema(drop=name))
         self.log.acknowledge(sequence)
+
+    def _check_room(self, definition: Definition) -> None:
+        """TooLarge, before anything is logged, if the tree has no room for the table's keyspaces."""
+        definitions = [definition, *(table.definition for table in self._by_id.values())]
+        needed = 2 + sum(1 if found.ttl is None else 2 for found in definitions)  # meta and catalog
+        if needed > MAX_KEYSPACES:
+            raise TooLarge(
+                f"a store has room for {MAX_KEYSPACES - 2:,} tables, and one with a time to live takes the room of two: "
+                "drop a table, or keep some in another store",
+                size=needed - 2,
+                limit=MAX_KEYSPACES - 2,
+            )
+
+    def _change_schema(self, schema: Schema) -> int:
+        """Under the lock: log it, do it; the frame's sequence."""
+        before = self.log.last
+        try:
+            sequence = self.log.append(catalog.encode(schema), SCHEMA_FRAME)
+            self._apply_schema(schema)
+            self.tree.note(sequence, 1000)
+        except BaseException as error:  # noqa: BLE001 - mend raises it again unless the change was saved
+            sequence = self.mend(error, before)
+        return sequence
+
+    def _apply_schema(self, schema: Schema) -> None:
+        if schema.create is not None:
+            self._create(schema.create)
+        elif schema.drop is not None:
+            self._drop(schema.drop)
 
     def _create(self, definition: Definition) -> None:
         """In the catalog and in memory; harmless where it is there already."""
         self._catalog.put(b"table/" + definition.name.encode(), catalog.encode(definition))
         self._catalog.put(b"next", (definition.id + 1).to_bytes(4, "little"))
-        if definition.id not in self._by_id:
-            self._add(definition)
+        self._add(definition)
 
     def _add(self, definition: Definition) -> None:
-        names = catalog.decode_list(self._catalog.get(b"names/%d" % definition.id) or b"\x90")
-        table = Table(self, definition, names)
-        self._tables[definition.name] = self._by_id[definition.id] = table
+        table = self._by_id.get(definition.id)
+        if table is None:
+            names = catalog.decode_list(self._catalog.get(b"names/%d" % definition.id) or b"\x90")
+            table = self._by_id[definition.id] = Table(self, definition, names)
+        self._tables[definition.name] = table
 
     def _drop(self, name: str) -> None:
-        """In the catalog, in the tree and in memory; harmless where it is gone already."""
+        """In the catalog, in the tree and in memory; harmless where it is gone already.
+
+        A rebuilt tree may meet it while a younger table has the name: that one stays.
+        """
         entry = b"table/" + name.encode()
         stored = self._catalog.get(entry)
         if stored is not None:
-            number = catalog.decode_definition(stored).id
-            for keyspace in (f"t/{number}", f"x/{number}"):
-                self.tree.drop(keyspace)
+            definition = catalog.decode_definition(stored)
+            self.tree.drop(f"t/{definition.id}")
+            if definition.ttl is not None:
+                self.tree.drop(f"x/{definition.id}")
             self._catalog.delete(entry)
-            self._catalog.delete(b"names/%d" % number)
-        if name in self._tables:
-            table = self._tables.pop(name)
-            del self._by_id[table.definition.id]
-            table.records.drop()
+            self._catalog.delete(b"names/%d" % definition.id)
+            if (table := self._by_id.pop(definition.id, None)) is not None:
+                table.records.drop()
+                if self._tables.get(name) is table:
+                    del self._tables[name]
 
     # -- what tables ask of their store -------------------------------------------------------------------------------
 
     def log_names(self, records: Records) -> None:
         """Under the lock: make the attribute names that a table has learnt durable before an item uses them."""
+        before = self.log.last
         names = list(records.codec.names)
         learnt = Names(records.definition.id, records.names_logged, names[records.names_logged :])
-        sequence = self.log.append(catalog.encode(learnt), NAMES_FRAME)
-        self._catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
-        records.names_logged = len(names)
-        self.tree.note(sequence, 100)
+        try:
+            sequence = self.log.append(catalog.encode(learnt), NAMES_FRAME)
+            self._catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
+            records.names_logged = len(names)
+            self.tree.note(sequence, 100)
+        except BaseException as error:  # noqa: BLE001 - as in _change_schema
+            self.mend(error, before)
 
     def mend(self, error: BaseException, before: int) -> int:
         """Under the lock, after a write failed: where its frame was taken already, rebuild the tree from the log.
@@ -204,16 +241,12 @@ class Store:
                 if (table := self._by_id.get(table_id)) is not None:
                     table.records.replay(key, new)
         elif found.kind == SCHEMA_FRAME:
-            schema = catalog.decode_schema(found.payload)
-            if schema.create is not None:
-                self._create(schema.create)
-            elif schema.drop is not None:
-                self._drop(schema.drop)
+            self._apply_schema(catalog.decode_schema(found.payload))
         elif found.kind == NAMES_FRAME:
             learnt = catalog.decode_names(found.payload)
             if (table := self._by_id.get(learnt.table)) is not None:
                 names = table.records.codec.names[: learnt.start] + learnt.names
-                table.records.learn(names)
+                table.records.relearn(names)
                 self._catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
         else:
             raise Invalid(
@@ -230,6 +263,7 @@ class Store:
         limit: at most so many.
         """
         self._check_open()
+        check_limit(limit)
         count = 0
         for table in list(self._tables.values()):
             if limit is None or count < limit:

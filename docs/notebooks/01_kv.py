@@ -113,7 +113,7 @@ assert lost > 0
 print(f"{len(flights):,} puts, {attempt.describe()['items']:,} items: {lost} flights have overwritten another")
 
 # %% [markdown]
-# Prediction 1 fails for most people, and silently: a put *replaces* the item with the same key. The data explains it. Some
+# Prediction 1 is a trap, and a silent one: a put *replaces* the item with the same key. The data explains it. Some
 # flights have the tail number `"NA"`, and some planes were booked twice for one minute. So the flight number has to be part
 # of the key. The sort key is a number, so we put it behind the point: departure 1357034400.1141 is flight 1141.
 

@@ -1,4 +1,4 @@
-"""Listings in the pages are taken from the sources, and each is still there. `make docs` checks the rest, by running it."""
+"""Listings in the pages are taken from the sources, and each is still there. `make docs` checks the rest."""
 
 import ast
 import re

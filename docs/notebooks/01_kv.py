@@ -203,8 +203,11 @@ SVG(pictures.partition(mine, weeks, (one_day[":a"], one_day[":b"]), f"tailnum = 
 # %% [markdown]
 # **Which of these scan?** Decide before you open the answer.
 #
-# 1. All flights of one plane. 2. Its last three. 3. The flight with the number 1141 on 15 January. 4. All planes that flew
-#    to Boston. 5. How many flights one plane made in the last week of January.
+# 1. All flights of one plane.
+# 2. Its last three.
+# 3. The flight with the number 1141 on 15 January.
+# 4. All planes that flew to Boston.
+# 5. How many flights one plane made in the last week of January.
 #
 # :::{dropdown} Answer
 # 1, 2 and 5 have the partition key: they are queries (2 with `reverse=True, limit=3`; 5 with `count=True`). 3 and 4 know no
@@ -290,7 +293,7 @@ except ConditionFailed as error:
 assert seats.get("UA 1141", "12A") == {"flight": "UA 1141", "seat": "12A", "sold_to": "cleo", "version": 1}
 
 # %% [markdown]
-# Half of the words you would like to use are reserved, as in the service. The message proposes the way out.
+# Many words that you would like to use are reserved, as in the service. The message proposes the way out.
 
 # %%
 try:
@@ -461,8 +464,8 @@ for size in SIZES:
 figure, axes = plt.subplots(figsize=(7, 3))
 for name, taken in curves.items():
     axes.loglog(SIZES, [1e6 * t for t in taken], marker="o", label=name)
-axes.set(xlabel="items in the table", ylabel="µs a get", ylim=(0.1, 100))
-axes.legend()
+axes.set(xlabel="items in the table", ylabel="µs a get", ylim=(0.1, 200))
+axes.legend(loc="upper center", ncols=3)
 axes.grid(which="major", alpha=0.3)
 plt.show()
 
@@ -571,8 +574,8 @@ for count in (1_000, 10_000, 50_000):
 Table.from_rows(["items since the checkpoint", "ms to open", "µs an item", "sqlite: ms to open and count"], rows)
 
 # %% [markdown]
-# SQLite opens faster: it reads its log in place and goes on using it, while ours is applied to the tree first. What bounds
-# our time is the checkpoint: after 64 MB or 100,000 writes there is one, so an opening is never longer than that.
+# Compare the columns. SQLite reads its log in place and goes on using it; ours is applied to the tree first. What bounds
+# our time is the checkpoint: after 64 MB or 100,000 writes there is one, so there is never much more than that to apply.
 #
 # ## Break it
 #
@@ -581,7 +584,7 @@ Table.from_rows(["items since the checkpoint", "ms to open", "µs an item", "sql
 # Every durable byte goes through an injected file system. So a process can be made to die at exactly the n-th sync.
 
 # %%
-SUICIDE = """
+DEADLY = """
 import os, signal, sys
 from engines import kv
 from engines.storage.files import RealFileSystem
@@ -602,7 +605,7 @@ for n in range(1, 100):
 rows = []
 for nth in (8, 12, 16, 24):
     path = str(folder / f"deadly {nth}")
-    died = subprocess.run([sys.executable, "-c", SUICIDE, path, str(nth)], stdout=subprocess.PIPE, text=True)
+    died = subprocess.run([sys.executable, "-c", DEADLY, path, str(nth)], stdout=subprocess.PIPE, text=True)
     assert died.returncode == -signal.SIGKILL
     acknowledged = max(map(int, died.stdout.split()), default=0)
     with kv.Store(path) as recovered:

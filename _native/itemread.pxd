@@ -32,6 +32,8 @@ cdef enum:
     HEAD_BYTES = 4
     EXPIRES_BYTES = 8
     HAS_EXPIRY = 1
+    IS_STAMPED = 2  # the last STAMP_BYTES are no part of the item: see kvstamp.pyx
+    STAMP_BYTES = 8
     MAX_DEPTH = 32  # maps and lists inside each other, not counting the item itself
     COEFFICIENT_BYTES = 16
 
@@ -46,6 +48,11 @@ cdef inline bint get_head(Reader* source, uint32_t* size, uint64_t* expires) noe
     source.at += HEAD_BYTES
     size[0] = head >> 8
     head &= 0xFF
+    if head & IS_STAMPED:
+        if source.end - source.at < STAMP_BYTES:
+            return False
+        source.end -= STAMP_BYTES
+        head ^= IS_STAMPED
     if head == HAS_EXPIRY:
         if source.end - source.at < EXPIRES_BYTES:
             return False

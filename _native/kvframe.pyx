@@ -1,11 +1,12 @@
 """The payload of a log frame that says which items changed, and how.
 
     payload   u8 kind (1) | varint count | changes
-    change    varint table | u8 flags | varint n, key | [varint n, old image] | [varint n, new image]
-    flags     1 an old image follows, 2 a new image follows, 4 the item expired (a deletion by TTL)
+    change    varint table | u8 flags | varint n, key | [varint n, old image | varint sequence] | [varint n, new image]
+    flags     1 an old image follows, 2 a new image follows, 4 the item expired (a deletion by TTL),
+              8 the old image is the new one of an earlier frame: its sequence follows instead
 
-Images are item bytes (kvitem.pyx), passed through unread. An insert has no old image; neither has a change of a table
-whose old images nobody wants. A deletion has no new one.
+Images are item bytes (kvitem.pyx), passed through unread. An insert has no old image; a change of a table whose old
+images nobody wants has an empty one. A deletion has no new one.
 
 Invariants: decode_changes gives back what was encoded; whatever the bytes are, it reads none beyond their end.
 """
@@ -13,7 +14,6 @@ Invariants: decode_changes gives back what was encoded; whatever the bytes are, 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcmp
 
 from buffers cimport (
     Reader, Writer, end_writer, get_length, get_varint, put_byte, put_bytes, put_varint, reserve, start_writer,
@@ -24,13 +24,14 @@ cdef enum:
     HAS_OLD = 1
     HAS_NEW = 2
     EXPIRED = 4
+    OLD_AT = 8
     ROOM = 8192
 
 ITEMS = KIND
 
 
 def encode_change(uint64_t table, bytes key not None, old, new, *, bint expired=False):
-    """The payload for one change. old and new are bytes, memoryviews of bytes, or None."""
+    """The payload for one change. old and new are bytes, memoryviews of bytes, or None; old may be a sequence, an int."""
     cdef uint8_t room[ROOM]
     cdef Writer out
     start_writer(&out, room, ROOM)
@@ -68,12 +69,16 @@ cdef int put_change(Writer* out, uint64_t table, bytes key, object old, object n
     cdef uint8_t flags
     reserve(out, 11)
     put_varint(out, table)
-    flags = HAS_OLD * (old is not None) | HAS_NEW * (new is not None) | EXPIRED * expired
+    cdef bint old_at = type(old) is int
+    flags = OLD_AT * old_at | HAS_OLD * (old is not None and not old_at) | HAS_NEW * (new is not None) | EXPIRED * expired
     put_byte(out, flags)
     if key is None:
         raise TypeError("the key of a change is bytes, got None")
     put_image(out, key)
-    if old is not None:
+    if old_at:
+        reserve(out, 10)
+        put_varint(out, old)
+    elif old is not None:
         put_image(out, old)
     if new is not None:
         put_image(out, new)
@@ -123,16 +128,21 @@ def decode_changes(payload not None):
 
 
 cdef tuple get_change(Reader* source):
-    cdef uint64_t table = 0
+    cdef uint64_t table = 0, sequence = 0
     cdef uint8_t flags
     if not get_varint(source, &table) or source.at == source.end:
         raise damaged(source)
     flags = source.at[0]
-    if flags > (HAS_OLD | HAS_NEW | EXPIRED):
+    if flags > (HAS_OLD | HAS_NEW | EXPIRED | OLD_AT) or (flags & HAS_OLD and flags & OLD_AT):
         raise damaged(source)
     source.at += 1
     key = get_image(source)
-    old = get_image(source) if flags & HAS_OLD else None
+    if flags & OLD_AT:
+        if not get_varint(source, &sequence):
+            raise damaged(source)
+        old = sequence
+    else:
+        old = get_image(source) if flags & HAS_OLD else None
     new = get_image(source) if flags & HAS_NEW else None
     return (table, key, old, new, flags & EXPIRED != 0)
 
@@ -149,19 +159,3 @@ cdef object damaged(Reader* source):
     return ValueError(
         f"damaged frame: byte {source.at - source.start} of {source.end - source.start} is no part of a list of changes"
     )
-
-
-def unchanged(old, new):
-    """Whether two images, or their absence (None), are the same bytes: then there is nothing to log."""
-    cdef Py_buffer a, b
-    if old is None or new is None:
-        return old is new
-    PyObject_GetBuffer(old, &a, PyBUF_SIMPLE)
-    try:
-        PyObject_GetBuffer(new, &b, PyBUF_SIMPLE)
-        try:
-            return a.len == b.len and memcmp(a.buf, b.buf, a.len) == 0
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)

@@ -1,6 +1,7 @@
 """Items as bytes: a dict of attributes to a compact form and back, with a number for every attribute name of a table.
 
-    item    head u32: bit 0 an expiry follows, upper 24 bits the item's size | [expires u64, seconds] | pairs
+    item    head u32: bit 0 an expiry follows, bit 1 a stamp ends it (kvstamp.pyx), upper 24 bits the item's size
+            | [expires u64, seconds] | pairs | [stamp u64]
     pairs   varint count, then for each: name, value
     name    varint number + 1, or 0, varint length, UTF-8
     value   tag u8, then

@@ -1,7 +1,7 @@
 """What tables there are: their definitions, kept in the tree's `catalog` keyspace and logged like any other change.
 
     catalog    table/NAME   Definition as MessagePack          names/ID   attribute names, in the order of their numbers
-               next         the id of the next table, u32      marks      (time, sequence) of past checkpoints
+               next         the id of the next table, u32      marks      Marks of the checkpoints of the last day
 
 A table's id is never used again, so frames of a dropped table in the log are nobody's. Attribute names get their
 numbers when they first occur; a NAMES frame goes into the log before the first item that uses them.
@@ -44,6 +44,14 @@ class Definition(msgspec.Struct, frozen=True):
         return tuple(part.name for part in self.key)
 
 
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """A checkpoint: when, up to which sequence, and the oldest frame that a frame between the last one and it names."""
+
+    time: int
+    sequence: int
+    low_reference: int
+
+
 class Schema(msgspec.Struct, frozen=True):
     """A SCHEMA frame: a table that was created, or the name of one that was dropped."""
 
@@ -64,7 +72,7 @@ decode_definition = msgspec.msgpack.Decoder(Definition).decode
 decode_schema = msgspec.msgpack.Decoder(Schema).decode
 decode_names = msgspec.msgpack.Decoder(Names).decode
 decode_list = msgspec.msgpack.Decoder(list[str]).decode
-decode_marks = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
+decode_marks = msgspec.msgpack.Decoder(list[Mark]).decode
 
 
 def stream_view(stream: bool | str) -> StreamView | None:  # noqa: FBT001 - create_table(stream=True) is how users say it

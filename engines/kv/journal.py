@@ -2,10 +2,11 @@
 
 A frame of kind ITEMS is one write, one batch, or one sweep of expired items: what happened together shares a sequence.
 
-    u8 kind | varint count | count x (varint table, u8 flags, key, [old image], [new image])      _native/kvframe.pyx
+    u8 kind | varint count | count x (varint table, u8 flags, key, [old], [new image])      _native/kvframe.pyx
 
-Images are written as far as somebody wants them: the new one always, the old one where the table's stream shows it;
-else an empty old image says that there was one.
+Images are written as far as somebody wants them: the new one always; the old one where the table's stream shows it, by
+the sequence of the frame that wrote it if that is not older than a day, else in full; else an empty one says that there
+was one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from engines._native.frame import crc32c
 from engines._native.kvframe import decode_changes
+from engines._native.kvstamp import unchanged, unstamped
 from engines.changes import Change
 from engines.display import Problem, Report
 from engines.errors import EngineError
@@ -23,8 +25,10 @@ from engines.storage.log import Frame, Log
 if TYPE_CHECKING:
     from engines.kv.table import Table
 
+LoggedChange = tuple[int, bytes, bytes | int | None, bytes | None, bool]  # table, key, old or its frame, new, expired
 
-def frame_changes(found: Frame, path: str) -> list[tuple[int, bytes, bytes | None, bytes | None, bool]]:
+
+def frame_changes(found: Frame, path: str) -> list[LoggedChange]:
     """The changes in one frame; none for other kinds. Corrupted if its bytes make no sense."""
     if found.kind != ITEMS_FRAME:
         return []
@@ -34,32 +38,60 @@ def frame_changes(found: Frame, path: str) -> list[tuple[int, bytes, bytes | Non
         raise corrupted(f"{path}, frame {found.sequence}", error) from error
 
 
-def read(frames: Iterable[Frame], tables: Mapping[int, "Table"], path: str, limit: int | None) -> Iterator[Change]:
+def read(frames: Iterable[Frame], log: Log, tables: Mapping[int, "Table"], limit: int | None) -> Iterator[Change]:
     """The changes of these tables, as far as their streams show them; ends after the frame that reaches the limit."""
     count = 0
+    images = Images(log)
     for found in frames:
-        for table_id, key, old, new, expired in frame_changes(found, path):
+        for table_id, key, old, new, expired in frame_changes(found, log.path):
             if (table := tables.get(table_id)) is not None:
-                yield _change(table, found, key, old, new, expired=expired)
+                view = table.definition.stream
+                shows_old = bool(old) and view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
+                shows_new = bool(new) and view in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+                decode = table.records.decode
+                yield Change(
+                    found.sequence,
+                    found.time,
+                    table.name,
+                    "REMOVE" if new is None else "INSERT" if old is None else "MODIFY",
+                    table.records.keys.decode(key),
+                    decode(images.old(table_id, key, old)) if shows_old else None,
+                    decode(new) if new is not None and shows_new else None,
+                    expired,
+                )
                 count += 1
+                images.remember(table_id, key, found.sequence, new)
         if limit is not None and count >= limit:
             return
 
 
-def _change(table: "Table", found: Frame, key: bytes, old: bytes | None, new: bytes | None, *, expired: bool) -> Change:
-    view = table.definition.stream
-    shows_old = view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
-    shows_new = view in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
-    return Change(
-        found.sequence,
-        found.time,
-        table.name,
-        "REMOVE" if new is None else "INSERT" if old is None else "MODIFY",
-        table.records.keys.decode(key),
-        table.records.codec.decode(old) if old and shows_old else None,
-        table.records.codec.decode(new) if new and shows_new else None,
-        expired,
-    )
+class Images:
+    """Old images by the frame that wrote them: those just read are remembered, others are looked up in the log."""
+
+    REMEMBERED = 10_000
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._recent: dict[tuple[int, bytes], tuple[int, bytes | None]] = {}
+
+    def remember(self, table: int, key: bytes, sequence: int, new: bytes | None) -> None:
+        if len(self._recent) >= self.REMEMBERED:
+            self._recent.clear()
+        self._recent[table, key] = (sequence, new)
+
+    def old(self, table: int, key: bytes, old: Any) -> bytes:  # noqa: ANN401 - an image, or the sequence of its frame
+        """The image itself. Corrupted if the frame that is named does not have it."""
+        if not isinstance(old, int):
+            return bytes(old)
+        sequence, image = self._recent.get((table, key), (0, None))
+        if sequence != old:
+            changes = frame_changes(self._log.read_one(old), self._log.path)
+            image = next((change[3] for change in reversed(changes) if change[:2] == (table, key)), None)
+        if image is None:
+            raise corrupted(
+                f"{self._log.path}, frame {old}", ValueError("it does not hold the image that a later one names")
+            )
+        return image
 
 
 def verify_table(table: "Table", path: str) -> Report:
@@ -73,7 +105,7 @@ def verify_table(table: "Table", path: str) -> Report:
         except (ValueError, EngineError) as error:
             problems.append(Problem(path, None, f"table {table.name}, key {stored_key[:40].hex()}: {error}"))
             continue
-        if tree_key(key, table.records.keys.types) != stored_key or again != image:
+        if tree_key(key, table.records.keys.types) != stored_key or not unchanged(again, image):
             problems.append(
                 Problem(path, None, f"table {table.name}: the item under {stored_key[:40].hex()} is another one")
             )
@@ -98,7 +130,7 @@ def verify_against_log(log: Log, tables: Mapping[int, "Table"], path: str) -> Re
             continue
         with table.records.lock:
             image = table.records.items.get(tree_key(key, table.records.keys.types))
-        if (None if image is None else crc32c(image)) != said:
+        if (None if image is None else crc32c(unstamped(image))) != said:
             problems.append(
                 Problem(
                     path,

@@ -5,8 +5,10 @@
 
 A write's way, under the store's lock: read the old item, check the condition on it, append one frame with what changes
 to the log, apply it to the tree. Then the lock is let go, and the write waits for the log's sync, which one waiting
-thread does for all. All that can be refused is refused before the append. Should anything stop a write after it (the
-map is full, Ctrl-C), the tree is rebuilt from the log, which has the frame.
+thread does for all. Where the stream shows old images, an item in the tree is stamped with the frame that wrote it,
+and the next change names that frame instead of repeating the image, as long as the log is sure to keep it. All that
+can be refused is refused before the append. Should anything stop a write after it (the map is full, Ctrl-C), the tree
+is rebuilt from the log, which has the frame.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from engines._native.keys import KeyCodec
-from engines._native.kvframe import encode_change, encode_changes, unchanged
+from engines._native.kvframe import encode_change, encode_changes
 from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires
 from engines._native.kvread import PointReader
+from engines._native.kvstamp import stamp, stamped_at, unchanged, unstamped
 from engines.errors import ConditionFailed, Corrupted, Invalid, NotFound, TooLarge
 from engines.kv.catalog import ITEMS_FRAME, Definition
 from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
 Returns = Literal["NONE", "ALL_OLD"]
 Write = tuple[bytes, bytes | None, int]  # whole key, image (None: delete), second of expiry
-LoggedChange = tuple[int, bytes, Any, bytes | None, bool]  # table, whole key, old image, new image, expired
+LoggedChange = tuple[int, bytes, Any, bytes | None, bool]  # table, whole key, old image or its frame, new, expired
 Applied = tuple[bytes, bytes | None, int, int]  # the tree's key, new image, expiry before, expiry after
 
 
@@ -136,12 +139,12 @@ class Records:
                 old_item = self._checked(key, view, holds)
             before = sequence = self._log.last
             if not unchanged(view, image):
-                kept = view if view is None or self._keeps_old else b""
+                kept = None if view is None else self._old(view)
                 old_expires = 0 if self.due is None or view is None else item_expires(view)
                 payload = encode_change(self.definition.id, key, kept, image)
                 try:
                     sequence = self._log.append(payload, ITEMS_FRAME)
-                    self._apply(stored_key, image, old_expires, expires)
+                    self._apply(stored_key, image, old_expires, expires, sequence)
                     due = self._tree.note(sequence, len(payload))
                 except BaseException as error:  # noqa: BLE001 - mend raises it again unless the write was saved
                     sequence = self._store.mend(error, before)
@@ -170,8 +173,19 @@ class Records:
             )
         return item
 
-    def _apply(self, key: bytes, image: bytes | None, old_expires: int, expires: int) -> None:
+    def _old(self, stored: bytes | memoryview) -> bytes | memoryview | int:
+        """What a frame says of the item that is replaced: nothing but that it was, its frame, or its image."""
+        if not self._keeps_old:
+            return b""
+        sequence = stamped_at(stored)
+        if sequence and self._store.refer(sequence):
+            return sequence
+        return unstamped(stored)
+
+    def _apply(self, key: bytes, image: bytes | None, old_expires: int, expires: int, sequence: int) -> None:
         """Put or delete in the tree, and keep the order of expiries."""
+        if self._keeps_old and image is not None:
+            image = stamp(image, sequence)
         if image is None:
             self._tree.transaction.delete(key, b"", self.items.db)
         else:
@@ -206,7 +220,7 @@ class Records:
             old: Any = ahead[stored_key] if stored_key in ahead else self.items.view(stored_key)
             if unchanged(old, image):
                 continue
-            kept = old if old is None or self._keeps_old else b""
+            kept = None if old is None else self._old(old)
             changes.append((self.definition.id, key, kept, image, False))
             applied.append((stored_key, image, 0 if self.due is None or old is None else item_expires(old), expires))
             ahead[stored_key] = image
@@ -219,18 +233,18 @@ class Records:
         try:
             sequence = self._log.append(payload, ITEMS_FRAME)
             for change in applied:
-                self._apply(*change)
+                self._apply(*change, sequence)
             self._tree.note(sequence, len(payload), len(applied))
         except BaseException as error:  # noqa: BLE001 - as in write
             sequence = self._store.mend(error, before)
         return sequence
 
-    def replay(self, key: bytes, image: bytes | None) -> None:
-        """Apply one logged change again."""
+    def replay(self, key: bytes, image: bytes | None, sequence: int) -> None:
+        """Apply one change of the frame `sequence` again."""
         stored_key = self.stored_key(key)
         view = None if self.due is None else self.items.view(stored_key)
         old_expires = 0 if view is None else item_expires(view)
-        self._apply(stored_key, image, old_expires, 0 if image is None else item_expires(image))
+        self._apply(stored_key, image, old_expires, 0 if image is None else item_expires(image), sequence)
 
     # -- time to live -------------------------------------------------------------------------------------------------
 
@@ -263,7 +277,7 @@ class Records:
             if view is None:
                 raise self.damaged(stored_key, ValueError("it is listed as expiring, but is not there"))
             key = stored_key if len(stored_key) < SHORTEST_CUT else self._key_of(view)
-            changes.append((self.definition.id, key, view if self._keeps_old else b"", None, True))
+            changes.append((self.definition.id, key, self._old(view), None, True))
             applied.append((stored_key, None, item_expires(view), 0))
         if changes:
             self._log_and_apply(changes, applied)

@@ -20,7 +20,7 @@ from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import AlreadyExists, Closed, Invalid, NotFound, TooLarge, nearest
 from engines.kv import catalog, journal
-from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, Definition, Names, Schema
+from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, Definition, Mark, Names, Schema
 from engines.kv.page import check_limit
 from engines.kv.records import Records
 from engines.kv.table import Table
@@ -63,6 +63,8 @@ class Store:
         self._by_id: dict[int, Table] = {}
         self._checkpointing = threading.Lock()
         self._closed = False
+        self._low_reference = 1 << 63  # the oldest frame that one since the last checkpoint refers to
+        self._refer_from = 0  # frames from here on may be referred to: kept, and at most a day old when last looked
         self._folder: Folder | None = None
         if self.path is None and read_only:
             raise Invalid("a store in memory has nothing to read: give it a path, or leave out read_only=True")
@@ -90,6 +92,7 @@ class Store:
         )
         if self.log.damage is not None and not self.read_only:
             raise self.log.damage
+        self._refer_from = self.log.first
         self._catalog: Keyspace = self.tree.keyspace("catalog")
         for key, value in self._catalog.page(b"table/", b"table0", limit=1 << 30, limit_bytes=1 << 40):
             try:
@@ -154,7 +157,7 @@ class Store:
         if needed > MAX_KEYSPACES:
             raise TooLarge(
                 f"a store has room for {MAX_KEYSPACES - 2:,} tables, and one with a time to live takes the room of two: "
-                "drop a table, or keep some in another store",
+                "drop a table, or use a second store",
                 size=needed - 2,
                 limit=MAX_KEYSPACES - 2,
             )
@@ -237,9 +240,11 @@ class Store:
     def _replay(self, found: Frame) -> None:
         """Apply one frame of the log again: idempotent, and without a look at the clock."""
         if found.kind == ITEMS_FRAME:
-            for table_id, key, _, new, _ in journal.frame_changes(found, self.log.path):
+            for table_id, key, old, new, _ in journal.frame_changes(found, self.log.path):
+                if isinstance(old, int):
+                    self._low_reference = min(self._low_reference, old)
                 if (table := self._by_id.get(table_id)) is not None:
-                    table.records.replay(key, new)
+                    table.records.replay(key, new, found.sequence)
         elif found.kind == SCHEMA_FRAME:
             self._apply_schema(catalog.decode_schema(found.payload))
         elif found.kind == NAMES_FRAME:
@@ -293,15 +298,30 @@ class Store:
         return reached
 
     def _mark(self) -> int:
-        """Remember when this checkpoint was; the oldest sequence that a change stream still needs."""
+        """Remember when this checkpoint was; the oldest sequence that a change stream still needs.
+
+        That is the oldest frame of the last 24 hours, or the oldest one that any of those refers to.
+        """
         if not any(table.definition.stream for table in self._tables.values()):
             return self.log.last + 1
         now = self.clock.now()
         with self.tree.lock:
-            marks = [*catalog.decode_marks(self._catalog.get(b"marks") or b"\x90"), (now, self.log.last)]
-            old = [mark for mark in marks if mark[0] <= now - STREAM_SECONDS * MICROSECONDS]
-            self._catalog.put(b"marks", catalog.encode(marks[max(0, len(old) - 1) :]))
-        return old[-1][1] + 1 if old else 0
+            known = catalog.decode_marks(self._catalog.get(b"marks") or b"\x90")
+            marks = [*known, Mark(now, self.log.last, self._low_reference)]
+            old = sum(mark.time <= now - STREAM_SECONDS * MICROSECONDS for mark in marks)
+            marks = marks[max(0, old - 1) :]
+            self._catalog.put(b"marks", catalog.encode(marks))
+            self._low_reference = self.log.last + 1
+            self._refer_from = max(self.log.first, marks[0].sequence + 1 if old else 0)
+            return min([self._refer_from, *(mark.low_reference for mark in (marks[1:] if old else marks))])
+
+    def refer(self, sequence: int) -> bool:
+        """Whether a frame may refer to this one; if so, it is kept as long as the referring one. Under the lock."""
+        if sequence < self._refer_from:
+            return False
+        if sequence < self._low_reference:  # noqa: PLR1730 - twice as fast as min(), once for every write
+            self._low_reference = sequence
+        return True
 
     # -- the change stream --------------------------------------------------------------------------------------------
 
@@ -328,7 +348,7 @@ class Store:
         began = min((table.definition.began for table in tables.values()), default=self.log.last + 1)
         after = max(after, began - 1)
         frames = self.log.follow(after, timeout=timeout) if follow else self.log.read(after)
-        return journal.read(frames, tables, self.log.path, limit)
+        return journal.read(frames, self.log, tables, limit)
 
     # -- looking inside -----------------------------------------------------------------------------------------------
 

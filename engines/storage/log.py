@@ -36,6 +36,7 @@ import contextlib
 import errno
 import os
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -56,6 +57,7 @@ from engines.storage.segment import (
     bear,
     create_segment,
     read_between,
+    read_frame,
     reserve,
 )
 from engines.storage.ticker import Ticker
@@ -386,6 +388,19 @@ class Log:
         if not durable and not self.read_only:
             self.write()
         return self._frames(after, self.durable if durable else self.written)
+
+    def read_one(self, sequence: int) -> Frame:
+        """The frame of this number. Trimmed if it is no longer kept, Invalid if it is not there yet."""
+        if sequence > self.durable:
+            raise Invalid(f"the log is on disk up to {self.durable}, there is no frame {sequence}")
+        segments = self._segments
+        index = bisect_right(segments, sequence, key=lambda segment: segment.first) - 1
+        if index < 0:
+            raise self._trimmed(sequence - 1)
+        try:
+            return read_frame(self._files, segments[index], self._log_id, sequence)
+        except FileNotFoundError:
+            raise self._trimmed(sequence - 1) from None
 
     def follow(self, after: int = 0, *, timeout: float | None = None) -> Iterator[Frame]:
         """Like read, then waits for more. Ends after `timeout` seconds without news, or when the log takes no more."""

@@ -20,7 +20,6 @@ from engines.errors import Corrupted
 from engines.storage.files import FileSystem, read_file
 from engines.storage.segment import (
     DATA,
-    MARK_EVERY,
     START,
     Segment,
     decode_header,
@@ -131,9 +130,7 @@ def _scan_segment(files: FileSystem, segment: Segment, found: Recovered, *, fina
     data = read_file(files, segment.path)
     positions, end, _ = frame.scan(data, START, found.last + 1, found.log_id)
     offsets = positions.tolist()
-    for sequence, offset in enumerate(offsets, found.last + 1):
-        if offset >= segment.marks[-1][1] + MARK_EVERY:
-            segment.marks.append((sequence, offset))
+    segment.mark(found.last + 1, offsets)
     if offsets:
         _, found.last, found.time, _, found.last_kind = frame.header_at(data, offsets[-1])
     segment.end = segment.written = end

@@ -11,13 +11,14 @@
 
 import os
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engines._native import frame
 from engines.errors import Corrupted
-from engines.storage.files import FileSystem
+from engines.storage.files import FileSystem, read_file
 
 START = 64  # where the frames begin
 FIRST_STEP = 1 << 20  # preallocated at first: a small store stays small
@@ -52,6 +53,16 @@ class Segment:
     buffer: frame.FrameBuffer  # frames taken, not yet written
     born: bool  # its header is on disk
     marks: list[tuple[int, int]] = field(default_factory=list)  # (sequence, offset), about one every MARK_EVERY bytes
+
+    def mark(self, sequence: int, offsets: list[int]) -> None:
+        """Remember where some of the frames are, given where `sequence` and those after it begin."""
+        for number, offset in enumerate(offsets, sequence):
+            if offset >= self.marks[-1][1] + MARK_EVERY:
+                self.marks.append((number, offset))
+
+    def near(self, sequence: int) -> tuple[int, int]:
+        """The last remembered (sequence, offset) that is not after this sequence."""
+        return self.marks[bisect_right(self.marks, (sequence, self.end)) - 1]
 
 
 def create_segment(files: FileSystem, folder: str, log_id: int, *, first: int, room: int, limit: int) -> Segment:
@@ -106,12 +117,13 @@ def decode_header(data: bytes) -> tuple[int, int] | None:
     return log_id, first
 
 
-def read_frames(files: FileSystem, path: str, log_id: int, sequence: int, offset: int, *, upto: int) -> Iterator[Frame]:
+def read_frames(
+    files: FileSystem, path: str, log_id: int, sequence: int, offset: int, *, upto: int, window: int = WINDOW
+) -> Iterator[Frame]:
     """The frames of one segment from (sequence, offset) to `upto`, all of which must be there.
 
     Corrupted where a frame is not what was written; FileNotFoundError if the segment is gone.
     """
-    window = WINDOW
     fd = files.open(path)
     try:
         while sequence <= upto:
@@ -133,6 +145,16 @@ def read_frames(files: FileSystem, path: str, log_id: int, sequence: int, offset
         files.close(fd)
 
 
+def read_frame(files: FileSystem, segment: Segment, log_id: int, sequence: int) -> Frame:
+    """One frame of a segment, which must hold it. The first time in a segment not read yet, all of it is scanned."""
+    if len(segment.marks) == 1 and segment.end > 2 * MARK_EVERY:
+        positions, _, _ = frame.scan(read_file(files, segment.path)[: segment.written], START, segment.first, log_id)
+        segment.mark(segment.first, positions.tolist())
+    before, offset = segment.near(sequence)
+    frames = read_frames(files, segment.path, log_id, before, offset, upto=sequence, window=2 * MARK_EVERY)
+    return next(found for found in frames if found.sequence == sequence)
+
+
 def read_between(files: FileSystem, segments: list[Segment], log_id: int, after: int, upto: int) -> Iterator[Frame]:
     """The frames after < sequence <= upto of several segments: from the nearest remembered position on."""
     for index, segment in enumerate(segments):
@@ -141,7 +163,7 @@ def read_between(files: FileSystem, segments: list[Segment], log_id: int, after:
             continue
         if segment.first > upto:
             return
-        sequence, offset = next(mark for mark in reversed(segment.marks) if mark[0] <= max(after + 1, segment.first))
+        sequence, offset = segment.near(max(after + 1, segment.first))
         for found in read_frames(files, segment.path, log_id, sequence, offset, upto=min(end, upto)):
             if found.sequence > after:
                 yield found

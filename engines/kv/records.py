@@ -53,6 +53,9 @@ class Records:
         self._log = store.log
         self._clock = store.clock
         self._encode_key = self.keys.encode
+        self._key_names = definition.key_names
+        self._ttl = definition.ttl
+        self._id = definition.id
         self._keeps_old = definition.stream in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
         self._note_first_due()
         self.learn(names)
@@ -89,10 +92,9 @@ class Records:
 
     def encode(self, item: Item) -> Write:
         """An item to be stored. Invalid or TooLarge, with the attribute's name, if it can not be."""
-        definition = self.definition
         try:
-            key = self.keys.encode_from(item, definition.key_names)
-            expires = 0 if definition.ttl is None else expiry(item, definition.ttl, self._clock.now())
+            key = self.keys.encode_from(item, self._key_names)
+            expires = 0 if self._ttl is None else expiry(item, self._ttl, self._clock.now())
             return key, self.codec.encode(item, expires), expires
         except ItemTooLarge as error:
             raise TooLarge(str(error), size=error.size, limit=ITEM_BYTES) from None
@@ -107,7 +109,7 @@ class Records:
         """A stored image, decoded and encoded again. ValueError if it makes no sense."""
         item = self.decode(image)
         expires = item_expires(image)
-        return self.keys.encode_from(item, self.definition.key_names), self.codec.encode(item, expires), expires
+        return self.keys.encode_from(item, self._key_names), self.codec.encode(item, expires), expires
 
     def expired(self, image: bytes | memoryview) -> bool:
         expires = item_expires(image)
@@ -141,7 +143,7 @@ class Records:
             if not unchanged(view, image):
                 kept = None if view is None else self._old(view)
                 old_expires = 0 if self.due is None or view is None else item_expires(view)
-                payload = encode_change(self.definition.id, key, kept, image)
+                payload = encode_change(self._id, key, kept, image)
                 try:
                     sequence = self._log.append(payload, ITEMS_FRAME)
                     self._apply(stored_key, image, old_expires, expires, sequence)
@@ -221,7 +223,7 @@ class Records:
             if unchanged(old, image):
                 continue
             kept = None if old is None else self._old(old)
-            changes.append((self.definition.id, key, kept, image, False))
+            changes.append((self._id, key, kept, image, False))
             applied.append((stored_key, image, 0 if self.due is None or old is None else item_expires(old), expires))
             ahead[stored_key] = image
         return self._log_and_apply(changes, applied) if changes else self._log.last
@@ -277,7 +279,7 @@ class Records:
             if view is None:
                 raise self.damaged(stored_key, ValueError("it is listed as expiring, but is not there"))
             key = stored_key if len(stored_key) < SHORTEST_CUT else self._key_of(view)
-            changes.append((self.definition.id, key, self._old(view), None, True))
+            changes.append((self._id, key, self._old(view), None, True))
             applied.append((stored_key, None, item_expires(view), 0))
         if changes:
             self._log_and_apply(changes, applied)
@@ -285,7 +287,7 @@ class Records:
         return len(changes)
 
     def _key_of(self, image: memoryview) -> bytes:
-        return self.keys.encode_from(self.decode(image), self.definition.key_names)
+        return self.keys.encode_from(self.decode(image), self._key_names)
 
     def _note_first_due(self) -> None:
         first = None if self.due is None else self.due.first()

@@ -9,10 +9,12 @@ reader and a writer get on with each other.
 """
 
 import threading
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, Self
 
 import lmdb
+
+from engines.errors import NotFound
 
 LONGEST_KEY = 1978
 PAGE_BYTES, PAGE_ENTRIES = 1 << 20, 256  # how much a range reads before it lets others have the lock
@@ -116,3 +118,35 @@ class Keyspace:
                 high = entries[-1][0]
             else:
                 low = entries[-1][0] + b"\0"
+
+
+class ReadTree:
+    """The last checkpoint as it was when the snapshot was taken: immutable, for any one thread. A context manager."""
+
+    def __init__(
+        self, transaction: lmdb.Transaction, handles: dict[str, Any], closed: Callable[["ReadTree"], None]
+    ) -> None:
+        self.transaction = transaction
+        self.lock = threading.Lock()
+        self._closed = closed
+        self._handles = handles
+        for handle in handles.values():
+            transaction.stat(handle)  # looks it up now: a handle that is dropped later still serves this transaction
+
+    def keyspace(self, name: str) -> Keyspace:
+        """NotFound if the last checkpoint has no keyspace of this name."""
+        if name not in self._handles:
+            raise NotFound(f"the last checkpoint has no keyspace {name!r}")
+        return Keyspace(self, name, self._handles[name])
+
+    def close(self) -> None:
+        if self.transaction is not None:
+            self.transaction.abort()
+            self._closed(self)
+            self.transaction = None  # type: ignore[assignment] # a use after close fails at once
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -33,7 +33,7 @@ import struct
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import Any
 
 import lmdb
 
@@ -41,37 +41,12 @@ from engines.display import Problem, Report
 from engines.errors import Closed, Conflict, Corrupted, NotFound, Poisoned, ReadOnly
 from engines.storage import environment, seal
 from engines.storage.files import FileSystem, RealFileSystem
-from engines.storage.keyspace import Keyspace
+from engines.storage.keyspace import Keyspace, ReadTree
 from engines.storage.log import CHECKPOINT, Frame, Log
 
 CHECKPOINT_BYTES, CHECKPOINT_WRITES = 64 << 20, 100_000
 
 __all__ = ["Gone", "Keyspace", "ReadTree", "Tree"]
-
-
-class ReadTree:
-    """The last checkpoint as it was when the snapshot was taken: immutable, for any one thread. A context manager."""
-
-    def __init__(self, tree: "Tree", transaction: lmdb.Transaction) -> None:
-        self.transaction = transaction
-        self.lock = threading.Lock()
-        self._tree = tree
-
-    def keyspace(self, name: str) -> Keyspace:
-        """NotFound if the last checkpoint has no keyspace of this name."""
-        return Keyspace(self, name, self._tree.handle(name, self.transaction, create=False))
-
-    def close(self) -> None:
-        if self.transaction is not None:
-            self.transaction.abort()
-            self._tree.forget(self)
-            self.transaction = None  # type: ignore[assignment] # a use after close fails at once
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Tree:
@@ -98,6 +73,8 @@ class Tree:
         self._apply: Callable[[Frame], None] | None = None
         self._snapshots: list[ReadTree] = []
         self._keyspaces: dict[str, Keyspace] = {}
+        self._handles: dict[str, Any] = {}  # LMDB's, of all keyspaces that are there now
+        self._kept_handles: dict[str, Any] = {}  # of those in the last checkpoint
         self._keeper = ThreadPoolExecutor(1, "tree keeper") if path is not None and not read_only else None
         self._seal: seal.Seal | None = None
         self._claimed = ""
@@ -133,24 +110,39 @@ class Tree:
     def keyspace(self, name: str) -> Keyspace:
         """The keyspace of this name, created where there is none."""
         if name not in self._keyspaces:
-            self._keyspaces[name] = Keyspace(self, name, self.handle(name, self.transaction, create=not self.read_only))
+            self._keyspaces[name] = Keyspace(self, name, self._handle(name))
         return self._keyspaces[name]
 
-    def handle(self, name: str, transaction: lmdb.Transaction, *, create: bool) -> Any:  # noqa: ANN401 - LMDB's handle
-        try:
-            return self._environment.open_db(name.encode(), txn=transaction, create=create)
-        except lmdb.NotFoundError:
-            raise NotFound(f"the last checkpoint of {self.path} has no keyspace {name!r}") from None
+    def _handle(self, name: str) -> Any:  # noqa: ANN401 - LMDB's handle has no public type
+        self.transaction.id()  # raises the reason where there is none any more
+        if name not in self._handles:
+            if self.read_only:
+                raise NotFound(f"the last checkpoint of {self.path} has no keyspace {name!r}")
+            self._handles[name] = self._environment.open_db(name.encode(), txn=self.transaction)
+        return self._handles[name]
+
+    def _open_handles(self) -> None:
+        """Open the keyspaces of the last checkpoint, while no transaction is open.
+
+        LMDB allows only one transaction at a time to open handles. That is the one that writes, so the snapshots get
+        theirs from here.
+        """
+        with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            names = [bytes(key).rstrip(b"\0").decode() for key in cursor.iternext(values=False)]
+        self._kept_handles = {name: self._environment.open_db(name.encode(), create=False) for name in names}
+        self._handles = dict(self._kept_handles)
 
     def drop(self, name: str) -> None:
-        """Delete a keyspace with all it holds."""
-        self.transaction.drop(self.keyspace(name).db)
-        del self._keyspaces[name]
+        """Delete a keyspace with all it holds; nothing happens if there is none."""
+        handle = self._handles.pop(name, None)
+        self._keyspaces.pop(name, None)
+        if handle is not None:
+            self.transaction.drop(handle)
 
     def keyspaces(self) -> list[str]:
-        """The names of all keyspaces."""
-        with self.transaction.cursor() as cursor:
-            return [bytes(key).rstrip(b"\0").decode() for key in cursor.iternext(values=False)]
+        """The names of all keyspaces, sorted."""
+        self.transaction.id()
+        return sorted(self._handles)
 
     def recover(self, log: Log, apply: Callable[[Frame], None]) -> int:
         """Apply what the log holds after the last checkpoint; how many frames that was. Now they belong together."""
@@ -216,6 +208,7 @@ class Tree:
             except (lmdb.Error, OSError) as error:
                 raise self._broken("the checkpoint", error) from error
             self._checkpointed, self.dirty_bytes, self.dirty_writes = self.applied, 0, 0
+            self._kept_handles = dict(self._handles)
             self.checkpoints += 1
             if self._log is not None:
                 with contextlib.suppress(ReadOnly):  # a full disk: the checkpoint stands without its note
@@ -257,12 +250,13 @@ class Tree:
             if grow:
                 self._map_size *= 2
                 self._environment.set_mapsize(self._map_size)
+            self._open_handles()  # those made or dropped in the aborted transaction died with it
             self.transaction = self._environment.begin(write=True, buffers=True)
 
         try:
             self._keep(abort_and_begin)
-            for keyspace in self._keyspaces.values():  # handles made in the aborted transaction died with it
-                keyspace.db = self.handle(keyspace.name, self.transaction, create=True)
+            for keyspace in self._keyspaces.values():
+                keyspace.db = self._handle(keyspace.name)
             self.applied, self.dirty_bytes, self.dirty_writes = self._checkpointed, 0, 0
             self._replay()
         except lmdb.MapFullError:
@@ -289,17 +283,15 @@ class Tree:
         if self.path is None:
             self.checkpoint()
         with self.lock:
-            view = ReadTree(self, self._environment.begin(buffers=True))
+            view = ReadTree(self._environment.begin(buffers=True), self._kept_handles, self._snapshots.remove)
             self._snapshots.append(view)
             return view
-
-    def forget(self, view: ReadTree) -> None:
-        self._snapshots.remove(view)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         def begin() -> None:
+            self._open_handles()
             self.transaction = self._environment.begin(write=not self.read_only, buffers=True)
 
         self._keep(begin)

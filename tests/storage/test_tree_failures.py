@@ -1,0 +1,237 @@
+"""The Tree when it cannot go on: a full map, a full or failing disk. Power loss is in tests/crash/test_tree.py."""
+
+import errno
+import os
+
+import lmdb
+import pytest
+from crash.failing import FailingFileSystem
+from crash.recorder import RecordingFileSystem
+from crash.watched import WatchedFileSystem
+from logs import full
+from trees import SMALL, Engine
+
+from engines.errors import Closed, Poisoned
+from engines.storage.tree import Tree
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "tree")
+
+
+# -- a map that grows
+
+
+def fill(put, *where):
+    for i in range(1000):
+        put(*where, b"%06d" % i, b"x" * 700)
+
+
+def test_a_map_that_is_half_full_grows_at_the_checkpoint(path):
+    tree = Tree(path, map_size=1 << 18)
+    keyspace = tree.keyspace("a")
+    for i in range(2000):
+        keyspace.put(b"%06d" % i, bytes(500))
+        if i % 50 == 0:
+            tree.checkpoint()
+    assert tree.stats()["map_bytes"] > 1 << 20
+    assert keyspace.count() == 2000
+    tree.close()
+
+
+def test_a_map_that_is_full_in_between_is_rebuilt_from_the_log(tmp_path):
+    engine = Engine(tmp_path, map_size=1 << 17)
+    for i in range(1000):
+        engine.put("ab"[i % 2], b"%06d" % i, b"x" * 700)
+        if i == 40:
+            engine.tree.checkpoint()
+    assert engine.tree.stats()["map_bytes"] >= 1 << 20
+    for rest, name in enumerate("ab"):
+        assert engine.all(name) == {b"%06d" % i: b"x" * 700 for i in range(rest, 1000, 2)}
+    expected = engine.all("b")
+    engine.close()
+    engine = Engine(tmp_path, map_size=1 << 17)  # outgrown in an earlier life
+    assert engine.all("b") == expected
+    for i in range(300):
+        engine.put("c", b"%06d" % i, b"x" * 700)
+    assert len(engine.all("c")) == 300
+    engine.close()
+
+
+def test_a_map_that_is_full_during_the_replay_grows(tmp_path):
+    engine = Engine(tmp_path, map_size=SMALL)
+    for i in range(500):
+        engine.put("a", b"%06d" % i, b"x" * 700)
+    engine.log.sync()
+    engine.close(checkpoint=False)
+    engine = Engine(tmp_path, map_size=1 << 16)
+    assert engine.replayed == 500
+    assert len(engine.all()) == 500
+    engine.put("a", b"more", b"x")
+    engine.close()
+
+
+def test_a_map_that_is_full_at_the_commit_itself_grows(tmp_path):
+    """Whatever the page at which the map runs out, the free list that the commit writes included."""
+    for size in range(14, 34):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        engine = Engine(folder, map_size=4096 * size)
+        for i in range(30):
+            engine.put("a", b"%03d" % i, bytes([1 + i]) * 3000)
+            if i % 7 == 0:
+                engine.tree.checkpoint()
+        for i in range(0, 30, 2):
+            engine.put("a", b"%03d" % i, b"")
+            engine.tree.checkpoint()
+        assert sorted(engine.all()) == [b"%03d" % i for i in range(1, 30, 2)]
+        engine.close()
+
+
+def test_a_map_cannot_grow_under_an_open_snapshot_and_the_tree_says_so_for_good(tmp_path):
+    engine = Engine(tmp_path, map_size=1 << 17)
+    engine.put("a", b"first", b"x")
+    engine.tree.checkpoint()
+    view = engine.tree.snapshot()
+    with pytest.raises(Poisoned, match="snapshots"):
+        fill(engine.put, "a")
+    acknowledged = engine.log.last
+    for attempt in (engine.all, lambda: engine.put("a", b"k", b"v"), engine.tree.checkpoint):
+        with pytest.raises(Poisoned):
+            attempt()
+    view.close()
+    engine.close()
+    engine = Engine(tmp_path, map_size=1 << 17)
+    assert len(engine.all()) <= acknowledged
+    assert engine.all()[b"first"] == b"x"
+    engine.close()
+
+
+def test_a_full_map_without_a_log_is_poisoned(path):
+    tree = Tree(path, map_size=1 << 16)
+    keyspace = tree.keyspace("a")
+    with pytest.raises(lmdb.MapFullError):
+        fill(keyspace.put)
+    with pytest.raises(Poisoned, match="no log"):
+        tree.rebuild(grow=True)
+    with pytest.raises(Poisoned):
+        keyspace.get(b"1")
+    tree.close()
+
+
+def test_a_rebuild_shows_again_what_the_log_holds(tmp_path):
+    engine = Engine(tmp_path)
+    engine.put("a", b"1", b"x")
+    engine.tree.checkpoint()
+    engine.put("b", b"2", b"y")
+    with engine.tree.lock:
+        engine.tree.keyspace("a").put(b"half", b"of a write")  # without a frame
+        engine.tree.rebuild(grow=False)
+    assert engine.all("a") == {b"1": b"x"}
+    assert engine.all("b") == {b"2": b"y"}
+    assert engine.tree.applied == 3  # 2 is the note of the checkpoint
+    engine.close()
+
+
+def test_a_rebuild_that_fails_leaves_nothing_to_read_that_is_only_half_there(tmp_path):
+    engine = Engine(tmp_path)
+    for i in range(5):
+        engine.put("a", b"%d" % i, b"x")
+    engine.log.sync()
+
+    def fail(frame):
+        if frame.sequence == 3:
+            raise KeyboardInterrupt
+        Engine.apply(engine, frame)
+
+    engine.tree._apply = fail
+    with engine.tree.lock, pytest.raises(Poisoned, match="replay"):
+        engine.tree.rebuild(grow=False)
+    with pytest.raises(Poisoned):
+        engine.all()
+    with pytest.raises(Poisoned):
+        engine.put("a", b"k", b"v")
+    engine.close()
+    engine = Engine(tmp_path)
+    assert len(engine.all()) == 5
+    engine.close()
+
+
+# -- failures
+
+
+def test_a_failed_commit_poisons_tree_and_log_and_nothing_acknowledged_is_lost():
+    recorder = RecordingFileSystem()
+    engine = Engine("", files=recorder)
+    engine.put("a", b"1", b"x")
+    engine.tree.checkpoint()
+    engine.log.sync(engine.put("a", b"2", b"y"))
+    engine.tree._files = FailingFileSystem(recorder, 1)
+    with pytest.raises(Poisoned, match="close and reopen") as caught:
+        engine.tree.checkpoint()
+    for attempt in (
+        engine.all,
+        lambda: engine.put("a", b"k", b"v"),
+        engine.tree.checkpoint,
+        lambda: engine.tree.keyspace("new"),
+        engine.tree.keyspaces,
+        lambda: engine.log.append(b"x"),
+    ):
+        with pytest.raises(Poisoned) as again:
+            attempt()
+        assert str(again.value) == str(caught.value)
+    assert engine.log.failed
+    engine.close()
+    engine = Engine("", files=recorder)
+    assert engine.all() == {b"1": b"x", b"2": b"y"}
+    engine.close()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_seal_that_cannot_be_withdrawn_poisons(tmp_path, number):
+    Engine(tmp_path).close()
+    files = WatchedFileSystem()
+    engine = Engine(tmp_path, files=files)
+    engine.put("a", b"k", b"v")
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    files.before["unlink"] = fail
+    with pytest.raises(Poisoned):
+        engine.tree.checkpoint()
+    files.before.clear()
+    engine.close()
+    engine = Engine(tmp_path)
+    assert engine.all() == {b"k": b"v"}
+    engine.close()
+
+
+def test_a_seal_that_cannot_be_written_is_no_loss(path):
+    files = WatchedFileSystem()
+    tree = Tree(path, files=files, map_size=SMALL)
+    tree.keyspace("a").put(b"k", b"v")
+    files.before["rename"] = full
+    tree.close()
+    assert not os.path.exists(f"{path}/SEAL")
+    tree = Tree(path, map_size=SMALL)
+    assert tree.keyspace("a").get(b"k") == b"v"
+    tree.close()
+
+
+def test_a_closed_tree_says_so(path):
+    tree = Tree(path, map_size=SMALL)
+    keyspace = tree.keyspace("a")
+    tree.close()
+    tree.close()
+    for attempt in (
+        lambda: keyspace.get(b"k"),
+        lambda: keyspace.view(b"k"),
+        lambda: keyspace.put(b"k", b"v"),
+        lambda: list(keyspace.range()),
+        lambda: tree.keyspace("b"),
+        tree.keyspaces,
+    ):
+        with pytest.raises(Closed, match="open it again"):
+            attempt()

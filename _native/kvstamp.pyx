@@ -12,17 +12,10 @@ Invariants: unstamped(stamp(image, n)) == image and stamped_at(stamp(image, n)) 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from itemread cimport HEAD_BYTES, IS_STAMPED, STAMP_BYTES
-
-
-cdef inline Py_ssize_t image_size(const Py_buffer* view) noexcept nogil:
-    """The bytes of the image without its stamp."""
-    cdef const uint8_t* data = <const uint8_t*>view.buf
-    if view.len >= HEAD_BYTES + STAMP_BYTES and data[0] & IS_STAMPED:
-        return view.len - STAMP_BYTES
-    return view.len
+from stamps cimport image_size, same_image, stamp_of
 
 
 def stamp(bytes image not None, uint64_t sequence):
@@ -41,11 +34,10 @@ def stamp(bytes image not None, uint64_t sequence):
 def stamped_at(data not None):
     """The sequence of the frame that wrote this item, 0 where it has no stamp."""
     cdef Py_buffer view
-    cdef uint64_t sequence = 0
+    cdef uint64_t sequence
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        if image_size(&view) < view.len:
-            memcpy(&sequence, <const uint8_t*>view.buf + view.len - STAMP_BYTES, STAMP_BYTES)
+        sequence = stamp_of(<const uint8_t*>view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
     return sequence
@@ -57,7 +49,7 @@ def unstamped(data not None):
     cdef bytes image
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        image = PyBytes_FromStringAndSize(<const char*>view.buf, image_size(&view))
+        image = PyBytes_FromStringAndSize(<const char*>view.buf, image_size(<const uint8_t*>view.buf, view.len))
         if PyBytes_GET_SIZE(image) < view.len:
             (<uint8_t*>PyBytes_AS_STRING(image))[0] &= 0xFF ^ IS_STAMPED
     finally:
@@ -68,21 +60,13 @@ def unstamped(data not None):
 def unchanged(old, new):
     """Whether two images, stamped or not, or their absence (None), are the same: then there is nothing to log."""
     cdef Py_buffer a, b
-    cdef const uint8_t* left
-    cdef const uint8_t* right
-    cdef Py_ssize_t size
     if old is None or new is None:
         return old is new
     PyObject_GetBuffer(old, &a, PyBUF_SIMPLE)
     try:
         PyObject_GetBuffer(new, &b, PyBUF_SIMPLE)
         try:
-            size, left, right = image_size(&a), <const uint8_t*>a.buf, <const uint8_t*>b.buf
-            if size != image_size(&b):
-                return False
-            if size == 0:
-                return True
-            return (left[0] | IS_STAMPED) == (right[0] | IS_STAMPED) and memcmp(left + 1, right + 1, size - 1) == 0
+            return same_image(<const uint8_t*>a.buf, a.len, <const uint8_t*>b.buf, b.len)
         finally:
             PyBuffer_Release(&b)
     finally:

@@ -16,10 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from engines._native.keys import KeyCodec
-from engines._native.kvframe import encode_change, encode_changes
+from engines._native.kvframe import encode_changes
 from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires
-from engines._native.kvread import PointReader
-from engines._native.kvstamp import stamp, stamped_at, unchanged, unstamped
+from engines._native.kvpoint import PointReader, PointWriter
+from engines._native.kvstamp import unchanged
 from engines.errors import ConditionFailed, Corrupted, Invalid, NotFound, TooLarge
 from engines.kv.catalog import ITEMS_FRAME, Definition
 from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
@@ -71,6 +71,22 @@ class Records:
             self._encode_key, self.decode, self.lock, self._tree, self.items, now, shorten, LONGEST_PARTITION
         )
         self.read: Callable[[Key], Item | None] = reader.get
+        self._writer = PointWriter(
+            self,
+            self.lock,
+            self._tree,
+            self.items,
+            self._log,
+            self.codec.names,
+            self._store.references,
+            shorten,
+            LONGEST_PARTITION,
+            self._id,
+            ITEMS_FRAME,
+            self._keeps_old,
+            self.due is not None,
+        )
+        self.write = self._writer.write
 
     def relearn(self, names: list[str]) -> None:
         """Take over what a replayed frame says; whoever knows these names already may have learnt more since."""
@@ -126,47 +142,22 @@ class Records:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def write(
-        self, key: bytes, image: bytes | None, expires: int, holds: "Holds | None", returns: Returns
-    ) -> Item | None:
-        """Put (or, with no image, delete) one item, and wait as the store's durability says."""
-        if returns not in ("NONE", "ALL_OLD"):
-            raise Invalid(f'returns is "NONE" or "ALL_OLD", got {returns!r}')
-        stored_key = key if len(key) <= LONGEST_PARTITION else tree_key(key, self.keys.types)
-        old_item = None
-        due = False
-        with self.lock:
-            view = self._stored(stored_key)
-            if holds is not None or returns != "NONE":
-                old_item = self._checked(key, view, holds)
-            before = sequence = self._log.last
-            if not unchanged(view, image):
-                kept = None if view is None else self._old(view)
-                old_expires = 0 if self.due is None or view is None else item_expires(view)
-                payload = encode_change(self._id, key, kept, image)
-                try:
-                    sequence = self._log.append(payload, ITEMS_FRAME)
-                    self._apply(stored_key, image, old_expires, expires, sequence)
-                    due = self._tree.note(sequence, len(payload))
-                except BaseException as error:  # noqa: BLE001 - mend raises it again unless the write was saved
-                    sequence = self._store.mend(error, before)
-        self._log.acknowledge(sequence)
-        if due:
-            self._store.checkpoint_if_due()
-        return old_item if returns == "ALL_OLD" else None
+    def log_names(self) -> None:
+        """Under the lock: make the attribute names learnt durable before an item uses them."""
+        self._store.log_names(self)
 
-    def _stored(self, stored_key: bytes) -> Any:  # noqa: ANN401 - a view or None
-        """What stands under a key; log the names learnt, and sweep what is due, before it is replaced."""
-        if self.names_logged != len(self.codec.names):
-            self._store.log_names(self)
-        view = self._tree.transaction.get(stored_key, None, self.items.db)
-        if self.due is not None and self._clock.now() >= self.next_due * MICROSECONDS:
+    def sweep_before(self, stored_key: bytes) -> None:
+        """Under the lock, before a write to this key: delete an expired item there, and a few others that are due."""
+        if self._clock.now() >= self.next_due * MICROSECONDS:
+            view = self.items.view(stored_key)
             self._sweep(SWEPT_BY_A_WRITE, also=stored_key if view is not None and self.expired(view) else None)
-            view = self._tree.transaction.get(stored_key, None, self.items.db)
-        return view
 
-    def _checked(self, key: bytes, view: memoryview | None, holds: "Holds | None") -> Item | None:
-        item = None if view is None else self.decode(view)
+    def checked(self, key: bytes, view: memoryview | None, holds: "Holds | None") -> Item | None:
+        """The stored item, on which the condition holds. ConditionFailed if it does not."""
+        try:
+            item = None if view is None else self.decode(view)
+        except ValueError as error:
+            raise self.damaged(key, error) from error
         if holds is not None and not holds(item):
             raise ConditionFailed(
                 f"the condition on the item {self.keys.decode(key)!r} of table {self.definition.name} is false: "
@@ -175,29 +166,21 @@ class Records:
             )
         return item
 
-    def _old(self, stored: bytes | memoryview) -> bytes | memoryview | int:
-        """What a frame says of the item that is replaced: nothing but that it was, its frame, or its image."""
-        if not self._keeps_old:
-            return b""
-        sequence = stamped_at(stored)
-        if sequence and self._store.refer(sequence):
-            return sequence
-        return unstamped(stored)
+    def reschedule(self, stored_key: bytes, old_expires: int, expires: int) -> None:
+        """Under the lock: keep the order of expiries."""
+        assert self.due is not None  # noqa: S101 - only tables with a time to live are rescheduled
+        if old_expires:
+            self.due.delete(due_key(old_expires, stored_key))
+        if expires:
+            self.due.put(due_key(expires, stored_key), b"")
+            self.next_due = min(self.next_due, expires)
 
-    def _apply(self, key: bytes, image: bytes | None, old_expires: int, expires: int, sequence: int) -> None:
-        """Put or delete in the tree, and keep the order of expiries."""
-        if self._keeps_old and image is not None:
-            image = stamp(image, sequence)
-        if image is None:
-            self._tree.transaction.delete(key, b"", self.items.db)
-        else:
-            self._tree.transaction.put(key, image, True, True, False, self.items.db)  # noqa: FBT003 - positional is faster
-        if self.due is not None and old_expires != expires:
-            if old_expires:
-                self.due.delete(due_key(old_expires, key))
-            if expires:
-                self.due.put(due_key(expires, key), b"")
-                self.next_due = min(self.next_due, expires)
+    def mend(self, error: BaseException, before: int) -> int:
+        """Under the lock, after a write failed: see Store.mend."""
+        return self._store.mend(error, before)
+
+    def checkpoint_if_due(self) -> None:
+        self._store.checkpoint_if_due()
 
     def write_all(self, writes: Sequence[Write]) -> None:
         """Put and delete in order, a frame for every PAGE_ITEMS of them, and wait once, at the end."""
@@ -222,7 +205,7 @@ class Records:
             old: Any = ahead[stored_key] if stored_key in ahead else self.items.view(stored_key)
             if unchanged(old, image):
                 continue
-            kept = None if old is None else self._old(old)
+            kept = None if old is None else self._writer.old(old)
             changes.append((self._id, key, kept, image, False))
             applied.append((stored_key, image, 0 if self.due is None or old is None else item_expires(old), expires))
             ahead[stored_key] = image
@@ -235,7 +218,7 @@ class Records:
         try:
             sequence = self._log.append(payload, ITEMS_FRAME)
             for change in applied:
-                self._apply(*change, sequence)
+                self._writer.apply(*change, sequence)
             self._tree.note(sequence, len(payload), len(applied))
         except BaseException as error:  # noqa: BLE001 - as in write
             sequence = self._store.mend(error, before)
@@ -246,7 +229,7 @@ class Records:
         stored_key = self.stored_key(key)
         view = None if self.due is None else self.items.view(stored_key)
         old_expires = 0 if view is None else item_expires(view)
-        self._apply(stored_key, image, old_expires, 0 if image is None else item_expires(image), sequence)
+        self._writer.apply(stored_key, image, old_expires, 0 if image is None else item_expires(image), sequence)
 
     # -- time to live -------------------------------------------------------------------------------------------------
 
@@ -279,7 +262,7 @@ class Records:
             if view is None:
                 raise self.damaged(stored_key, ValueError("it is listed as expiring, but is not there"))
             key = stored_key if len(stored_key) < SHORTEST_CUT else self._key_of(view)
-            changes.append((self._id, key, self._old(view), None, True))
+            changes.append((self._id, key, self._writer.old(view), None, True))
             applied.append((stored_key, None, item_expires(view), 0))
         if changes:
             self._log_and_apply(changes, applied)
@@ -296,4 +279,4 @@ class Records:
     def drop(self) -> None:
         """From now on every use says that the table is gone."""
         gone = Gone(NotFound(f"table {self.definition.name} was dropped"))
-        self.lock = self._tree = self._log = self.read = gone  # type: ignore[assignment] # whoever touches it hears why
+        self.lock = self._tree = self._log = self.read = self.write = gone  # type: ignore[assignment] # whoever touches it hears why

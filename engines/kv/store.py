@@ -15,6 +15,7 @@ from typing import Any, Self
 import lmdb
 
 from engines import display
+from engines._native.kvpoint import References
 from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
@@ -63,8 +64,6 @@ class Store:
         self._by_id: dict[int, Table] = {}
         self._checkpointing = threading.Lock()
         self._closed = False
-        self._low_reference = 1 << 63  # the oldest frame that one since the last checkpoint refers to
-        self._refer_from = 0  # frames from here on may be referred to: kept, and at most a day old when last looked
         self._folder: Folder | None = None
         if self.path is None and read_only:
             raise Invalid("a store in memory has nothing to read: give it a path, or leave out read_only=True")
@@ -92,7 +91,7 @@ class Store:
         )
         if self.log.damage is not None and not self.read_only:
             raise self.log.damage
-        self._refer_from = self.log.first
+        self.references = References(self.log.first)
         self._catalog: Keyspace = self.tree.keyspace("catalog")
         for key, value in self._catalog.page(b"table/", b"table0", limit=1 << 30, limit_bytes=1 << 40):
             try:
@@ -242,7 +241,7 @@ class Store:
         if found.kind == ITEMS_FRAME:
             for table_id, key, old, new, _ in journal.frame_changes(found, self.log.path):
                 if isinstance(old, int):
-                    self._low_reference = min(self._low_reference, old)
+                    self.references.note(old)
                 if (table := self._by_id.get(table_id)) is not None:
                     table.records.replay(key, new, found.sequence)
         elif found.kind == SCHEMA_FRAME:
@@ -307,21 +306,13 @@ class Store:
         now = self.clock.now()
         with self.tree.lock:
             known = catalog.decode_marks(self._catalog.get(b"marks") or b"\x90")
-            marks = [*known, Mark(now, self.log.last, self._low_reference)]
+            marks = [*known, Mark(now, self.log.last, self.references.oldest)]
             old = sum(mark.time <= now - STREAM_SECONDS * MICROSECONDS for mark in marks)
             marks = marks[max(0, old - 1) :]
             self._catalog.put(b"marks", catalog.encode(marks))
-            self._low_reference = self.log.last + 1
-            self._refer_from = max(self.log.first, marks[0].sequence + 1 if old else 0)
-            return min([self._refer_from, *(mark.low_reference for mark in (marks[1:] if old else marks))])
-
-    def refer(self, sequence: int) -> bool:
-        """Whether a frame may refer to this one; if so, it is kept as long as the referring one. Under the lock."""
-        if sequence < self._refer_from:
-            return False
-        if sequence < self._low_reference:  # noqa: PLR1730 - twice as fast as min(), once for every write
-            self._low_reference = sequence
-        return True
+            self.references.forget()
+            self.references.since = max(self.log.first, marks[0].sequence + 1 if old else 0)
+            return min([self.references.since, *(mark.low_reference for mark in (marks[1:] if old else marks))])
 
     # -- the change stream --------------------------------------------------------------------------------------------
 

@@ -71,9 +71,12 @@ class Table:
         condition is checked on the stored item: ConditionFailed carries it as .item, and nothing is changed. Returns
         once the write is on disk (or as the store's durability says). Invalid for a wrong item, TooLarge over 400 KB.
         """
-        holds = _condition(condition, names, values)
+        holds = None
+        if condition is not None or names is not None or values is not None:
+            holds = _condition(condition, names, values)
+        old = returns != "NONE" and _wants_old(returns)
         key, image, expires = self.records.encode(item)
-        return self.records.write(key, image, expires, holds, returns)
+        return self.records.write(key, image, expires, holds, old)
 
     def delete(
         self,
@@ -85,7 +88,8 @@ class Table:
     ) -> Item | None:
         """Delete the item with this key, if there is one; otherwise as put."""
         holds = _condition(condition, names, values)
-        return self.records.write(self.records.encode_key(key), None, 0, holds, returns)
+        old = _wants_old(returns)
+        return self.records.write(self.records.encode_key(key), None, 0, holds, old)
 
     def batch_writer(self) -> "BatchWriter":
         """A context manager with put(item) and delete(*key): one sync at the end, and after every 1,000 of them."""
@@ -297,6 +301,12 @@ class BatchWriter:
     ) -> None:
         if kind is None:
             self.flush()
+
+
+def _wants_old(returns: str) -> bool:
+    if returns not in ("NONE", "ALL_OLD"):
+        raise Invalid(f'returns is "NONE" or "ALL_OLD", got {returns!r}')
+    return returns == "ALL_OLD"
 
 
 def _condition(text: str | None, names: Mapping[str, str] | None, values: Mapping[str, Any] | None) -> Holds | None:

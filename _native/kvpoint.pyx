@@ -1,0 +1,204 @@
+"""Point reads and point writes: one compiled function each, because every Python frame on the way costs 50 to 100 ns.
+
+    read     encode the key | lock | get | expired? | decode | unlock
+    write    lock | names learnt? | anything due? | get the old image | condition | same as before? | one frame to the log |
+             put or delete | expiries | unlock | wait for the log
+
+What they call is handed in: the codecs, the lock, the log, and the tree whose open transaction has the data. What is rare
+(conditions, names, expiries, mishaps) is done by methods of the table's Records, in Python, where it is explained.
+
+The view of a value that LMDB hands out dies with the next write: it is used up before, and before the lock is let go.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from itemread cimport EXPIRES_BYTES, HAS_EXPIRY, HEAD_BYTES
+from stamps cimport same_image, stamp_of
+
+from engines._native.kvframe import encode_change
+from engines._native.kvstamp import stamp, unstamped
+
+cdef enum:
+    MICROSECONDS = 1_000_000
+
+
+cdef inline uint64_t expiry_of(const Py_buffer* view) noexcept nogil:
+    """The second in which an image expires, 0 for never."""
+    cdef uint32_t head
+    cdef uint64_t expires = 0
+    if view.len >= HEAD_BYTES + EXPIRES_BYTES:
+        memcpy(&head, view.buf, HEAD_BYTES)
+        if head & HAS_EXPIRY:
+            memcpy(&expires, <const uint8_t*>view.buf + HEAD_BYTES, EXPIRES_BYTES)
+    return expires
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class PointReader:
+    """Reads single items of one table. get() may be called from any thread."""
+
+    cdef object encode, decode, acquire, release, tree, keyspace, now, shorten
+    cdef Py_ssize_t longest
+
+    def __init__(self, encode, decode, lock, tree, keyspace, now, shorten, Py_ssize_t longest):
+        """encode and decode: methods of the codecs. now: the clock's, or None in a table without time to live.
+
+        shorten(key): the tree's key for an encoded key of more than `longest` bytes. keyspace: its .db is LMDB's handle.
+        """
+        self.encode, self.decode, self.acquire, self.release = encode, decode, lock.acquire, lock.release
+        self.tree, self.keyspace, self.now, self.shorten, self.longest = tree, keyspace, now, shorten, longest
+
+    def get(self, tuple key not None):
+        """The item with this key, or None. ValueError if the key is wrong, or the bytes found are no item."""
+        cdef bytes encoded = self.encode(key)
+        if PyBytes_GET_SIZE(encoded) > self.longest:
+            encoded = self.shorten(encoded)
+        self.acquire()
+        try:
+            found = self.tree.transaction.get(encoded, None, self.keyspace.db)
+            if found is None or (self.now is not None and self.expired(found)):
+                return None
+            return self.decode(found)
+        finally:
+            self.release()
+
+    cdef bint expired(self, image) except -1:
+        cdef Py_buffer view
+        cdef uint64_t expires
+        PyObject_GetBuffer(image, &view, PyBUF_SIMPLE)
+        expires = expiry_of(&view)
+        PyBuffer_Release(&view)
+        return expires != 0 and expires <= <uint64_t>self.now() // MICROSECONDS
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class References:
+    """Which frames of the log others may refer to. Under the store's lock.
+
+    since     frames from here on are kept, and were at most a day old when last looked at
+    oldest    the oldest one referred to since the last checkpoint
+    """
+
+    cdef public uint64_t since, oldest
+
+    def __init__(self, uint64_t since):
+        self.since = since
+        self.forget()
+
+    def forget(self):
+        """At a checkpoint, which has written `oldest` down."""
+        self.oldest = <uint64_t>1 << 63
+
+    def note(self, uint64_t sequence):
+        """A frame refers to this one: it must be kept as long as that."""
+        self.oldest = min(self.oldest, sequence)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class PointWriter:
+    """Writes items of one table, one at a time. write() may be called from any thread, the others under the lock."""
+
+    cdef object records, acquire, release, tree, items, log, append, acknowledge, shorten
+    cdef References references
+    cdef list names
+    cdef Py_ssize_t longest
+    cdef uint64_t table
+    cdef uint32_t kind
+    cdef bint keeps_old, expires
+
+    def __init__(
+        self, records, lock, tree, items, log, list names not None, References references not None, shorten,
+        Py_ssize_t longest, uint64_t table, uint32_t kind, bint keeps_old, bint expires,
+    ):
+        """records: the table's, for what is rare. kind: of the log's frames. expires: whether items have a time to live."""
+        self.records, self.acquire, self.release = records, lock.acquire, lock.release
+        self.tree, self.items, self.log = tree, items, log
+        self.append, self.acknowledge = log.append, log.acknowledge
+        self.names, self.references, self.shorten, self.longest = names, references, shorten, longest
+        self.table, self.kind, self.keeps_old, self.expires = table, kind, keeps_old, expires
+
+    def write(self, bytes key not None, bytes image, uint64_t expires=0, holds=None, bint returns_old=False):
+        """Put an image under a key (with none: delete), and wait as the log's durability says.
+
+        key: whole, as encoded. holds: a condition on the old item. The old item, if returns_old asks for it.
+        """
+        cdef bytes stored_key = key
+        cdef uint64_t old_expires = 0
+        cdef bint due = False
+        old_item = None
+        if PyBytes_GET_SIZE(key) > self.longest:
+            stored_key = self.shorten(key)
+        self.acquire()
+        try:
+            if len(self.names) != self.records.names_logged:
+                self.records.log_names()
+            if self.expires:
+                self.records.sweep_before(stored_key)
+            view = self.tree.transaction.get(stored_key, None, self.items.db)
+            if holds is not None or returns_old:
+                old_item = self.records.checked(key, view, holds)
+            before = sequence = self.log.last
+            if not self.unchanged(view, image, &old_expires):
+                payload = encode_change(self.table, key, None if view is None else self.old(view), image)
+                try:
+                    sequence = self.append(payload, self.kind)
+                    self.apply(stored_key, image, old_expires, expires, sequence)
+                    due = self.tree.note(sequence, PyBytes_GET_SIZE(payload))
+                except BaseException as error:
+                    sequence = self.records.mend(error, before)
+        finally:
+            self.release()
+        self.acknowledge(sequence)
+        if due:
+            self.records.checkpoint_if_due()
+        return old_item if returns_old else None
+
+    cdef bint unchanged(self, old, bytes new, uint64_t* old_expires) except -1:
+        """Whether there is nothing to write; notes when the old item would have expired."""
+        cdef Py_buffer view
+        if old is None or new is None:
+            if old is None:
+                return new is None
+            PyObject_GetBuffer(old, &view, PyBUF_SIMPLE)
+            old_expires[0] = expiry_of(&view)
+            PyBuffer_Release(&view)
+            return False
+        PyObject_GetBuffer(old, &view, PyBUF_SIMPLE)
+        old_expires[0] = expiry_of(&view)
+        same = same_image(
+            <const uint8_t*>view.buf, view.len, <const uint8_t*>PyBytes_AS_STRING(new), PyBytes_GET_SIZE(new)
+        )
+        PyBuffer_Release(&view)
+        return same
+
+    cpdef old(self, stored):
+        """What a frame says of the item that is replaced: no more than that it was, the frame that holds it, or all."""
+        cdef Py_buffer view
+        cdef uint64_t sequence
+        if not self.keeps_old:
+            return b""
+        PyObject_GetBuffer(stored, &view, PyBUF_SIMPLE)
+        sequence = stamp_of(<const uint8_t*>view.buf, view.len)
+        PyBuffer_Release(&view)
+        if sequence == 0 or sequence < self.references.since:
+            return unstamped(stored)
+        if sequence < self.references.oldest:
+            self.references.oldest = sequence
+        return sequence
+
+    cpdef apply(self, bytes key, bytes image, uint64_t old_expires, uint64_t expires, uint64_t sequence):
+        """Put or delete in the tree what the frame `sequence` says; key is the tree's."""
+        if image is None:
+            self.tree.transaction.delete(key, b"", self.items.db)
+        else:
+            stored = stamp(image, sequence) if self.keeps_old else image
+            self.tree.transaction.put(key, stored, True, True, False, self.items.db)
+        if self.expires and old_expires != expires:
+            self.records.reschedule(key, old_expires, expires)

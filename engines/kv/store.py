@@ -19,7 +19,7 @@ from engines._native.kvpoint import References
 from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
-from engines.errors import AlreadyExists, Closed, Invalid, NotFound, TooLarge, nearest
+from engines.errors import AlreadyExists, Closed, Invalid, NotFound, TooLarge, Trimmed, nearest
 from engines.kv import catalog, journal
 from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, Definition, Mark, Names, Schema
 from engines.kv.page import check_limit
@@ -91,8 +91,9 @@ class Store:
         )
         if self.log.damage is not None and not self.read_only:
             raise self.log.damage
-        self.references = References(self.log.first)
         self._catalog: Keyspace = self.tree.keyspace("catalog")
+        marks = catalog.decode_marks(self._catalog.get(b"marks") or b"\x90")
+        self.references = References(max(self.log.first, *(mark.sequence + 1 for mark in self._old(marks)), 0))
         for key, value in self._catalog.page(b"table/", b"table0", limit=1 << 30, limit_bytes=1 << 40):
             try:
                 self._add(catalog.decode_definition(value))
@@ -155,7 +156,7 @@ class Store:
         needed = 2 + sum(1 if found.ttl is None else 2 for found in definitions)  # meta and catalog
         if needed > MAX_KEYSPACES:
             raise TooLarge(
-                f"a store has room for {MAX_KEYSPACES - 2:,} tables, and one with a time to live takes the room of two: "
+                f"a store has room for {MAX_KEYSPACES - 2:,} tables, where one with a time to live counts twice: "
                 "drop a table, or use a second store",
                 size=needed - 2,
                 limit=MAX_KEYSPACES - 2,
@@ -194,21 +195,25 @@ class Store:
     def _drop(self, name: str) -> None:
         """In the catalog, in the tree and in memory; harmless where it is gone already.
 
-        A rebuilt tree may meet it while a younger table has the name: that one stays.
+        First in memory: should Ctrl-C come in between, nobody has a handle on what the rebuilt tree drops. A rebuilt
+        tree may also meet this while a younger table has the name: that one stays.
         """
         entry = b"table/" + name.encode()
         stored = self._catalog.get(entry)
         if stored is not None:
             definition = catalog.decode_definition(stored)
+            table = self._by_id.get(definition.id)
+            has_the_name = self._tables.get(name) is table
+            if table is not None:
+                table.records.drop()
+                del self._by_id[definition.id]  # no calls here: an interrupt finds all of this done or nothing
+                if has_the_name:
+                    del self._tables[name]
             self.tree.drop(f"t/{definition.id}")
             if definition.ttl is not None:
                 self.tree.drop(f"x/{definition.id}")
             self._catalog.delete(entry)
             self._catalog.delete(b"names/%d" % definition.id)
-            if (table := self._by_id.pop(definition.id, None)) is not None:
-                table.records.drop()
-                if self._tables.get(name) is table:
-                    del self._tables[name]
 
     # -- what tables ask of their store -------------------------------------------------------------------------------
 
@@ -307,12 +312,16 @@ class Store:
         with self.tree.lock:
             known = catalog.decode_marks(self._catalog.get(b"marks") or b"\x90")
             marks = [*known, Mark(now, self.log.last, self.references.oldest)]
-            old = sum(mark.time <= now - STREAM_SECONDS * MICROSECONDS for mark in marks)
+            old = len(self._old(marks))
             marks = marks[max(0, old - 1) :]
             self._catalog.put(b"marks", catalog.encode(marks))
             self.references.forget()
             self.references.since = max(self.log.first, marks[0].sequence + 1 if old else 0)
             return min([self.references.since, *(mark.low_reference for mark in (marks[1:] if old else marks))])
+
+    def _old(self, marks: list[Mark]) -> list[Mark]:
+        """Those more than a day ago."""
+        return [mark for mark in marks if mark.time <= self.clock.now() - STREAM_SECONDS * MICROSECONDS]
 
     # -- the change stream --------------------------------------------------------------------------------------------
 
@@ -338,6 +347,13 @@ class Store:
             self.log.sync()
         began = min((table.definition.began for table in tables.values()), default=self.log.last + 1)
         after = max(after, began - 1)
+        since = self.references.since
+        if began < self.log.first and after < since - 1:  # what is left there may refer to what is not
+            raise Trimmed(
+                f"the change stream is kept for 24 hours, from {since} on, asked for those after {after}: "
+                f"read the table, then start from {since - 1}",
+                oldest=since,
+            )
         frames = self.log.follow(after, timeout=timeout) if follow else self.log.read(after)
         return journal.read(frames, self.log, tables, limit)
 

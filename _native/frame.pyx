@@ -1,10 +1,10 @@
 """Frames of a log: encode, scan, and find the frame that vouches for a damaged one.
 
-    frame   length u32 | crc32c u32 | sequence u64 | time u64 us | lag u32 | kind u32 | payload | zeros to a multiple of 8
+    frame   length u32 | crc32c u32 | sequence u64 | time u64 us | lag u32 | kind u32 | payload | zeros to 8
 
-All integers are little-endian. The checksum covers the log's id (u64), the length, the header after the checksum and the
-payload, so the bytes of another log never pass. lag is the sequence minus the highest sequence that was known to be on
-disk when the frame was built: a good frame is evidence about the ones before it.
+All integers are little-endian. The checksum covers the log's id (u64), the length, the header after the checksum and
+the payload, so the bytes of another log never pass. lag is the sequence minus the highest sequence that was known to
+be on disk when the frame was built: a good frame is evidence about the ones before it.
 
 Encoding is a kernel too: packed in Python a frame costs as much as the rest of a write.
 
@@ -154,7 +154,7 @@ cdef class FrameBuffer:
         return 0
 
     def peek(self):
-        """All frames in the buffer, as bytes. They stay until they are dropped: an interrupted writer writes them again."""
+        """All frames in the buffer, as bytes. They stay until dropped: an interrupted writer writes them again."""
         return PyBytes_FromStringAndSize(<char *>self.data, self.used)
 
     def drop(self, Py_ssize_t n):
@@ -171,7 +171,7 @@ cdef class FrameBuffer:
                 self.data, self.room = small, FIRST_ROOM
 
     def cut(self, Py_ssize_t n):
-        """Keep the first n bytes: a frame behind them was not taken after all. Nothing happens if there are not more."""
+        """Keep the first n bytes: a frame behind them was not taken after all. Nothing happens if there are no more."""
         if n < 0:
             raise ValueError(f"n must be at least 0, got {n}")
         self.used = min(self.used, n)

@@ -31,7 +31,7 @@ ITEMS = KIND
 
 
 def encode_change(uint64_t table, bytes key not None, old, new, *, bint expired=False):
-    """The payload for one change. old and new are bytes, memoryviews of bytes, or None; old may be a sequence, an int."""
+    """The payload for one change. old and new are bytes, memoryviews of bytes or None; old may be a sequence."""
     cdef uint8_t room[ROOM]
     cdef Writer out
     start_writer(&out, room, ROOM)
@@ -70,7 +70,8 @@ cdef int put_change(Writer* out, uint64_t table, bytes key, object old, object n
     reserve(out, 11)
     put_varint(out, table)
     cdef bint old_at = type(old) is int
-    flags = OLD_AT * old_at | HAS_OLD * (old is not None and not old_at) | HAS_NEW * (new is not None) | EXPIRED * expired
+    flags = OLD_AT if old_at else HAS_OLD if old is not None else 0
+    flags |= HAS_NEW * (new is not None) | EXPIRED * expired
     put_byte(out, flags)
     if key is None:
         raise TypeError("the key of a change is bytes, got None")

@@ -1,11 +1,12 @@
 """Point reads and point writes: one compiled function each, because every Python frame on the way costs 50 to 100 ns.
 
     read     encode the key | lock | get | expired? | decode | unlock
-    write    lock | names learnt? | anything due? | get the old image | condition | same as before? | one frame to the log |
-             put or delete | expiries | unlock | wait for the log
+    write    lock | names learnt? | anything due? | get the old image | condition | same as before? | one frame to the
+             log | put or delete | expiries | unlock | wait for the log
 
-What they call is handed in: the codecs, the lock, the log, and the tree whose open transaction has the data. What is rare
-(conditions, names, expiries, mishaps) is done by methods of the table's Records, in Python, where it is explained.
+What they call is handed in: the codecs, the lock, the log, and the tree whose open transaction has the data. What is
+rare (conditions, names, expiries, mishaps) is done by methods of the table's Records, in Python, where it is
+explained.
 
 The view of a value that LMDB hands out dies with the next write: it is used up before, and before the lock is let go.
 """
@@ -48,7 +49,7 @@ cdef class PointReader:
     def __init__(self, encode, decode, lock, tree, keyspace, now, shorten, Py_ssize_t longest):
         """encode and decode: methods of the codecs. now: the clock's, or None in a table without time to live.
 
-        shorten(key): the tree's key for an encoded key of more than `longest` bytes. keyspace: its .db is LMDB's handle.
+        shorten(key): the tree's key for an encoded key of more than `longest` bytes. keyspace.db: LMDB's handle.
         """
         self.encode, self.decode, self.acquire, self.release = encode, decode, lock.acquire, lock.release
         self.tree, self.keyspace, self.now, self.shorten, self.longest = tree, keyspace, now, shorten, longest
@@ -117,7 +118,7 @@ cdef class PointWriter:
         self, records, lock, tree, items, log, list names not None, References references not None, shorten,
         Py_ssize_t longest, uint64_t table, uint32_t kind, bint keeps_old, bint expires,
     ):
-        """records: the table's, for what is rare. kind: of the log's frames. expires: whether items have a time to live."""
+        """records: the table's, for what is rare. kind: of the log's frames. expires: do items have a time to live."""
         self.records, self.acquire, self.release = records, lock.acquire, lock.release
         self.tree, self.items, self.log = tree, items, log
         self.append, self.acknowledge = log.append, log.acknowledge

@@ -1,10 +1,11 @@
 """Stamps: an item in the tree remembers which frame of the log wrote it.
 
     image in the log    head u32 | ... pairs
-    image in the tree   head u32, bit 1 set | ... pairs | sequence u64          only in tables whose stream shows old images
+    image in the tree   head u32, bit 1 set | ... pairs | sequence u64    only in tables whose stream shows old images
 
-So the next change of that item can name the frame that holds the old image instead of repeating it: half the bytes of the
-log, and of the time a write waits for the kernel. The rest of an item's layout is drawn in kvitem.pyx, which reads both.
+So the next change of that item can name the frame that holds the old image instead of repeating it: half the bytes of
+the log, and of the time a write waits for the kernel. The rest of an item's layout is drawn in kvitem.pyx, which reads
+both.
 
 Invariants: unstamped(stamp(image, n)) == image and stamped_at(stamp(image, n)) == n; unchanged compares images only.
 """

@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis without deadlines, the same examples in each run unless HYPOTHESIS_PROFILE=random."""
+"""What all tests share: hypothesis without deadlines, with the same examples unless HYPOTHESIS_PROFILE=random."""
 
 import os
 

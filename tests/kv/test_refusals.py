@@ -1,4 +1,4 @@
-"""What a table refuses: wrong items, keys, queries, conditions, tables. Each with a sentence, and nothing is changed."""
+"""What a table refuses: wrong items, keys, queries, conditions. Each with a sentence, and nothing is changed."""
 
 from decimal import Decimal
 

@@ -94,7 +94,7 @@ def kill_in_mid_write(path: Path, show: Show) -> Counter[str]:
     EngineError if the process ended by itself, with what it said.
     """
     acknowledged: Counter[str] = Counter()
-    command = [sys.executable, "-P", "-c", PROGRAM, str(path)]  # -P: the folder we are in must not shadow what is installed
+    command = [sys.executable, "-P", "-c", PROGRAM, str(path)]  # -P: import what is installed
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE) as process,  # noqa: S603 - this Python, and our own program
         show.progress("writes acknowledged", ENOUGH, "") as advance,

@@ -12,7 +12,7 @@ Invariants: what append encodes, scan accepts; no scan reads past its buffer, wh
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -156,6 +156,18 @@ cdef class FrameBuffer:
     def peek(self):
         """All frames in the buffer, as bytes. They stay until dropped: an interrupted writer writes them again."""
         return PyBytes_FromStringAndSize(<char *>self.data, self.used)
+
+    def copy_to(self, target not None, Py_ssize_t offset):
+        """Copy all frames into writable memory at this offset, as peek would give them; how many bytes that was."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(target, &view, PyBUF_WRITABLE)
+        try:
+            if not 0 <= offset <= view.len - self.used:
+                raise ValueError(f"{self.used} bytes do not fit at {offset} of {view.len}")
+            memcpy(<uint8_t *>view.buf + offset, self.data, self.used)
+        finally:
+            PyBuffer_Release(&view)
+        return self.used
 
     def drop(self, Py_ssize_t n):
         """Forget the first n bytes: they are written."""

@@ -28,6 +28,9 @@ import lmdb
 
 from engines.errors import Locked
 
+# Where a store to mapped memory can not run out of disk: elsewhere that would be a signal that kills, not an error.
+KEEPS_WHAT_IT_PREALLOCATES = ("ext4", "xfs", "tmpfs")
+
 
 class Lock(Protocol):
     """An advisory lock on a path, held until released; the operating system releases it when the process dies."""
@@ -57,6 +60,13 @@ class FileSystem(Protocol):
     def fdatasync(self, fd: int) -> None: ...
     def map(self, fd: int) -> memoryview:
         """The whole file, read-only, valid until the last reference to the view is gone; empty for an empty file."""
+        ...
+
+    def writable_map(self, fd: int, length: int) -> mmap.mmap | None:
+        """The first `length` bytes of a file, all preallocated, as memory: a store there is a pwrite without the call.
+
+        None where that is not safe; then pwrite. What is stored is with the kernel, and fdatasync puts it on disk.
+        """
         ...
 
     def exists(self, path: str) -> bool: ...
@@ -125,6 +135,11 @@ class RealFileSystem:
     def map(self, fd: int) -> memoryview:
         return memoryview(mmap.mmap(fd, 0, prot=mmap.PROT_READ)) if self.size(fd) else memoryview(b"")
 
+    def writable_map(self, fd: int, length: int) -> mmap.mmap | None:
+        if file_system_of(fd) not in KEEPS_WHAT_IT_PREALLOCATES or self.size(fd) < length:
+            return None
+        return mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+
     def exists(self, path: str) -> bool:
         return os.path.lexists(path)
 
@@ -184,6 +199,18 @@ class _FileLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def file_system_of(fd: int) -> str:
+    """The type of the file system that a file lies on, as the kernel calls it ("ext4"); "" where it does not say."""
+    device = os.fstat(fd).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with contextlib.suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        for line in mounts:
+            before, _, after = line.partition(" - ")
+            if before.split()[2] == number:
+                return after.split()[0]
+    return ""
 
 
 def make_folder(files: FileSystem, path: str) -> None:

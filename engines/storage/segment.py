@@ -14,6 +14,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from mmap import mmap
 from typing import NamedTuple
 
 from engines._native import frame
@@ -52,6 +53,8 @@ class Segment:
     reserved: int
     buffer: frame.FrameBuffer  # frames taken, not yet written
     born: bool  # its header is on disk
+    memory: mmap | None = None  # the file up to `mapped`, where frames may be stored without a call
+    mapped: int = 0
     marks: list[tuple[int, int]] = field(default_factory=list)  # (sequence, offset), about one every MARK_EVERY bytes
 
     def mark(self, sequence: int, offsets: list[int]) -> None:
@@ -59,6 +62,12 @@ class Segment:
         for number, offset in enumerate(offsets, sequence):
             if offset >= self.marks[-1][1] + MARK_EVERY:
                 self.marks.append((number, offset))
+
+    def unmap(self) -> None:
+        """No more frames come this way."""
+        memory, self.memory, self.mapped = self.memory, None, 0
+        if memory is not None:
+            memory.close()
 
     def near(self, sequence: int) -> tuple[int, int]:
         """The last remembered (sequence, offset) that is not after this sequence."""
@@ -94,6 +103,7 @@ def bear(files: FileSystem, segment: Segment, log_id: int, previous: Segment | N
     """Put a new segment on disk, after all of the previous one. May be repeated after an interrupt."""
     if previous is not None and previous.fd >= 0:
         files.fdatasync(previous.fd)
+        previous.unmap()
         fd, previous.fd = previous.fd, -1
         files.close(fd)
     files.pwrite(segment.fd, encode_header(log_id, segment.first), 0)

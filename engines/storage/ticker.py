@@ -22,10 +22,6 @@ class Ticker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    @property
-    def running(self) -> bool:
-        return self._thread is not None
-
     def start(self) -> None:
         """Begin, unless it has begun or was stopped already."""
         if self._thread is None:

@@ -124,6 +124,9 @@ class RecordingFileSystem:
         with self._one_at_a_time:
             self.journal.append(Sync(self._inode(fd)))
 
+    def writable_map(self, fd: int, length: int) -> None:
+        """None: so that each write is a pwrite, and is seen."""
+
     def map(self, fd: int) -> memoryview:
         file = self._files[self._inode(fd)]
         return memoryview(file.read(file.size, 0))

@@ -138,9 +138,9 @@ class LogAndTree(Adapter):
             with lock:
                 sequence = take(key + value)
                 change(key, value)
-                note(sequence, KEY + len(value))
+                due = note(sequence, KEY + len(value))
             acknowledge(sequence)
-            if tree.due:
+            if due:
                 tree.checkpoint()
 
         def apply(frame):

@@ -291,9 +291,7 @@ class Log:
                     size = segment.buffer.copy_to(segment.memory, segment.written)
                 else:
                     size = self._write_or_map(segment)
-                segment.written += (
-                    size  # no calls from here to the drop: an interrupt finds all of this done or nothing
-                )
+                segment.written += size  # no calls from here to the drop: all of this is done, or nothing
                 self.written = self.last
                 segment.buffer.drop(size)
                 return

@@ -68,6 +68,7 @@ from engines.storage.ticker import Ticker
 
 Durability = Literal["commit", "interval", "checkpoint"]
 
+HEADER = frame.HEADER
 UNWRITTEN_BYTES = 1 << 16  # how much may wait in memory under "checkpoint"
 
 __all__ = ["CHECKPOINT", "CLOSE", "DATA", "Durability", "Frame", "Log"]
@@ -150,7 +151,7 @@ class Log:
         """
         if type(payload) is not bytes:
             payload = memoryview(payload).cast("B")  # len() is to count bytes
-        size = (frame.HEADER + len(payload) + 7) & ~7
+        size = (HEADER + len(payload) + 7) & ~7
         with self._lock:
             if self._refusal is not None:
                 raise self._refusal()
@@ -172,6 +173,11 @@ class Log:
             self._time = time
             self._last_kind = kind
             self.last = sequence
+            if segment.memory is not None and segment.end <= segment.mapped and not self._leading:
+                size = segment.buffer.copy_to(segment.memory, segment.written)  # the kernel has it with that
+                segment.written += size  # no calls from here to the drop: all of this is done, or nothing
+                self.written = sequence
+                segment.buffer.drop(size)
             return sequence
 
     def _make_room(self, size: int) -> Segment:
@@ -283,34 +289,16 @@ class Log:
 
     def _acknowledge_written(self, sequence: int) -> None:
         """Keep "interval": with the kernel now, on disk with the next tick."""
-        with self._lock:
-            segment = self._segments[-1]
-            alone = segment.born and not self._leading and self._refusal is None
-            if alone and self.written < sequence:  # the kernel takes a frame in 1 or 2 us: not worth a leader
-                if segment.memory is not None and segment.end <= segment.mapped:
-                    size = segment.buffer.copy_to(segment.memory, segment.written)
-                else:
-                    size = self._write_or_map(segment)
-                segment.written += size  # no calls from here to the drop: all of this is done, or nothing
-                self.written = self.last
-                segment.buffer.drop(size)
-                return
+        if self.written >= sequence:  # append has stored it into the segment's memory
+            return
         self._ticker.start()
         self._lead(sequence, sync=False)
-
-    def _write_or_map(self, segment: Segment) -> int:
-        """Hand the segment's frames to the kernel, and map the segment, so that the next ones need no call for that."""
-        self._ticker.start()
-        batch = segment.buffer.peek()
-        try:
-            self._files.pwrite(segment.fd, batch, segment.written)
-        except OSError as error:
-            raise self._poison(error) from error
-        if self._maps:
-            segment.memory = self._files.writable_map(segment.fd, segment.reserved)
-            self._maps = segment.memory is not None
-            segment.mapped = segment.reserved if self._maps else 0
-        return len(batch)
+        with self._lock:
+            segment = self._segments[-1]
+            if self._maps and segment.born and segment.mapped < segment.reserved:
+                segment.memory = self._files.writable_map(segment.fd, segment.reserved)
+                self._maps = segment.memory is not None
+                segment.mapped = segment.reserved if self._maps else 0
 
     def _sync_written(self) -> None:
         """Sync what the kernel has, and let writers hand it more meanwhile: they wait for no disk."""

@@ -10,6 +10,7 @@ The log is the database; the tree is a cache of it that is never wrong, only lat
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Self
 
 import lmdb
@@ -19,7 +20,7 @@ from engines._native.kvpoint import References
 from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
-from engines.errors import AlreadyExists, Closed, Invalid, NotFound, TooLarge, Trimmed, nearest
+from engines.errors import AlreadyExists, Closed, Invalid, NotFound, ReadOnly, TooLarge, Trimmed, nearest
 from engines.kv import catalog, journal
 from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, Definition, Mark, Names, Schema
 from engines.kv.page import check_limit
@@ -285,6 +286,8 @@ class Store:
         Happens by itself after 64 MB or 100,000 writes, and on close.
         """
         self._check_open()
+        if self.read_only:
+            raise ReadOnly(f"{self.path} was opened with read_only=True: the process that writes makes checkpoints")
         with self._checkpointing:
             return self._checkpoint()
 
@@ -355,6 +358,8 @@ class Store:
                 oldest=since,
             )
         frames = self.log.follow(after, timeout=timeout) if follow else self.log.read(after)
+        if self.read_only:  # frames after the checkpoint may use attribute names that it does not know
+            frames = takewhile(lambda found: found.sequence <= self.tree.applied, frames)
         return journal.read(frames, self.log, tables, limit)
 
     # -- looking inside -----------------------------------------------------------------------------------------------

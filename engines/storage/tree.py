@@ -75,6 +75,7 @@ class Tree:
         self._keyspaces: dict[str, Keyspace] = {}
         self._handles: dict[str, Any] = {}  # LMDB's, of all keyspaces that are there now
         self._kept_handles: dict[str, Any] = {}  # of those in the last checkpoint
+        self._dropped: dict[str, Any] = {}  # of those emptied since, which the next checkpoint deletes
         self._keeper = ThreadPoolExecutor(1, "tree keeper") if path is not None and not read_only else None
         self._seal: seal.Seal | None = None
         self._claimed = ""
@@ -118,7 +119,8 @@ class Tree:
         if name not in self._handles:
             if self.read_only:
                 raise NotFound(f"the last checkpoint of {self.path} has no keyspace {name!r}")
-            self._handles[name] = self._environment.open_db(name.encode(), txn=self.transaction)
+            emptied = self._dropped.pop(name, None)
+            self._handles[name] = emptied or self._environment.open_db(name.encode(), txn=self.transaction)
         return self._handles[name]
 
     def _open_handles(self) -> None:
@@ -131,13 +133,14 @@ class Tree:
             names = [bytes(key).rstrip(b"\0").decode() for key in cursor.iternext(values=False)]
         self._kept_handles = {name: self._environment.open_db(name.encode(), create=False) for name in names}
         self._handles = dict(self._kept_handles)
+        self._dropped = {}
 
     def drop(self, name: str) -> None:
         """Delete a keyspace with all it holds; nothing happens if there is none."""
-        handle = self._handles.pop(name, None)
-        self._keyspaces.pop(name, None)
-        if handle is not None:
-            self.transaction.drop(handle)
+        if name in self._handles:
+            self.transaction.drop(self._handles[name], delete=False)  # a snapshot of the last checkpoint may need it
+            self._dropped[name] = self._handles.pop(name)
+            self._keyspaces.pop(name, None)
 
     def keyspaces(self) -> list[str]:
         """The names of all keyspaces, sorted."""
@@ -218,6 +221,9 @@ class Tree:
     def _commit(self) -> None:
         """Commit the present with its sequence, and begin anew."""
         try:
+            for handle in self._dropped.values():
+                self.transaction.drop(handle)
+            self._dropped = {}
             self._meta.put(b"applied", struct.pack("<Q", self.applied))
             self._keep(self._commit_and_begin)
         except lmdb.MapFullError:

@@ -50,11 +50,12 @@ def in_memory(map_size: int) -> lmdb.Environment:
         os.close(fd)
 
 
-def for_reading(files: FileSystem, path: str, map_size: int) -> lmdb.Environment:
-    """The last checkpoint of a tree that another process may be writing. NotFound if there is none."""
+def for_reading(files: FileSystem, path: str, map_size: int) -> tuple[lmdb.Environment, seal.Seal | None]:
+    """The last checkpoint of a tree that another process may be writing. NotFound if there is none; Corrupted."""
     if not files.exists(f"{path}/data.mdb"):
         raise NotFound(f"{path} holds no checkpoint yet: let the writer close or checkpoint first")
-    return files.environment(path, readonly=True, **_options(map_size))
+    sealed = seal.check(files, path)
+    return files.environment(path, readonly=True, **_options(map_size)), sealed
 
 
 def for_writing(files: FileSystem, path: str, map_size: int) -> tuple[lmdb.Environment, seal.Seal | None]:

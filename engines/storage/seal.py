@@ -23,11 +23,12 @@ _BATCH = 256 * PAGE
 class Seal:
     """The seal of one data.mdb, as it was read."""
 
-    def __init__(self, files: FileSystem, folder: str, sums: list[int]) -> None:
-        self._files, self._folder, self._sums = files, folder, sums
+    def __init__(self, files: FileSystem, folder: str, data: bytes) -> None:
+        self._files, self._folder, self._data = files, folder, data
+        self._sums = struct.unpack_from(f"<{(len(data) - 16) // 4}I", data, 12)
 
     def problems(self) -> list[Problem]:
-        """The pages that are not as they were sealed."""
+        """The pages that are not as they were sealed; none if a writer has withdrawn the seal meanwhile."""
         path = f"{self._folder}/data.mdb"
         found = page_sums(self._files, path)
         wrong = [
@@ -37,7 +38,7 @@ class Seal:
         ]
         if len(found) != len(self._sums):
             wrong.append(Problem(path, min(len(found), len(self._sums)) * PAGE, "the file's length changed"))
-        return wrong
+        return wrong if _read(self._files, self._folder) == self._data else []
 
     def withdraw(self) -> None:
         """Before the file changes: no seal may outlive what it vouches for."""
@@ -69,14 +70,19 @@ def write(files: FileSystem, folder: str) -> None:
 def check(files: FileSystem, folder: str) -> Seal | None:
     """The seal in this folder, None where there is none. Corrupted if it, or the file it speaks of, was damaged."""
     path = f"{folder}/SEAL"
-    try:
-        data = read_file(files, path)
-    except FileNotFoundError:
+    data = _read(files, folder)
+    if data is None:
         return None
-    count = (len(data) - 16) // 4
     if len(data) < 16 or data[:8] != _MAGIC or struct.unpack("<I", data[-4:])[0] != crc32c(data[:-4]):
         raise Corrupted(f"{path} is damaged: delete it if data.mdb is known to be good", file=path, offset=0)
-    seal = Seal(files, folder, list(struct.unpack_from(f"<{count}I", data, 12)))
-    if count * PAGE <= CHECKED_AT_OPEN and (problems := seal.problems()):
+    seal = Seal(files, folder, data)
+    if len(data) // 4 * PAGE <= CHECKED_AT_OPEN and (problems := seal.problems()):
         raise Corrupted(f"{problems[0]}; restore a snapshot", file=problems[0].file, offset=problems[0].offset)
     return seal
+
+
+def _read(files: FileSystem, folder: str) -> bytes | None:
+    try:
+        return read_file(files, f"{folder}/SEAL")
+    except FileNotFoundError:
+        return None

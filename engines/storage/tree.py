@@ -101,9 +101,8 @@ class Tree:
         if self.path is None:
             return environment.in_memory(self._map_size)
         self._claimed = environment.claim(self.path)
-        if self.read_only:
-            return environment.for_reading(self._files, self.path, self._map_size)
-        opened, self._seal = environment.for_writing(self._files, self.path, self._map_size)
+        open_tree = environment.for_reading if self.read_only else environment.for_writing
+        opened, self._seal = open_tree(self._files, self.path, self._map_size)
         return opened
 
     # -- the present --------------------------------------------------------------------------------------------------

@@ -147,3 +147,28 @@ def test_an_engine_that_only_reads_keeps_the_seal_it_found(tmp_path):
     assert engine.all() == {b"k": b"v"}
     engine.close()
     assert os.stat(tmp_path / "tree" / "SEAL").st_mtime_ns == before
+
+
+def test_a_tree_that_is_opened_to_read_is_checked_too(tmp_path):
+    path = tmp_path / "tree"
+    tree = Tree(str(path))
+    tree.keyspace("a").put(b"k", b"v" * 500)
+    tree.note(1, 1)
+    tree.close()
+    data = bytearray((path / "data.mdb").read_bytes())
+    data[data.index(b"v" * 500)] ^= 1
+    (path / "data.mdb").write_bytes(data)
+    with pytest.raises(Corrupted, match="not as the last clean close left it"):
+        Tree(str(path), read_only=True)
+
+
+def test_a_reader_beside_a_writer_forgets_the_seal_that_the_writer_withdrew(tmp_path):
+    path = tmp_path / "tree"
+    Tree(str(path)).close()
+    reader = seal.check(RealFileSystem(), str(path))
+    tree = Tree(str(path))
+    tree.keyspace("a").put(b"k", b"v")
+    tree.note(1, 1)
+    tree.checkpoint()
+    assert reader.problems() == []
+    tree.close()

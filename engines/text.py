@@ -65,6 +65,7 @@ def printable(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
+    """The text, or its beginning and an ellipsis: at most `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -77,6 +78,7 @@ def width(text: str) -> int:
 
 
 def is_number(value: object) -> bool:
+    """Whether a value counts as a number in a column; True and False do not."""
     return isinstance(value, int | float | Decimal | np.number) and not isinstance(value, bool)
 
 

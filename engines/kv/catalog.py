@@ -88,4 +88,5 @@ def stream_view(stream: bool | str) -> StreamView | None:  # noqa: FBT001 - crea
 
 
 def corrupted(where: str, error: Exception) -> Corrupted:
+    """What to raise where a stored record cannot be read."""
     return Corrupted(f"{where} cannot be read ({error}): restore a snapshot", file=where, offset=0)

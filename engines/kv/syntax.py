@@ -70,6 +70,8 @@ Operand = Path | Value | Call
 
 @dataclass(frozen=True, slots=True)
 class Compare:
+    """left = right, and the other five operators."""
+
     operator: str
     left: Operand
     right: Operand
@@ -81,6 +83,8 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Between:
+    """operand BETWEEN low AND high, both included."""
+
     operand: Operand
     low: Operand
     high: Operand
@@ -92,6 +96,8 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class In:
+    """operand IN (options)."""
+
     operand: Operand
     options: tuple[Operand, ...]
     at: int = field(compare=False)
@@ -102,6 +108,8 @@ class In:
 
 @dataclass(frozen=True, slots=True)
 class Not:
+    """NOT condition."""
+
     condition: "Condition"
     at: int = field(compare=False)
 
@@ -133,6 +141,8 @@ def _inside(condition: Condition) -> str:
 
 
 class Token(NamedTuple):
+    """One word of the text: its kind, and where it begins."""
+
     kind: str  # word #name :value index sign end
     text: str
     at: int

@@ -35,4 +35,5 @@ def expiry(item: dict[str, Any], attribute: str, now: int) -> int:
 
 
 def due_key(expires: int, key: bytes) -> bytes:
+    """Where an item is listed by the second in which it expires."""
     return expires.to_bytes(8, "big") + key

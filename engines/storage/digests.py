@@ -9,6 +9,7 @@ Bytes = bytes | bytearray | memoryview
 
 
 def is_digest(name: str) -> bool:
+    """Whether a name has the form of a digest: 64 hex digits in lower case."""
     return len(name) == 64 and HEX.issuperset(name)
 
 

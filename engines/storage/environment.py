@@ -37,6 +37,7 @@ def claim(path: str) -> str:
 
 
 def release(claimed: str) -> None:
+    """Forget what claim() returned; harmless for what was never claimed."""
     with _open_paths_lock:
         _open_paths.discard(claimed)
 

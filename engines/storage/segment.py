@@ -113,6 +113,7 @@ def bear(files: FileSystem, segment: Segment, log_id: int, previous: Segment | N
 
 
 def encode_header(log_id: int, first: int) -> bytes:
+    """The first 28 bytes of a segment."""
     header = _HEADER.pack(_MAGIC, log_id, first)
     return header + struct.pack("<I", frame.crc32c(header))
 
@@ -180,6 +181,7 @@ def read_between(files: FileSystem, segments: list[Segment], log_id: int, after:
 
 
 def damaged(path: str, sequence: int, offset: int) -> Corrupted:
+    """What to raise where a frame is not what was written."""
     return Corrupted(
         f"{path}: frame {sequence} at offset {offset} is not what was written there; restore a snapshot, "
         "or open with read_only=True to read what is whole",

@@ -287,4 +287,5 @@ def count(table: kv.Table) -> int:
 
 
 def day(moment: float | Decimal, form: str = "%d %b") -> str:
+    """A moment in seconds since 1970 as a date."""
     return datetime.fromtimestamp(int(moment), UTC).strftime(form)

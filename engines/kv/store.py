@@ -58,6 +58,8 @@ class Store:
         files: FileSystem | None = None,
     ) -> None:
         self.path = None if path is None else os.fspath(path)
+        if self.path is not None and (not self.path or not isinstance(self.path, str)):
+            raise Invalid(f"path is the name of a folder, or None for a store in memory, got {path!r}")
         self.clock = clock or SystemClock()
         self.read_only = read_only
         self._files = files or (RealFileSystem() if path is not None else MemoryFileSystem())
@@ -65,6 +67,7 @@ class Store:
         self._by_id: dict[int, Table] = {}
         self._checkpointing = threading.Lock()
         self._closed = False
+        self._emptied = 0  # keyspaces of tables dropped since the last checkpoint: they still take their room
         self._folder: Folder | None = None
         if self.path is None and read_only:
             raise Invalid("a store in memory has nothing to read: give it a path, or leave out read_only=True")
@@ -154,11 +157,11 @@ class Store:
     def _check_room(self, definition: Definition) -> None:
         """TooLarge, before anything is logged, if the tree has no room for the table's keyspaces."""
         definitions = [definition, *(table.definition for table in self._by_id.values())]
-        needed = 2 + sum(1 if found.ttl is None else 2 for found in definitions)  # meta and catalog
+        needed = 2 + self._emptied + sum(map(_keyspaces, definitions))  # meta and catalog are two
         if needed > MAX_KEYSPACES:
             raise TooLarge(
                 f"a store has room for {MAX_KEYSPACES - 2:,} tables, where one with a time to live counts twice: "
-                "drop a table, or use a second store",
+                "drop a table and make a checkpoint(), or use a second store",
                 size=needed - 2,
                 limit=MAX_KEYSPACES - 2,
             )
@@ -210,6 +213,7 @@ class Store:
                 del self._by_id[definition.id]  # no calls here: an interrupt finds all of this done or nothing
                 if has_the_name:
                     del self._tables[name]
+            self._emptied += _keyspaces(definition)
             self.tree.drop(f"t/{definition.id}")
             if definition.ttl is not None:
                 self.tree.drop(f"x/{definition.id}")
@@ -299,8 +303,9 @@ class Store:
                 self._checkpointing.release()
 
     def _checkpoint(self) -> int:
-        keep = self._mark()
+        keep, emptied = self._mark(), self._emptied
         reached = self.tree.checkpoint()
+        self._emptied -= emptied
         self.log.trim(min(reached + 1, keep))
         return reached
 
@@ -459,3 +464,8 @@ class Store:
 
     def __repr__(self) -> str:
         return f"<kv.Store {self.path or 'in memory'}{' (closed)' if self._closed else ''}>"
+
+
+def _keyspaces(definition: Definition) -> int:
+    """How many a table has: its items, and the order of their expiries."""
+    return 1 if definition.ttl is None else 2

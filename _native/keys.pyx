@@ -126,7 +126,7 @@ cdef class KeyCodec:
         cdef uint8_t room[LONGEST_KEY]
         cdef Py_ssize_t size
         if len(values) != self.count:
-            raise ValueError(f"the key has {self.parts()}, got {len(values)} values: {values!r:.200}")
+            raise ValueError(f"the key has {self.parts()}, got {len(values)}: {values!r:.200}; give each by itself")
         size = self.put(room, 0, values[0], None)
         if self.count == 2:
             size += self.put(room + size, 1, values[1], None)

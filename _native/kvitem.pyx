@@ -274,6 +274,8 @@ cdef class ItemCodec:
         if isinstance(value, int):
             return put_number(draft, value, DECIMAL)
         if isinstance(value, float):
+            if value != value or value - value != 0:
+                raise refuse(draft, f"is {value!r}, which is no number that can be stored: leave it out, or use None")
             raise refuse(draft, f"is the float {value!r}, which is not exact: write Decimal({str(value)!r})")
         raise refuse(draft, (
             f"is a {type(value).__name__}: an item holds str, int, Decimal, bytes, bool, None, dict, list and set"

@@ -126,6 +126,7 @@ def verdicts(rows: list[Row], facts: dict) -> list[Verdict]:
         if target.row in found
         and (target.against is None or target.against in found)
         and (not target.scale or target.scale == facts.get("scale"))
+        and facts.get("scale") != "smoke"  # too short to judge by
     ]
 
 

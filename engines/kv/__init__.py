@@ -14,16 +14,15 @@
     item     head: size, [expiry] | (attribute number, tag, value) ...      names are learnt     _native/kvitem.pyx
     frame    kind | count | (table, flags, key, [old image], [new image]) ...                    _native/kvframe.pyx
 
-Where to read: table.py (what a user asks), records.py (a write's way, a read's way), store.py (open, recover, expire),
-keyrange.py (which stretch of keys a query reads), expressions.py and syntax.py (the language), journal.py (the log read
-as changes), ttl.py.
+Where to read: table.py (what a user asks), records.py and _native/kvpoint.pyx (a write's way, a read's way), store.py
+(open, recover, expire), keyrange.py (which stretch of keys a query reads), expressions.py and syntax.py (the
+language), journal.py (the log read as changes), ttl.py.
 
 Where we differ from DynamoDB
 * An expired item is gone at once: reads, conditions and scans never show it. The service deletes within days and shows
   it until then.
 * One process, one machine: a read sees the last write, and consistent=True adds that it is on disk.
-* A float is refused with a hint, as boto3 does; a float that equals a decimal is not stored as one.
-* Scans promise no order; it happens to be the order of the encoded keys.
+* A float is refused, even 0.5, which is exact: write Decimal("0.5"). Decimal("120") comes back as the int 120.
 * Not here yet: update expressions, projections, secondary indexes, transactions, capacity, point-in-time restore.
 
 Pitfalls: a filter does not make a scan cheaper: it reads every item; use a key condition. A batch_writer syncs once for

@@ -99,7 +99,7 @@ def verify_table(table: "Table", path: str) -> Report:
     problems = []
     checked = due = 0
     for stored_key, image in table.records.items.range():
-        checked += 1
+        checked += len(stored_key) + len(image)
         try:
             key, again, expires = table.records.encode_stored(image)
         except (ValueError, EngineError) as error:
@@ -114,7 +114,7 @@ def verify_table(table: "Table", path: str) -> Report:
         entries = sum(1 for _ in table.records.due.range())
         if entries != due:
             problems.append(Problem(path, None, f"table {table.name}: {due} items expire, but {entries} are listed"))
-    return Report(checked, problems, "items")
+    return Report(checked, problems, "bytes")
 
 
 def verify_against_log(log: Log, tables: Mapping[int, "Table"], path: str) -> Report:
@@ -138,4 +138,4 @@ def verify_against_log(log: Log, tables: Mapping[int, "Table"], path: str) -> Re
                     f"table {table.name}: the item {table.records.keys.decode(key)!r} is not the one the log holds",
                 )
             )
-    return Report(len(last), problems, "items")
+    return Report(0, problems, "bytes")

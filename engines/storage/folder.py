@@ -35,41 +35,47 @@ class Folder:
             if not files.is_directory(parent):
                 raise NotFound(f"the folder {parent} does not exist: create it first, then open {self.path}")
             make_folder(files, self.path)
+        refuse_foreign(files, self.path, engine, version, read_only=read_only)
         if not read_only:
             self._lock = files.lock(f"{self.path}/lock")
-        try:
-            self._check_marker(engine, version, files, read_only=read_only)
-        except BaseException:
-            self.close()
-            raise
-
-    def _check_marker(self, engine: str, version: int, files: FileSystem, *, read_only: bool) -> None:
-        try:
-            words = read_file(files, f"{self.path}/{MARKER}").split()
-        except FileNotFoundError:
-            others = [name for name in files.listdir(self.path) if name not in ("lock", MARKER + ".tmp")]
-            if others or read_only:
-                raise Invalid(
-                    f"{self.path} holds no {engine} store (its {MARKER} file is missing)"
-                    + ("; it is not empty, so nothing was created: name another path" if others else "")
-                ) from None
-            make_folder(files, self.path)  # whoever made the folder may have been killed before its name was on disk
-            write_atomically(files, f"{self.path}/{MARKER}", f"{engine} {version}\n".encode())
-            return
-        if len(words) != 2 or not words[1].isdigit():
-            raise Invalid(f"{self.path}/{MARKER} does not say which engine this is: restore the folder from a snapshot")
-        found, found_version = words[0].decode(errors="replace"), int(words[1])
-        if found != engine:
-            raise Invalid(f"{self.path} belongs to the {found} engine, not to {engine}: open it with engines.{found}")
-        if found_version > version:
-            raise Invalid(
-                f"{self.path} has format version {found_version}, this release of {engine} reads up to {version}: "
-                "upgrade with pip install -U enginehouse"
-            )
-        if not read_only:
-            files.fsync_dir(self.path)  # the marker's name, likewise
+            try:
+                if refuse_foreign(files, self.path, engine, version, read_only=False):
+                    files.fsync_dir(
+                        self.path
+                    )  # whoever wrote the marker may have been killed before its name was on disk
+                else:
+                    make_folder(files, self.path)  # likewise the folder's maker
+                    write_atomically(files, f"{self.path}/{MARKER}", f"{engine} {version}\n".encode())
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def refuse_foreign(files: FileSystem, path: str, engine: str, version: int, *, read_only: bool) -> bool:
+    """Whether the folder is marked as this engine's; False if it is empty. Invalid if it is anybody else's."""
+    try:
+        words = read_file(files, f"{path}/{MARKER}").split()
+    except FileNotFoundError:
+        others = [name for name in files.listdir(path) if name not in ("lock", MARKER + ".tmp")]
+        if others or read_only:
+            raise Invalid(
+                f"{path} holds no {engine} store (its {MARKER} file is missing)"
+                + ("; it is not empty, so nothing was created: name another path" if others else "")
+            ) from None
+        return False
+    if len(words) != 2 or not words[1].isdigit() or int(words[1]) < 1:
+        raise Invalid(f"{path}/{MARKER} does not say which engine this is: restore the folder from a snapshot")
+    found, found_version = words[0].decode(errors="replace"), int(words[1])
+    if found != engine:
+        raise Invalid(f"{path} belongs to the {found} engine, not to {engine}: open it with engines.{found}")
+    if found_version > version:
+        raise Invalid(
+            f"{path} has format version {found_version}, this release of {engine} reads up to {version}: "
+            "upgrade with pip install -U enginehouse"
+        )
+    return True

@@ -40,28 +40,25 @@ class Recovered:
 
 
 def recover(files: FileSystem, path: str, *, recovered_to: int, read_only: bool) -> Recovered:
-    """Read the segments that may hold frames after recovered_to, cut off a torn tail (unless read_only), sync."""
+    """Read the segments that may hold frames after recovered_to, cut off a torn tail (unless read_only), sync.
+
+    Corrupted if frames up to recovered_to are missing; read_only only notes that as damage: what is whole can be read.
+    """
     found = Recovered()
     names = [name for name in files.listdir(path) if name.endswith(".log") and name[:-4].isdigit()]
     _read_headers(files, path, names, found, read_only=read_only)
     segments = found.segments
     if not segments:
         if recovered_to and found.damage is None:
-            raise Corrupted(
-                f"the log {path} is empty, but frames up to {recovered_to} were applied: restore a snapshot",
-                file=path,
-                offset=0,
+            _note_or_raise(
+                found, path, 0, f"is empty, but frames up to {recovered_to} were applied", read_only=read_only
             )
         return found
     begin = max((i for i, segment in enumerate(segments) if segment.first <= recovered_to + 1), default=0)
     found.last = segments[begin].first - 1
     if recovered_to and found.last > recovered_to:
-        raise Corrupted(
-            f"the log {path} begins at {found.last + 1}, but only frames up to {recovered_to} were applied: "
-            "restore a snapshot",
-            file=segments[0].path,
-            offset=0,
-        )
+        what = f"begins at {found.last + 1}, but only frames up to {recovered_to} were applied"
+        _note_or_raise(found, path, 0, what, read_only=read_only)
     behind, found.damage = found.damage, None  # a header behind these segments; what they hold is good all the same
     for index in range(begin, len(segments)):
         final = index + 1 == len(segments)
@@ -75,11 +72,8 @@ def recover(files: FileSystem, path: str, *, recovered_to: int, read_only: bool)
             break
     found.damage = found.damage or behind
     if found.last < recovered_to:
-        raise found.damage or Corrupted(
-            f"the log {path} ends at {found.last}, but frames up to {recovered_to} were applied: restore a snapshot",
-            file=segments[-1].path,
-            offset=segments[-1].end,
-        )
+        what = f"ends at {found.last}, but frames up to {recovered_to} were applied"
+        _note_or_raise(found, path, segments[-1].end, what, read_only=read_only)
     if not found.time and begin:
         previous = segments[begin - 1]
         for last in read_frames(
@@ -87,6 +81,12 @@ def recover(files: FileSystem, path: str, *, recovered_to: int, read_only: bool)
         ):
             found.time = last.time
     return found
+
+
+def _note_or_raise(found: Recovered, path: str, offset: int, what: str, *, read_only: bool) -> None:
+    found.damage = found.damage or Corrupted(f"the log {path} {what}: restore a snapshot", file=path, offset=offset)
+    if not read_only:
+        raise found.damage
 
 
 def _gap(segment: Segment, last: int) -> Corrupted:

@@ -360,3 +360,21 @@ def test_a_recorder_image_opens_like_a_folder():
     log = Log("/log", files=files)
     assert log.append(b"x") == 1
     log.close()
+
+
+def test_a_log_that_is_damaged_before_what_was_applied_can_still_be_opened_to_read(tmp_path):
+    path = str(tmp_path / "log")
+    log = Log(path)
+    for i in range(9):
+        log.sync(log.append(b"%d" % i * 40))
+    log.close()
+    (segment,) = tmp_path.joinpath("log").iterdir()
+    data = bytearray(segment.read_bytes())
+    data[64 + 3 * 72 + 40] ^= 1  # in the fourth frame
+    segment.write_bytes(data)
+    with pytest.raises(Corrupted):
+        Log(path, recovered_to=9)
+    reader = Log(path, recovered_to=9, read_only=True)
+    assert reader.last == 3
+    assert len(list(reader.read())) == 3
+    assert not reader.verify().ok

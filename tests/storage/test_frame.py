@@ -252,3 +252,16 @@ def test_a_payload_over_the_limit_is_refused_before_anything_is_taken():
     with pytest.raises(ValueError, match="at most"):
         buffer.append(1, 7, 1, 0, too_long)
     assert len(buffer) == 0
+
+
+def test_frames_are_copied_into_memory_where_they_fit():
+    buffer = frame.FrameBuffer(LOG_ID)
+    buffer.append(1, 7, 1, 0, b"one")
+    memory = bytearray(8 + len(buffer))
+    assert buffer.copy_to(memory, 8) == len(buffer)
+    assert memory == bytes(8) + plain(1, b"one")
+    for offset in (-1, 9):
+        with pytest.raises(ValueError, match="do not fit"):
+            buffer.copy_to(memory, offset)
+    with pytest.raises((BufferError, TypeError)):
+        buffer.copy_to(bytes(100), 0)

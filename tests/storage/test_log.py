@@ -171,6 +171,28 @@ def test_a_reader_may_start_anywhere_between_remembered_positions(path):
     log.close()
 
 
+def test_one_frame_is_read_by_its_number(path):
+    log = Log(path, segment=1 << 18)
+    written = fill(log, 4000, 200)
+    log.append(b"not on disk yet")
+    log.write()
+    for number in (1, 2, 1000, 3999, 4000):
+        assert bytes(log.read_one(number).payload) == written[number - 1][1]
+    with pytest.raises(Invalid, match="up to 4000"):
+        log.read_one(4001)
+    reader = Log(path, segment=1 << 18, read_only=True, recovered_to=3999)  # has not looked into the older segments
+    for number in (1, 777, 4000):
+        assert bytes(reader.read_one(number).payload) == written[number - 1][1]
+    oldest = log.trim(3000)
+    with pytest.raises(Trimmed):
+        log.read_one(oldest - 1)
+    with pytest.raises(Trimmed):
+        reader.read_one(2)  # its segment is gone behind its back
+    assert log.read_one(oldest).sequence == oldest
+    reader.close()
+    log.close()
+
+
 # -- group commit
 
 

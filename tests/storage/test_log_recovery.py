@@ -378,3 +378,15 @@ def test_a_log_that_is_damaged_before_what_was_applied_can_still_be_opened_to_re
     assert reader.last == 3
     assert len(list(reader.read())) == 3
     assert not reader.verify().ok
+
+
+def test_verify_names_what_was_damaged_while_the_log_was_open(path, three_segments):
+    log = Log(path, segment=4096)
+    first, second, _ = three_segments
+    flip(first[0], 10)
+    with open(second[0], "r+b") as file:
+        file.seek(second[3] + 8)
+        file.write(b"junk")
+    problems = [(problem.file, problem.offset) for problem in log.verify().problems]
+    assert problems == [(first[0], 0), (second[0], second[3])]
+    log.close()

@@ -193,3 +193,58 @@ def test_an_interrupt_while_a_frame_is_taken_takes_no_number(path):
     log.append(b"two")
     log.close()
     assert contents(Log(path, read_only=True)) == [(1, b"one"), (2, b"two")]
+
+
+def test_an_interrupt_between_encoding_and_numbering_takes_the_frame_back(path):
+    log = Log(path)
+    log.append(bytes(1 << 16))  # the next one is worth remembering
+
+    class Interrupted(list):
+        def append(self, mark):
+            raise KeyboardInterrupt
+
+    segment = log._segments[-1]
+    segment.marks = Interrupted(segment.marks)
+    with pytest.raises(KeyboardInterrupt):
+        log.append(b"interrupted")
+    segment.marks = list(segment.marks)
+    assert log.append(b"two") == 2
+    log.close()
+    assert [bytes(found.payload) for found in Log(path, read_only=True).read(1)] == [b"two"]
+
+
+@pytest.mark.parametrize("call", ["truncate", "fdatasync"])
+def test_a_close_that_fails_says_so_and_lets_go(path, call):
+    files = WatchedFileSystem()
+    log = Log(path, files=files)
+    written = fill(log, 3)
+
+    def fail(*_):
+        raise OSError(errno.EIO, "broken")
+
+    files.before[call] = fail
+    with pytest.raises(Poisoned, match="broken"):
+        log.close()
+    files.before.clear()
+    log.close()
+    log = Log(path)
+    assert contents(log) == written
+    log.close()
+
+
+def test_a_tick_that_fails_poisons_and_the_next_writer_hears_of_it(path):
+    files = WatchedFileSystem()
+    log = Log(path, files=files)
+    log.append(b"x")
+    log.write()
+
+    def fail(*_):
+        raise OSError(errno.EIO, "broken")
+
+    files.before["fdatasync"] = fail
+    with pytest.raises(Poisoned):
+        log._sync_written()
+    with pytest.raises(Poisoned, match="broken"):
+        log.append(b"y")
+    assert log.durable == 0
+    log.close()

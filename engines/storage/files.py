@@ -138,7 +138,10 @@ class RealFileSystem:
     def writable_map(self, fd: int, length: int) -> mmap.mmap | None:
         if file_system_of(fd) not in KEEPS_WHAT_IT_PREALLOCATES or self.size(fd) < length:
             return None
-        return mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        try:
+            return mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        except OSError:  # no address space left: pwrite does as well, and no write fails for that
+            return None
 
     def exists(self, path: str) -> bool:
         return os.path.lexists(path)

@@ -1,5 +1,7 @@
 """Under "interval" a log stores frames straight into its segment's memory: as good as a pwrite, and safe to close."""
 
+import errno
+import mmap
 import os
 import threading
 
@@ -87,3 +89,15 @@ def test_a_file_that_is_too_short_is_not_lent(tmp_path):
     fd = files.open(str(tmp_path / "file"), create=True)
     assert files.writable_map(fd, 4096) is None
     files.close(fd)
+
+
+def test_where_no_memory_can_be_lent_frames_are_written(mapped, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOMEM, "no address space")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    log = written(mapped / "log", RealFileSystem(), [b"one", b"two"])
+    assert log.written == 2
+    assert not log._segments[-1].mapped
+    log.close()
+    assert [bytes(found.payload) for found in Log(str(mapped / "log"), read_only=True).read()] == [b"one", b"two"]

@@ -5,8 +5,8 @@
     frame   length u32 | crc32c u32 | sequence u64 | time u64 us | lag u32 | kind u32 | payload   (_native/frame.pyx)
 
 A frame's checksum covers the log id too, so bytes of another log never pass. Segments are preallocated in steps that
-double from 1 to 64 MB: a sync on a preallocated file changes no metadata and takes half the time of one on a file that
-grows (bench/bench_ground.py).
+double from 1 to 64 MB: a sync on a preallocated file changes no metadata, one on a file that grows does
+(bench/bench_ground.py has both).
 
 **Group commit** (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", SIGMOD 1984). append()
 only numbers and encodes; sync(n) returns when frame n is on disk. Whoever finds no leader becomes one: takes all that

@@ -115,7 +115,8 @@ print(f"{len(flights):,} puts, {attempt.describe()['items']:,} items: {lost} fli
 # %% [markdown]
 # Prediction 1 is a trap, and a silent one: a put *replaces* the item with the same key. The data explains it. Some
 # flights have the tail number `"NA"`, and some planes were booked twice for one minute. So the flight number has to be part
-# of the key. The sort key is a number, so we put it behind the point: departure 1357034400.1141 is flight 1141.
+# of the key. The sort key is a number, so we put it behind the point: departure 1357034400.1141 is flight
+# 1141, and 1358286000.454 is flight 4540: a number keeps no trailing zero.
 
 # %%
 store.drop_table("attempt")
@@ -226,15 +227,18 @@ except Invalid as error:
 # %% [markdown]
 # ## The way of a write
 #
-# This is the code that every single put and delete goes through. Under the lock: look at what is there, check the
-# condition, append one frame to the log, change the tree. Outside the lock: wait for the disk.
+# This is the code that every single put and delete goes through, one compiled function. Under the lock: look at what is
+# there, check the condition, append one frame to the log, change the tree. Outside the lock: wait for the disk.
 #
-# ```{literalinclude} ../../engines/kv/records.py
-# :pyobject: Records.write
+# ```{literalinclude} ../../_native/kvpoint.pyx
+# :language: cython
+# :start-at: def write(self
+# :end-before: cdef bint unchanged
 # :dedent:
 # ```
 #
-# All that can be refused is refused before the append. So nothing ever has to be taken back. How the log makes one sync
+# All that can be refused is refused before the append. So nothing ever has to be taken back; `mend` is for what stops a
+# write after it, like Ctrl-C: the tree is rebuilt from the log. What is rare is told in `engines/kv/records.py`. How the log makes one sync
 # serve many writers is told in [One log, one tree, one blob store](../ground.md).
 #
 # Prediction 3, counted:
@@ -674,6 +678,8 @@ try:
     kv.Store(spoilt)
 except EngineError as error:
     print(str(error).replace(str(folder), "…"))
+with kv.Store(spoilt, read_only=True) as reader:  # what it advises: the tree is whole, and verify names the place
+    assert not reader.verify().ok
 _ = log_file.write_bytes(whole)  # mended
 
 # %% [markdown]
@@ -709,7 +715,7 @@ with kv.Store(folder / "clocks", clock=today) as behind:  # the machine was set 
 # :::
 #
 # :::{dropdown} Performance: a filter passes one item in a thousand. What does it save?
-# The bytes that are handed to you, and nothing else. All items were read and decoded, and read units are counted on what
+# Only that fewer items are handed to you. All items were read and decoded, and read units are counted on what
 # was examined. `explain` says so in its own line. If you ask that question often, its attribute belongs into a key.
 # :::
 #
@@ -732,7 +738,6 @@ with kv.Store(folder / "clocks", clock=today) as behind:  # the machine was set 
 #
 # * An expired item is gone at once. DynamoDB deletes within days, and shows it until then.
 # * One process on one machine: a read sees the last write. There, a read is eventually consistent unless you pay double.
-# * Scans have no order that is promised.
 # * What a managed service adds: copies in three places, no machine to look after, access rights, and a bill.
 #
 # The engine has no update expressions, indexes, transactions, capacity, cache or restore yet: these are what

@@ -109,7 +109,7 @@ class Log:
         self._lock = threading.Lock()
         self._turn = threading.Condition(self._lock)
         self._waiting = 0
-        self._leading = False
+        self._leading: object = None  # whoever leads now
         self._refusal: Callable[[], EngineError] | None = None
         self._closed = False
         self._maps = True  # the file system lends segments as memory
@@ -213,7 +213,7 @@ class Log:
 
     def _lead(self, target: int, *, sync: bool) -> None:
         """Write, and sync, all that is pending, unless another thread does it for us first."""
-        leading = False
+        me = object()
         try:
             with self._lock:
                 while True:
@@ -226,15 +226,15 @@ class Log:
                     self._waiting += 1
                     self._turn.wait()
                     self._waiting -= 1
-                self._leading = leading = True
+                self._leading = me
             self._carry(sync=sync)
         except OSError as error:
             with self._lock:
                 raise self._poison(error) from error
         except BaseException:  # an interrupt (Ctrl-C): nothing is lost, the next leader writes the same bytes again
-            if leading:
-                with self._lock:
-                    self._leading = False
+            with self._lock:
+                if self._leading is me:  # else it came after the work, and another may lead by now
+                    self._leading = None
                     self._turn.notify_all()
             raise
 
@@ -252,14 +252,15 @@ class Log:
             if not segment.born:  # after all of the one before it: so only the last segment can have a torn tail
                 bear(self._files, segment, self._log_id, previous=active)
             active = segment
+            size = len(batch)
             self._files.pwrite(segment.fd, batch, segment.written)
             with self._lock:
-                segment.written += len(batch)
-                segment.buffer.drop(len(batch))
+                segment.written += size  # no call between these two: an interrupt finds both done, or neither
+                segment.buffer.drop(size)
         if sync:
             self._files.fdatasync(active.fd)
         with self._lock:
-            self._leading = False
+            self._leading = None
             self.written = upto
             if sync:
                 self.durable = upto
@@ -277,7 +278,7 @@ class Log:
             )
 
         self._refusal = refusal
-        self._leading = False
+        self._leading = None
         self._turn.notify_all()
         return refusal()
 
@@ -419,7 +420,7 @@ class Log:
                 raise self._trimmed(after)
             yield from self._frames(after, upto)
             after = max(after, upto)
-            with self._turn:
+            with self._lock:  # not _turn: entering that is a Python function, Ctrl-C in it would keep the lock for ever
                 self._waiting += 1
                 while self.durable <= upto and self._refusal is None:
                     if not self._turn.wait(timeout):

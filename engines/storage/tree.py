@@ -32,7 +32,7 @@ import contextlib
 import struct
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import lmdb
@@ -76,7 +76,10 @@ class Tree:
         self._handles: dict[str, Any] = {}  # LMDB's, of all keyspaces that are there now
         self._kept_handles: dict[str, Any] = {}  # of those in the last checkpoint
         self._dropped: dict[str, Any] = {}  # of those emptied since, which the next checkpoint deletes
-        self._keeper = ThreadPoolExecutor(1, "tree keeper") if path is not None and not read_only else None
+        self._keeper: SimpleQueue[_Task | None] | None = None  # an executor would not survive Ctrl-C: its locks
+        if path is not None and not read_only:
+            self._keeper = SimpleQueue()
+            threading.Thread(target=_keep_going, args=(self._keeper,), name="tree keeper", daemon=True).start()
         self._seal: seal.Seal | None = None
         self._claimed = ""
         self.transaction: lmdb.Transaction
@@ -306,7 +309,16 @@ class Tree:
         if self._keeper is None:
             work()
         else:
-            self._keeper.submit(work).result()
+            task = _Task(work)
+            try:
+                self._keeper.put(task)
+                task.ended.get()
+            except BaseException:  # Ctrl-C: nobody may touch the transaction while the keeper is at work on it
+                if not task.done:
+                    task.ended.get()
+                raise
+            if task.error is not None:
+                raise task.error
 
     def _used(self) -> int:
         return (int(self._environment.info()["last_pgno"]) + 1) * int(self._environment.stat()["psize"])
@@ -352,28 +364,54 @@ class Tree:
             if checkpoint and not self.read_only and self.path is not None and not isinstance(self.transaction, Gone):
                 if self.dirty_writes or self._seal is None:
                     self.checkpoint()
-                self._keep(self.transaction.abort)
-                self._environment.close()
+                self._let_go()
                 if self._seal is None:
                     with contextlib.suppress(OSError):  # a full disk: a tree without a seal is whole all the same
                         seal.write(self._files, self.path)
         finally:
             self._abandon()
 
+    def _let_go(self) -> None:
+        """Under the lock: other threads may be in the middle of a read or write."""
+        with self.lock:
+            opened = getattr(self, "_environment", None)
+            transaction = getattr(self, "transaction", None)
+            if opened is not None:
+                if transaction is not None and not isinstance(transaction, Gone):
+                    self._keep(transaction.abort)
+                opened.close()
+            self._environment = None  # type: ignore[assignment] # closed
+            closed = Closed(f"the tree {self.path or 'in memory'} is closed: open it again")
+            self.transaction = Gone(closed)  # type: ignore[assignment] # whoever touches it hears why
+
     def _abandon(self) -> None:
         for view in list(self._snapshots):
             view.close()
-        opened = getattr(self, "_environment", None)
-        if opened is not None:
-            transaction = getattr(self, "transaction", None)
-            if transaction is not None and not isinstance(transaction, Gone):
-                self._keep(transaction.abort)
-            opened.close()
-        self._environment = None  # type: ignore[assignment] # closed
-        self.transaction = Gone(Closed(f"the tree {self.path} is closed: open it again"))  # type: ignore[assignment]
+        self._let_go()
         if self._keeper is not None:
-            self._keeper.shutdown()
+            self._keeper.put(None)
         environment.release(self._claimed)
+
+
+class _Task:
+    """A piece of work for the keeper thread, and how it ended."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.done = False
+        self.error: BaseException | None = None
+        self.ended: SimpleQueue[None] = SimpleQueue()
+
+
+def _keep_going(tasks: "SimpleQueue[_Task | None]") -> None:
+    """The keeper thread: one task after the other, until there is None."""
+    while (task := tasks.get()) is not None:
+        try:
+            task.work()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
+            task.error = error
+        task.done = True
+        task.ended.put(None)
 
 
 class Gone:

@@ -1,8 +1,10 @@
 """How the pages are built: `make docs`. A page whose code fails, or that refers to what is not there, fails the build."""
 
 import ast
+import logging
 import os
 import re
+import tempfile
 from pathlib import Path
 
 project = "enginehouse"
@@ -25,6 +27,14 @@ nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+# Kernels start without the reader's own IPython settings, and do not warn that they talk over TCP on this machine.
+ipython = tempfile.TemporaryDirectory(prefix="ipython-")
+settings = Path(ipython.name, "profile_default", "ipython_kernel_config.py")
+settings.parent.mkdir()
+settings.write_text('c.Application.log_level = "ERROR"\n')
+os.environ["IPYTHONDIR"] = ipython.name
+logging.getLogger("traitlets").setLevel(logging.WARNING)  # nor is it said five times that a kernel starts
 
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints = "signature"

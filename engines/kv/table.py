@@ -144,6 +144,8 @@ class Table:
         count: bool,
     ) -> Request:
         """Understand all of a request before anything is read."""
+        _check_text("key_condition", key_condition)
+        _check_text("filter", filter_)
         placeholders = Placeholders(names, values)
         stretch = Bounds(b"", None, "every item")
         if key_condition is not None:
@@ -160,6 +162,8 @@ class Table:
     def _page(self, request: Request, start: Sequence[Any] | None) -> Page:
         low, high = request.stretch.low, request.stretch.high
         if start is not None:
+            if not isinstance(start, (tuple, list)):
+                raise Invalid(f"start is the last_key of a page, a tuple of key values, got {start!r:.80}")
             begin = self.records.stored_key(self.records.encode_key(tuple(start)))
             if begin < low or (high is not None and begin >= high):
                 raise Invalid(f"start={tuple(start)!r} is no key of this query: pass the last_key of its page before")
@@ -312,7 +316,13 @@ def _wants_old(returns: str) -> bool:
 def _condition(text: str | None, names: Mapping[str, str] | None, values: Mapping[str, Any] | None) -> Holds | None:
     if text is None and names is None and values is None:
         return None
+    _check_text("condition", text)
     placeholders = Placeholders(names, values)
     holds = None if text is None else compile_condition(text, placeholders)
     placeholders.done()
     return holds
+
+
+def _check_text(what: str, text: str | None) -> None:
+    if text is not None and not isinstance(text, str):
+        raise Invalid(f"{what} is an expression, a text like 'customer = :c', got {text!r:.80}")

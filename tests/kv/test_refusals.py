@@ -245,3 +245,22 @@ def test_there_is_room_for_so_many_tables_and_one_more_is_refused_before_it_is_l
     store.drop_table("t0")
     store.checkpoint()
     store.create_table("more", key="id:N")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda orders: orders.query(5),
+        lambda orders: orders.query("customer = :c", values={":c": "ann"}, filter=7),
+        lambda orders: orders.scan(filter=[]),
+        lambda orders: orders.put(ANN, condition=b"attribute_exists(price)"),
+        lambda orders: orders.delete("ann", 1, condition=0),
+        lambda orders: orders.query("customer = :c", values={":c": "ann"}, start=5),
+    ],
+)
+def test_what_is_no_text_is_no_expression_and_what_is_no_tuple_no_start(store, orders, ask):
+    orders.put(ANN)
+    before = contents(store)
+    with pytest.raises(Invalid, match=r"is an expression, a text like|start is the last_key of a page"):
+        ask(orders)
+    assert contents(store) == before

@@ -63,6 +63,8 @@ def read(frames: Iterable[Frame], log: Log, tables: Mapping[int, "Table"], limit
                 images.remember(table_id, key, found.sequence, new)
         if limit is not None and count >= limit:
             return
+    if log.damage is not None:  # opened read-only: a consumer must not take the end of what is whole for the end
+        raise log.damage
 
 
 class Images:

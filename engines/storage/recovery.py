@@ -171,5 +171,11 @@ def examine(files: FileSystem, segments: list[Segment], log_id: int, last: int, 
         elif not final and not frame.only_zeros(data, end):
             problems.append(Problem(segment.path, end, "bytes stand after the last frame"))
     if damage is not None and not any(problem.file == damage.file for problem in problems):
-        problems.append(Problem(str(damage.file), int(str(damage.offset)), str(damage)))
+        problems.append(
+            Problem(
+                str(damage.file),
+                int(str(damage.offset)),
+                "what follows here was on disk once, and is damaged or missing",
+            )
+        )
     return Report(checked, problems, "bytes")

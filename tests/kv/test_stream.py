@@ -6,7 +6,7 @@ import pytest
 
 from engines import kv
 from engines.clock import ManualClock
-from engines.errors import Trimmed
+from engines.errors import Corrupted, Trimmed
 
 START = 1_700_000_000  # seconds
 DAY = 24 * 3600
@@ -92,3 +92,20 @@ def test_what_a_younger_change_refers_to_is_kept_as_long_as_that_one(path, monke
         hours = [change.new["hour"] for change in store.changes(trimmed.value.oldest - 1)]
         assert hours == list(range(hours[0], 100))
         assert 24 <= len(hours) < 30
+
+
+def test_a_stream_that_ends_in_damage_says_so(tmp_path):
+    with kv.Store(tmp_path / "store") as store:
+        table = store.create_table("table", key="id:N", stream=True)
+        for number in range(20):
+            table.put({"id": number, "filler": "x" * 100})
+    (segment,) = (tmp_path / "store" / "log").glob("*.log")
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(data)
+    with kv.Store(tmp_path / "store", read_only=True) as store:
+        stream = store.changes()
+        seen = []
+        with pytest.raises(Corrupted, match="damaged"):
+            seen.extend(change.key for change in stream)
+        assert len(store.table("table").scan().all()) == 20

@@ -18,6 +18,8 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
+from dispatch cimport multiversion_int
+
 import numpy as np
 
 
@@ -300,10 +302,19 @@ def find_voucher(data not None, Py_ssize_t start, uint64_t expected, uint64_t lo
         PyBuffer_Release(&view)
 
 
+cdef multiversion_int any_bits(const uint8_t *data, Py_ssize_t n) noexcept nogil:
+    """All bytes or-ed together: without a branch in the loop, so 16 to 64 of them at once."""
+    cdef uint8_t seen = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        seen |= data[i]
+    return seen
+
+
 def only_zeros(data not None, Py_ssize_t start=0):
     """Whether nothing but zero bytes stands from `start` on."""
     cdef Py_buffer view
-    cdef Py_ssize_t i
+    cdef Py_ssize_t at
     cdef bint zeros = True
     cdef const uint8_t *bytes_
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
@@ -311,11 +322,11 @@ def only_zeros(data not None, Py_ssize_t start=0):
         if start < 0:
             raise ValueError(f"start must be at least 0, got {start}")
         bytes_ = <const uint8_t *>view.buf
+        at = start
         with nogil:
-            for i in range(start, view.len):
-                if bytes_[i]:
-                    zeros = False
-                    break
+            while zeros and at < view.len:  # by pages: what is not zero is mostly near
+                zeros = any_bits(bytes_ + at, min(view.len - at, 4096)) == 0
+                at += 4096
     finally:
         PyBuffer_Release(&view)
     return zeros

@@ -60,7 +60,8 @@ def read(frames: Iterable[Frame], log: Log, tables: Mapping[int, "Table"], limit
                     expired,
                 )
                 count += 1
-                images.remember(table_id, key, found.sequence, new)
+                if view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES"):
+                    images.remember(table_id, key, found.sequence, new)
         if limit is not None and count >= limit:
             return
     if log.damage is not None:  # opened read-only: a consumer must not take the end of what is whole for the end
@@ -70,16 +71,19 @@ def read(frames: Iterable[Frame], log: Log, tables: Mapping[int, "Table"], limit
 class Images:
     """Old images by the frame that wrote them: those just read are remembered, others are looked up in the log."""
 
-    REMEMBERED = 10_000
+    REMEMBERED_BYTES = 16 << 20
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._recent: dict[tuple[int, bytes], tuple[int, bytes | None]] = {}
+        self._bytes = 0
 
     def remember(self, table: int, key: bytes, sequence: int, new: bytes | None) -> None:
-        if len(self._recent) >= self.REMEMBERED:
+        if self._bytes >= self.REMEMBERED_BYTES:
             self._recent.clear()
+            self._bytes = 0
         self._recent[table, key] = (sequence, new)
+        self._bytes += len(key) + len(new or b"")
 
     def old(self, table: int, key: bytes, old: Any) -> bytes:  # noqa: ANN401 - an image, or the sequence of its frame
         """The image itself. Corrupted if the frame that is named does not have it."""

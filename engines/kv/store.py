@@ -104,9 +104,21 @@ class Store:
             except ValueError as error:
                 raise catalog.corrupted(f"{self.path}/tree/data.mdb, {key.decode()}", error) from error
         if not self.read_only:
+            self._note_references(marks[-1].sequence if marks else 0)
             self.tree.recover(self.log, self._replay)
             if self.tree.checkpoints == 0 and self.tree.applied == 0 and not self._tables:
                 self.tree.checkpoint()  # so that others can open it read-only from now on
+
+    def _note_references(self, after: int) -> None:
+        """Of the frames between the last mark and its checkpoint: others wrote while that was being made."""
+        if not any(table.definition.stream for table in list(self._tables.values())):
+            return
+        for found in self.log.read(max(after, self.log.first - 1)):
+            if found.sequence > self.tree.applied:
+                return  # the replay notes the rest
+            for _, _, old, _, _ in journal.frame_changes(found, self.log.path):
+                if isinstance(old, int):
+                    self.references.note(old)
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -156,7 +168,7 @@ class Store:
 
     def _check_room(self, definition: Definition) -> None:
         """TooLarge, before anything is logged, if the tree has no room for the table's keyspaces."""
-        definitions = [definition, *(table.definition for table in self._by_id.values())]
+        definitions = [definition, *(table.definition for table in list(self._by_id.values()))]
         needed = 2 + self._emptied + sum(map(_keyspaces, definitions))  # meta and catalog are two
         if needed > MAX_KEYSPACES:
             raise TooLarge(
@@ -224,6 +236,7 @@ class Store:
 
     def log_names(self, records: Records) -> None:
         """Under the lock: make the attribute names that a table has learnt durable before an item uses them."""
+        self.tree.transaction.id()  # raises the reason where there is none any more, before anything is logged
         before = self.log.last
         names = list(records.codec.names)
         learnt = Names(records.definition.id, records.names_logged, names[records.names_logged :])
@@ -314,10 +327,10 @@ class Store:
 
         That is the oldest frame of the last 24 hours, or the oldest one that any of those refers to.
         """
-        if not any(table.definition.stream for table in self._tables.values()):
+        if not any(table.definition.stream for table in list(self._tables.values())):
             return self.log.last + 1
-        now = self.clock.now()
         with self.tree.lock:
+            now = self.clock.now()  # no frame after this moment is below the mark
             known = catalog.decode_marks(self._catalog.get(b"marks") or b"\x90")
             marks = [*known, Mark(now, self.log.last, self.references.oldest)]
             old = len(self._old(marks))
@@ -342,7 +355,7 @@ class Store:
         never parted by limit. follow=True waits for more, up to timeout seconds without news (None: until the store is
         closed). Trimmed if the position is older than the 24 hours a stream is kept.
         """
-        streams = {number: table for number, table in self._by_id.items() if table.definition.stream is not None}
+        streams = {number: table for number, table in list(self._by_id.items()) if table.definition.stream is not None}
         return self.read_changes(after, streams, limit=limit, follow=follow, timeout=timeout)
 
     def read_changes(
@@ -378,7 +391,7 @@ class Store:
         self._check_open()
         with self.tree.lock:
             rows: list[tuple[str, int]] = [("tables", len(self._tables))]
-            rows += [("items", sum(table.records.items.count() for table in self._tables.values()))]
+            rows += [("items", sum(table.records.items.count() for table in list(self._tables.values())))]
             rows += [(f"tree {name.replace('_', ' ')}", value) for name, value in self.tree.stats().items()]
         rows += [
             ("log first sequence", self.log.first),
@@ -397,8 +410,8 @@ class Store:
             count = last - first + 1
             rows.append((os.path.basename(path), f"log frames {first} to {last}", count, size, size / max(count, 1)))
         with self.tree.lock:
-            names = {f"t/{number}": f"items of {table.name}" for number, table in self._by_id.items()}
-            names |= {f"x/{number}": f"expiries of {table.name}" for number, table in self._by_id.items()}
+            names = {f"t/{number}": f"items of {table.name}" for number, table in list(self._by_id.items())}
+            names |= {f"x/{number}": f"expiries of {table.name}" for number, table in list(self._by_id.items())}
             for name in self.tree.keyspaces():
                 shape = self.tree.transaction.stat(self.tree.keyspace(name).db)
                 pages = int(shape["branch_pages"] + shape["leaf_pages"] + shape["overflow_pages"])
@@ -418,7 +431,7 @@ class Store:
         report = self.log.verify() + self.tree.verify()
         if not report.ok:
             return report
-        for table in self._tables.values():
+        for table in list(self._tables.values()):
             report += journal.verify_table(table, where)
         if not self.read_only:  # a read-only tree is the last checkpoint: the log may be ahead
             report += journal.verify_against_log(self.log, self._by_id, where)

@@ -297,7 +297,11 @@ class Log:
         with self._lock:
             segment = self._segments[-1]
             if self._maps and segment.born and segment.mapped < segment.reserved:
-                segment.memory = self._files.writable_map(segment.fd, segment.reserved)
+                try:
+                    self._files.preallocate(segment.fd, 0, segment.reserved)  # a copied segment may have holes
+                    segment.memory = self._files.writable_map(segment.fd, segment.reserved)
+                except OSError:
+                    segment.memory = None  # a full disk, say: then pwrite says so
                 self._maps = segment.memory is not None
                 segment.mapped = segment.reserved if self._maps else 0
 
@@ -309,12 +313,13 @@ class Log:
             upto, path = self.written, [segment.path for segment in self._segments if segment.born][-1]
         try:
             fd = self._files.open(path)  # a descriptor of our own: the segment may be closed or dropped meanwhile
+        except OSError:
+            return  # dropped by trim, so it was on disk; or no descriptor is free: the next tick may find one
+        try:
             try:
                 self._files.fdatasync(fd)
             finally:
                 self._files.close(fd)
-        except FileNotFoundError:
-            return  # dropped by trim: it was on disk
         except OSError as error:
             with self._lock:
                 raise self._poison(error) from error
@@ -365,10 +370,8 @@ class Log:
                     with contextlib.suppress(ReadOnly):  # a full disk: then nothing vouches for the last batch
                         self.append(b"", CLOSE)  # after the sync, so it vouches for everything before it
                     self.sync()
+                self._end()
                 active = self._segments[-1]
-                with self._lock:
-                    self._maps = False
-                    active.unmap()  # a store behind the new end would kill the process
                 self._files.truncate(active.fd, active.end)
                 self._files.fdatasync(active.fd)
         except OSError as error:
@@ -384,6 +387,23 @@ class Log:
                 if segment.fd >= 0:
                     self._files.close(segment.fd)
                     segment.fd = -1
+
+    def _end(self) -> None:
+        """Take nothing from now on, and put what others have taken meanwhile on disk."""
+        with self._lock:
+            if self._refusal is not None:
+                raise self._refusal()
+            closed = self._refusal = lambda: Closed(f"the log {self.path} is closed: open it again")
+            while self._leading:
+                self._waiting += 1
+                self._turn.wait()
+                self._waiting -= 1
+            if self._refusal is not closed:  # the leader's disk failed
+                raise self._refusal()
+            self._leading = self  # this is the last leader
+            self._maps = False
+            self._segments[-1].unmap()  # a store behind the new end would kill the process
+        self._carry(sync=True)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from engines.clock import ManualClock
+from engines.errors import Closed
 from engines.storage.files import KEEPS_WHAT_IT_PREALLOCATES, RealFileSystem, file_system_of
 from engines.storage.log import Log
 
@@ -59,29 +60,34 @@ def test_both_ways_write_the_same_bytes(mapped, monkeypatch):
         assert (mapped / "with" / name).stat().st_size == (mapped / "without" / name).stat().st_size
 
 
-def test_threads_that_append_while_the_log_closes_are_refused_not_killed(mapped):
-    log = written(mapped / "log", RealFileSystem(), [b"first"] * 100)
-    refused = threading.Event()
+@pytest.mark.parametrize("durability", ["interval", "commit"])
+def test_what_threads_were_told_while_the_log_closed_is_there(mapped, durability):
+    for round_ in range(20):
+        path = str(mapped / f"{durability} {round_}")
+        log = Log(path, durability=durability)
+        told = [0, 0, 0]
 
-    def go_on():
-        while True:
+        def go_on(which, log=log, told=told):
             try:
-                log.acknowledge(log.append(b"x" * 500))
-            except Exception:  # noqa: BLE001 - Closed; what matters is that the process lives
-                refused.set()
+                while True:
+                    sequence = log.append(b"x" * 500)
+                    log.acknowledge(sequence)
+                    told[which] = sequence
+            except Closed:
                 return
 
-    threads = [threading.Thread(target=go_on) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    log.close()
-    for thread in threads:
-        thread.join()
-    assert refused.is_set()
-    again = Log(str(mapped / "log"))
-    assert again.last >= 100
-    assert again.verify().ok
-    again.close()
+        threads = [threading.Thread(target=go_on, args=(which,)) for which in range(3)]
+        for thread in threads:
+            thread.start()
+        while not all(told):
+            pass
+        log.close()
+        for thread in threads:
+            thread.join()
+        again = Log(path)
+        assert again.last >= max(told)
+        assert again.verify().ok
+        again.close()
 
 
 def test_a_file_that_is_too_short_is_not_lent(tmp_path):

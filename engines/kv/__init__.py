@@ -12,7 +12,7 @@
 
     key      partition, escaped: 00 -> 00 FF, end 00 01 | sort key          order-preserving     _native/keys.pyx
     item     head: size, [expiry] | (attribute number, tag, value) ...      names are learnt     _native/kvitem.pyx
-    frame    kind | count | (table, flags, key, [old image], [new image]) ...                    _native/kvframe.pyx
+    frame    kind | count | (table, flags, key, [old image or its frame], [new image]) ...       _native/kvframe.pyx
 
 Where to read: table.py (what a user asks), records.py and _native/kvpoint.pyx (a write's way, a read's way), store.py
 (open, recover, expire), keyrange.py (which stretch of keys a query reads), expressions.py and syntax.py (the

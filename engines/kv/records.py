@@ -20,11 +20,12 @@ from engines._native.kvframe import encode_changes
 from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires
 from engines._native.kvpoint import PointReader, PointWriter
 from engines._native.kvstamp import unchanged
+from engines.clock import MICROSECONDS
 from engines.errors import ConditionFailed, Corrupted, Invalid, NotFound, TooLarge
 from engines.kv.catalog import ITEMS_FRAME, Definition
 from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
 from engines.kv.page import Item, Key, check_limit
-from engines.kv.ttl import MICROSECONDS, NEVER, SWEPT_AT_ONCE, SWEPT_BY_A_WRITE, due_key, expiry
+from engines.kv.ttl import NEVER, SWEPT_AT_ONCE, SWEPT_BY_A_WRITE, due_key, expiry
 from engines.kv.values import ITEM_BYTES, PAGE_ITEMS
 from engines.storage.tree import Gone, Keyspace
 

@@ -18,7 +18,7 @@ import lmdb
 from engines import display
 from engines._native.kvpoint import References
 from engines.changes import Change
-from engines.clock import Clock, SystemClock
+from engines.clock import MICROSECONDS, Clock, SystemClock
 from engines.display import Report
 from engines.errors import AlreadyExists, Closed, Invalid, NotFound, ReadOnly, TooLarge, Trimmed, nearest
 from engines.kv import catalog, journal
@@ -26,7 +26,6 @@ from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, Definitio
 from engines.kv.page import check_limit
 from engines.kv.records import Records
 from engines.kv.table import Table
-from engines.kv.ttl import MICROSECONDS
 from engines.kv.values import check_table_name, key_schema
 from engines.storage.environment import MAX_KEYSPACES
 from engines.storage.files import FileSystem, RealFileSystem
@@ -425,7 +424,10 @@ class Store:
         )
 
     def verify(self) -> Report:
-        """Walk every byte: the log's frames, the tree's pages and keys, every item; compare the tree with the log."""
+        """Walk every byte: the log's frames, the tree's pages and keys, every item; compare the tree with the log.
+
+        Run it while nobody writes: beside writers it may name items that have changed since it looked.
+        """
         self._check_open()
         where = f"{self.path}/tree/data.mdb"
         report = self.log.verify() + self.tree.verify()

@@ -13,7 +13,8 @@ attribute turns out to hold something else.
 from decimal import Decimal
 from typing import Any
 
-MICROSECONDS = 1_000_000
+from engines.clock import MICROSECONDS
+
 FIVE_YEARS = 5 * 366 * 86400
 FAR_FUTURE = (1 << 63) - 1
 NEVER = (1 << 64) - 1

@@ -7,6 +7,7 @@ counts these moments and raises KeyboardInterrupt at the n-th, for n = 1, 2, ...
 import contextlib
 import dis
 import functools
+import gc
 import sys
 
 import pytest
@@ -29,10 +30,12 @@ class CtrlC:
         self.previous = None  # what was executed last: frame, its handler, opcode
 
     def __enter__(self):
+        gc.disable()  # a collection in here would run what other tests left behind, and be interrupted in it
         sys.settrace(self.trace)
 
     def __exit__(self, *_):
         sys.settrace(None)
+        gc.enable()
 
     def trace(self, frame, event, arg):
         frame.f_trace_opcodes = True

@@ -52,7 +52,7 @@ cdef type DECIMAL = Decimal
 cdef enum:
     PARTITION_BYTES = 2048
     SORT_BYTES = 1024
-    LONGEST_KEY = 2 * PARTITION_BYTES + 2 + SORT_BYTES
+    LONGEST_KEY = 2 * PARTITION_BYTES + 2 + 2 * SORT_BYTES + 2
     KEPT_BYTES = 900
     DIGEST_BYTES = 16
     TUPLE_ROOM = 512
@@ -107,16 +107,21 @@ cdef bytes unescaped(const uint8_t* data, Py_ssize_t size):
 @cython.auto_pickle(False)
 @cython.final
 cdef class KeyCodec:
-    """Keys of one table: types is "S", "N", "B" or two of these letters, partition key first."""
+    """Keys of one table: types is "S", "N", "B" or two of these letters, partition key first.
+
+    ended: the last component ends by itself too, as in an index, where more bytes follow.
+    """
 
     cdef readonly str types
+    cdef readonly bint ended
     cdef int count
     cdef uint8_t[2] kinds
 
-    def __init__(self, str types not None):
+    def __init__(self, str types not None, bint ended=False):
         if not 1 <= len(types) <= 2 or types.strip("SNB"):
             raise ValueError(f"key types are one or two of the letters S, N and B, got {types!r}")
         self.types = types
+        self.ended = ended
         self.count = len(types)
         for i, letter in enumerate(types):
             self.kinds[i] = ord(letter)
@@ -147,6 +152,13 @@ cdef class KeyCodec:
                 raise ValueError(f"the key attribute {names[i]!r} is missing: every item here needs it, as {kind}")
             size += self.put(room + size, i, <object>value, names[i])
         return PyBytes_FromStringAndSize(<char*>room, size)
+
+    def encode_if_present(self, dict item not None, tuple names not None):
+        """The same, or None where the item lacks one of these attributes."""
+        for name in names:
+            if PyDict_GetItemWithError(item, name) == NULL:
+                return None
+        return self.encode_from(item, names)
 
     def encode_one(self, int component_index, value):
         """The bytes of one component, as they stand in a key: for the bounds of a range."""
@@ -221,7 +233,7 @@ cdef class KeyCodec:
             which = "partition" if index == 0 else "sort"
             who, limit = label(index, name), LIMITS[index]
             raise ValueError(f"{who} has {size:,} bytes: a {which} key may have at most {limit:,}")
-        if index == 0:
+        if index == 0 or self.ended:
             return put_escaped(out, <const uint8_t*>data, size)
         memcpy(out, data, size)
         return size

@@ -41,20 +41,23 @@ cdef inline uint64_t expiry_of(const Py_buffer* view) noexcept nogil:
 @cython.final
 @cython.auto_pickle(False)
 cdef class PointReader:
-    """Reads single items of one table. get() may be called from any thread."""
+    """Reads single items of one table. get() may be called from any thread.
 
-    cdef object encode, decode, acquire, release, tree, keyspace, now, shorten
+    encode, decode: methods of the codecs. now: the clock's, or None where nothing expires. keyspace.db: LMDB's handle.
+    acquire, release: the lock's. shorten(key): the tree's key for an encoded key of more than `longest` bytes.
+    metered: reads cost units, so they go another way (TableReads).
+    """
+
+    cdef public object encode, decode, now, acquire, release
+    cdef public bint metered
+    cdef object tree, keyspace, shorten
     cdef Py_ssize_t longest
 
     def __init__(self, encode, decode, lock, tree, keyspace, now, shorten, Py_ssize_t longest):
-        """encode and decode: methods of the codecs. now: the clock's, or None in a table without time to live.
-
-        shorten(key): the tree's key for an encoded key of more than `longest` bytes. keyspace.db: LMDB's handle.
-        """
         self.encode, self.decode, self.acquire, self.release = encode, decode, lock.acquire, lock.release
         self.tree, self.keyspace, self.now, self.shorten, self.longest = tree, keyspace, now, shorten, longest
 
-    def get(self, tuple key not None):
+    cpdef get(self, tuple key):
         """The item with this key, or None. ValueError if the key is wrong, or the bytes found are no item."""
         cdef bytes encoded = self.encode(key)
         if PyBytes_GET_SIZE(encoded) > self.longest:
@@ -75,6 +78,32 @@ cdef class PointReader:
         expires = expiry_of(&view)
         PyBuffer_Release(&view)
         return expires != 0 and expires <= <uint64_t>self.now() // MICROSECONDS
+
+
+@cython.auto_pickle(False)
+cdef class TableReads:
+    """The base of a Table: the one method that has to be compiled whole."""
+
+    cdef public PointReader reader
+    cdef public object records
+
+    def get(self, *key, projection=None, names=None, bint consistent=False, consumed=None):
+        """The item with this key, None where there is none or its time to live is over.
+
+        projection: "a, b.c[0]" gives these attributes only; names: what #placeholders in it stand for. consistent=True
+        returns only what is on disk: it waits for a sync that is still under way. consumed: a kv.Consumed, to which
+        the read units of this call are added. Invalid for a wrong key or projection, Throttled where units were
+        bought and none are left.
+        """
+        if projection is not None or names is not None or consumed is not None or self.reader.metered:
+            return self.get_with(key, projection, names, consistent, consumed)
+        try:
+            item = self.reader.get(key)
+        except (ValueError, TypeError) as error:
+            raise self.records.read_error(key, error) from error
+        if consistent:
+            self.records.wait()
+        return item
 
 
 @cython.final
@@ -104,31 +133,40 @@ cdef class References:
 @cython.final
 @cython.auto_pickle(False)
 cdef class PointWriter:
-    """Writes items of one table, one at a time. write() may be called from any thread, the others under the lock."""
+    """Writes items of one table, one at a time. write() may be called from any thread, the others under the lock.
 
-    cdef object records, acquire, release, tree, items, log, append, acknowledge, shorten
+    records: the table's, for what is rare. kind: of the log's frames. names: the codec's. keeps_old: frames say what was
+    replaced. expires: items have a time to live; sweeps: a write deletes what is due. indexed: there are indexes.
+    metered: writes cost units.
+    """
+
+    cdef public object acquire
+    cdef public list names
+    cdef public bint keeps_old, expires, sweeps, indexed, metered
+    cdef object records, release, tree, items, log, append, acknowledge, shorten
     cdef References references
-    cdef list names
     cdef Py_ssize_t longest
     cdef uint64_t table
     cdef uint32_t kind
-    cdef bint keeps_old, expires
 
     def __init__(
         self, records, lock, tree, items, log, list names not None, References references not None, shorten,
-        Py_ssize_t longest, uint64_t table, uint32_t kind, bint keeps_old, bint expires,
+        Py_ssize_t longest, uint64_t table, uint32_t kind,
     ):
-        """records: the table's, for what is rare. kind: of the log's frames. expires: do items have a time to live."""
         self.records, self.acquire, self.release = records, lock.acquire, lock.release
         self.tree, self.items, self.log = tree, items, log
         self.append, self.acknowledge = log.append, log.acknowledge
         self.names, self.references, self.shorten, self.longest = names, references, shorten, longest
-        self.table, self.kind, self.keeps_old, self.expires = table, kind, keeps_old, expires
+        self.table, self.kind = table, kind
 
-    def write(self, bytes key not None, bytes image, uint64_t expires=0, holds=None, bint returns_old=False):
+    def write(
+        self, bytes key not None, bytes image, uint64_t expires=0, holds=None, bint returns_old=False, make=None,
+        consumed=None,
+    ):
         """Put an image under a key (with none: delete), and wait as the log's durability says.
 
-        key: whole, as encoded. holds: a condition on the old item. The old item, if returns_old asks for it.
+        key: whole, as encoded. holds: a condition on the old item. make: a function from the old item to (image, expiry),
+        in place of those. consumed: what the write units are added to. The old item, if returns_old asks for it.
         """
         cdef bytes stored_key = key
         cdef uint64_t old_expires = 0
@@ -140,11 +178,18 @@ cdef class PointWriter:
         try:
             if len(self.names) != self.records.names_logged:
                 self.records.log_names()
-            if self.expires:
+            if self.sweeps:
                 self.records.sweep_before(stored_key)
             view = self.tree.transaction.get(stored_key, None, self.items.db)
-            if holds is not None or returns_old:
+            if holds is not None or returns_old or make is not None:
                 old_item = self.records.checked(key, view, holds)
+                if make is not None:
+                    image, expires = make(old_item)
+                    if len(self.names) != self.records.names_logged:
+                        self.records.log_names()
+                        view = self.tree.transaction.get(stored_key, None, self.items.db)
+            if self.metered or consumed is not None:
+                self.records.charge_write(stored_key, view, image, consumed)
             before = sequence = self.log.last
             if not self.unchanged(view, image, &old_expires):
                 payload = encode_change(self.table, key, None if view is None else self.old(view), image)
@@ -196,6 +241,8 @@ cdef class PointWriter:
 
     cpdef apply(self, bytes key, bytes image, uint64_t old_expires, uint64_t expires, uint64_t sequence):
         """Put or delete in the tree what the frame `sequence` says; key is the tree's."""
+        if self.indexed:
+            self.records.reindex(key, image)
         if image is None:
             self.tree.transaction.delete(key, b"", self.items.db)
         else:

@@ -1,16 +1,24 @@
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
+_Item = dict[str, Any]
+
 class _Lock(Protocol):
     def acquire(self) -> object: ...
     def release(self) -> None: ...
 
 @final
 class PointReader:
+    encode: Callable[[tuple[Any, ...]], bytes]
+    decode: Callable[[Any], _Item]
+    now: Callable[[], int] | None
+    acquire: Callable[[], object]
+    release: Callable[[], object]
+    metered: bool
     def __init__(
         self,
         encode: Callable[[tuple[Any, ...]], bytes],
-        decode: Callable[[Any], dict[str, Any]],
+        decode: Callable[[Any], _Item],
         lock: _Lock,
         tree: object,
         keyspace: object,
@@ -18,7 +26,19 @@ class PointReader:
         shorten: Callable[[bytes], bytes],
         longest: int,
     ) -> None: ...
-    def get(self, key: tuple[Any, ...]) -> dict[str, Any] | None: ...
+    def get(self, key: tuple[Any, ...]) -> _Item | None: ...
+
+class TableReads:
+    reader: PointReader
+    records: Any
+    def get(
+        self,
+        *key: Any,  # noqa: ANN401 - values of the key's types
+        projection: str | None = None,
+        names: Any = None,  # noqa: ANN401 - a mapping, checked
+        consistent: bool = False,
+        consumed: Any = None,  # noqa: ANN401 - a kv.Consumed
+    ) -> _Item | None: ...
 
 @final
 class References:
@@ -30,6 +50,13 @@ class References:
 
 @final
 class PointWriter:
+    acquire: Callable[[], object]
+    names: list[str]
+    keeps_old: bool
+    expires: bool
+    sweeps: bool
+    indexed: bool
+    metered: bool
     def __init__(
         self,
         records: object,
@@ -43,16 +70,16 @@ class PointWriter:
         longest: int,
         table: int,
         kind: int,
-        keeps_old: bool,
-        expires: bool,
     ) -> None: ...
     def write(
         self,
         key: bytes,
         image: bytes | None,
         expires: int = 0,
-        holds: Callable[[dict[str, Any] | None], bool] | None = None,
+        holds: Callable[[_Item | None], bool] | None = None,
         returns_old: bool = False,
-    ) -> dict[str, Any] | None: ...
+        make: Callable[[_Item | None], tuple[bytes | None, int]] | None = None,
+        consumed: Any = None,  # noqa: ANN401 - a kv.Consumed
+    ) -> _Item | None: ...
     def old(self, stored: bytes | memoryview) -> bytes | int: ...
     def apply(self, key: bytes, image: bytes | None, old_expires: int, expires: int, sequence: int) -> None: ...

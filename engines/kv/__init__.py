@@ -33,5 +33,7 @@ written.
 from engines.kv.page import Page
 from engines.kv.store import Store
 from engines.kv.table import BatchWriter, Table
+from engines.kv.throttle import Consumed
+from engines.kv.transactions import Check, Delete, Get, Put, Update
 
-__all__ = ["BatchWriter", "Page", "Store", "Table"]
+__all__ = ["BatchWriter", "Check", "Consumed", "Delete", "Get", "Page", "Put", "Store", "Table", "Update"]

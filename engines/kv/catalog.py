@@ -14,14 +14,36 @@ import msgspec
 from engines.errors import Corrupted, Invalid
 from engines.kv.values import KeyPart
 
-ITEMS_FRAME, SCHEMA_FRAME, NAMES_FRAME = 16, 17, 18  # kinds of frame in the log
+ITEMS_FRAME, SCHEMA_FRAME, NAMES_FRAME, TRANSACTION_FRAME = 16, 17, 18, 19  # kinds of frame in the log
 
 StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
 VIEWS: tuple[StreamView, ...] = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
+class Index(msgspec.Struct, frozen=True):
+    """A secondary index of one table: other attributes as the key, and what of an item it holds.
+
+    local: the partition key is the table's. ready: all items of before its creation are in it.
+    """
+
+    id: int
+    name: str
+    key: tuple[KeyPart, ...]
+    projection: Literal["ALL", "KEYS_ONLY"] | tuple[str, ...]
+    local: bool = False
+    ready: bool = False
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(part.name for part in self.key)
+
+
 class Definition(msgspec.Struct, frozen=True):
-    """One table as it was created: `created` in microseconds, `began` the log sequence of its creation."""
+    """One table as it stands: `created` in microseconds, `began` the log sequence of its creation.
+
+    read, write: units a second that were bought, None for on demand. pitr: the log is kept for 35 days, so that any
+    moment of them can be restored. show_expired: items whose time is over are seen until they are deleted.
+    """
 
     id: int
     name: str
@@ -30,6 +52,11 @@ class Definition(msgspec.Struct, frozen=True):
     stream: StreamView | None
     created: int
     began: int
+    indexes: tuple[Index, ...] = ()
+    read: float | None = None
+    write: float | None = None
+    pitr: bool = False
+    show_expired: bool = False
 
     @property
     def partition(self) -> str:
@@ -53,10 +80,11 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Schema(msgspec.Struct, frozen=True):
-    """A SCHEMA frame: a table that was created, or the name of one that was dropped."""
+    """A SCHEMA frame: a table that was created, one that has changed, or the name of one that was dropped."""
 
     create: Definition | None = None
     drop: str | None = None
+    alter: Definition | None = None
 
 
 class Names(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What the log says, read as changes; and what it says compared with the tree.
+"""What the log says, read as changes.
 
 A frame of kind ITEMS is one write, one batch, or one sweep of expired items: what happened together shares a sequence.
 
@@ -12,14 +12,10 @@ was one.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from engines._native.frame import crc32c
 from engines._native.kvframe import decode_changes
-from engines._native.kvstamp import unchanged, unstamped
 from engines.changes import Change
-from engines.display import Problem, Report
-from engines.errors import EngineError
-from engines.kv.catalog import ITEMS_FRAME, corrupted
-from engines.kv.keyrange import tree_key
+from engines.kv.catalog import ITEMS_FRAME, TRANSACTION_FRAME, corrupted
+from engines.kv.tokens import decode_token
 from engines.storage.log import Frame, Log
 
 if TYPE_CHECKING:
@@ -30,10 +26,11 @@ LoggedChange = tuple[int, bytes, bytes | int | None, bytes | None, bool]  # tabl
 
 def frame_changes(found: Frame, path: str) -> list[LoggedChange]:
     """The changes in one frame; none for other kinds. Corrupted if its bytes make no sense."""
-    if found.kind != ITEMS_FRAME:
+    if found.kind not in (ITEMS_FRAME, TRANSACTION_FRAME):
         return []
     try:
-        return decode_changes(found.payload)
+        payload = found.payload if found.kind == ITEMS_FRAME else decode_token(found.payload)[2]
+        return decode_changes(payload) if len(payload) else []  # a transaction may have changed nothing
     except ValueError as error:
         raise corrupted(f"{path}, frame {found.sequence}", error) from error
 
@@ -98,50 +95,3 @@ class Images:
                 f"{self._log.path}, frame {old}", ValueError("it does not hold the image that a later one names")
             )
         return image
-
-
-def verify_table(table: "Table", path: str) -> Report:
-    """Decode every item, compare its key with where it stands, and its expiry with the order of expiries."""
-    problems = []
-    checked = due = 0
-    for stored_key, image in table.records.items.range():
-        checked += len(stored_key) + len(image)
-        try:
-            key, again, expires = table.records.encode_stored(image)
-        except (ValueError, EngineError) as error:
-            problems.append(Problem(path, None, f"table {table.name}, key {stored_key[:40].hex()}: {error}"))
-            continue
-        if tree_key(key, table.records.keys.types) != stored_key or not unchanged(again, image):
-            problems.append(
-                Problem(path, None, f"table {table.name}: the item under {stored_key[:40].hex()} is another one")
-            )
-        due += bool(expires)
-    if table.records.due is not None:
-        entries = sum(1 for _ in table.records.due.range())
-        if entries != due:
-            problems.append(Problem(path, None, f"table {table.name}: {due} items expire, but {entries} are listed"))
-    return Report(checked, problems, "bytes")
-
-
-def verify_against_log(log: Log, tables: Mapping[int, "Table"], path: str) -> Report:
-    """Compare, for every key in the frames that are kept, what the log says last with what the tree holds."""
-    last: dict[tuple[int, bytes], int | None] = {}
-    for found in log.read(log.first - 1):
-        for table_id, key, _, new, _ in frame_changes(found, log.path):
-            last[table_id, key] = None if new is None else crc32c(new)
-    problems = []
-    for (table_id, key), said in last.items():
-        table: Any = tables.get(table_id)
-        if table is None:
-            continue
-        with table.records.lock:
-            image = table.records.items.get(tree_key(key, table.records.keys.types))
-        if (None if image is None else crc32c(unstamped(image))) != said:
-            problems.append(
-                Problem(
-                    path,
-                    None,
-                    f"table {table.name}: the item {table.records.keys.decode(key)!r} is not the one the log holds",
-                )
-            )
-    return Report(0, problems, "bytes")

@@ -1,19 +1,28 @@
 """Keys in the tree: how one is cut to LMDB's length, and which stretch of them a key condition asks for.
 
-    table t/ID     partition (escaped, ended by 00 01) | sort key      -> item
-    due   x/ID     expiry u64 big-endian | table key                   -> nothing
+    table t/ID     partition (escaped, ended by 00 01) | sort key                        -> item
+    index i/ID     partition (the same) | sort key (escaped and ended too) | table key   -> what the index holds of it
+    due   x/ID     expiry u64 big-endian | table key                                     -> nothing
 
 LMDB takes keys of 1,978 bytes. A partition key that would leave no room for the longest sort key is cut: 900 bytes, 00
 02, BLAKE2b-128 of all of it. It depends on the partition alone, so all items of one partition stay together, in order.
+
+In an index three keys stand in one. There a partition key keeps 400 bytes, a sort key 1,500 (more is possible only with
+hundreds of zero bytes in it: such sort keys, where their first 1,480 bytes are the same, stand in no particular order),
+and a table key that finds no room is replaced by its BLAKE2b-128: the entry holds the table key's attributes anyway.
 """
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 from engines._native.keys import KeyCodec, cut
 from engines.kv.expressions import KeyRange
+from engines.storage.keyspace import LONGEST_KEY
 
 LONGEST_PARTITION = 940  # bytes of an encoded partition key: with a sort key of 1,024 and an expiry it fits into 1,978
 SHORTEST_CUT = 917  # bytes of a cut one, at least: 899 or 900 kept, 00 02, 16 of the digest
+INDEX_PARTITION, INDEX_SORT = 400, 1500  # bytes of the components of an index key
+DIGEST_BYTES = 16
 
 
 def tree_key(key: bytes, types: str) -> bytes:
@@ -22,6 +31,30 @@ def tree_key(key: bytes, types: str) -> bytes:
         return key
     end = key.index(b"\x00\x01") + 2  # within a component 00 is always followed by FF
     return cut(key[:end], LONGEST_PARTITION) + key[end:]
+
+
+def index_key(codec: KeyCodec, values: tuple[object, ...], table_key: bytes) -> bytes:
+    """The key of the tree for an index entry: its key attributes' values, then the tree's key of the item."""
+    start = _cut(codec.encode_one(0, values[0]), INDEX_PARTITION)
+    if len(values) > 1:
+        start += _cut(codec.encode_one(1, values[1]), INDEX_SORT)
+    return with_table_key(start, table_key)
+
+
+def with_table_key(start: bytes, table_key: bytes) -> bytes:
+    if len(start) + len(table_key) > LONGEST_KEY:
+        table_key = blake2b(table_key, digest_size=DIGEST_BYTES).digest()
+    return start + table_key
+
+
+def _cut(component: bytes, limit: int) -> bytes:
+    """An encoded component of an index key, cut as tables' partition keys are."""
+    if len(component) <= limit:
+        return component
+    kept = limit - 2 - DIGEST_BYTES
+    if component[kept - 1] == 0:  # the FF that follows it belongs to it
+        kept -= 1
+    return component[:kept] + b"\x00\x02" + blake2b(component, digest_size=DIGEST_BYTES).digest()
 
 
 def after(prefix: bytes) -> bytes | None:
@@ -40,19 +73,31 @@ class Bounds(NamedTuple):
 
 def bounds(codec: KeyCodec, asked: KeyRange, partition: str, sort: str | None) -> Bounds:
     """The stretch of tree keys for a key condition. ValueError where a value is not of the key's type."""
-    start = tree_key(codec.prefix(asked.partition), codec.types)
+    start = codec.prefix(asked.partition)
+    start = _cut(start, INDEX_PARTITION) if codec.ended else tree_key(start, codec.types)
     where = f"{partition} = {asked.partition!r}"
     if asked.operator is None:
         return Bounds(start, after(start), where)
-    low = start + codec.encode_one(1, asked.low) if asked.low is not None else start
-    high = start + codec.encode_one(1, asked.high) if asked.high is not None else start
+    low = start + _component(codec, asked.low) if asked.low is not None else start
+    high = start + _component(codec, asked.high) if asked.high is not None else start
+    past = after if codec.ended else _next  # in an index table keys follow
+    begin = low[:-2] if codec.ended and asked.operator == "begins_with" else low  # without the end mark
     stretch, words = {
-        "=": ((low, low + b"\x00"), f"= {asked.low!r}"),
+        "=": ((low, past(low)), f"= {asked.low!r}"),
         "<": ((start, high), f"< {asked.high!r}"),
-        "<=": ((start, high + b"\x00"), f"<= {asked.high!r}"),
-        ">": ((low + b"\x00", after(start)), f"> {asked.low!r}"),
+        "<=": ((start, past(high)), f"<= {asked.high!r}"),
+        ">": ((past(low) or low, after(start)), f"> {asked.low!r}"),
         ">=": ((low, after(start)), f">= {asked.low!r}"),
-        "BETWEEN": ((low, high + b"\x00"), f"from {asked.low!r} to {asked.high!r}"),
-        "begins_with": ((low, after(low)), f"begins with {asked.low!r}"),
+        "BETWEEN": ((low, past(high)), f"from {asked.low!r} to {asked.high!r}"),
+        "begins_with": ((begin, after(begin)), f"begins with {asked.low!r}"),
     }[asked.operator]
     return Bounds(*stretch, f"{where} and {sort} {words}")
+
+
+def _component(codec: KeyCodec, value: object) -> bytes:
+    component = codec.encode_one(1, value)
+    return _cut(component, INDEX_SORT) if codec.ended else component
+
+
+def _next(key: bytes) -> bytes | None:
+    return key + b"\x00"

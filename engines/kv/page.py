@@ -10,49 +10,69 @@ from engines.rows import Column
 
 if TYPE_CHECKING:
     from engines.kv.expressions import Holds
+    from engines.kv.indexes import IndexEntries
+    from engines.kv.projections import Projection
+    from engines.kv.throttle import Consumed
 
 Item = dict[str, Any]
 Key = tuple[Any, ...]
 
 
 class Request(NamedTuple):
-    """A query or scan, understood: where to read, what passes, how many to examine, backwards, only count."""
+    """A query or scan, understood: where to read, what passes, what is shown of it, how many to examine, ..."""
 
     stretch: Bounds
-    holds: "Holds | None"
-    limit: int | None
-    reverse: bool
-    count_only: bool
+    index: "IndexEntries | None" = None
+    holds: "Holds | None" = None
+    projection: "Projection | None" = None
+    fetches: bool = False  # a local index does not hold all that is asked for: the table is read too
+    limit: int | None = None
+    reverse: bool = False
+    count_only: bool = False
+    consistent: bool = False
+    segment: int = 0
+    segments: int = 1
+    consumed: "Consumed | None" = None
 
 
 class Page(display.Table):
     """Items in the order they were read. Iterating gives the items themselves, as dicts.
 
-    count: items found. scanned: items examined, before the filter; size: their bytes by DynamoDB's rules. last_key:
-    pass it as start= to read on; None at the end. As a table (in a notebook, or through to_pandas) it has one column
-    for every attribute that occurs.
+    count: items found. scanned: items examined, before the filter; size: their bytes by DynamoDB's rules; capacity: the
+    read units they cost. last_key: pass it as start= to read on; None at the end; key_names are the attributes it is
+    made of. As a table (in a notebook, or through to_pandas) it has one column for every attribute that occurs.
     """
 
-    def __init__(self, request: Request, read: Callable[[Request, Key], "Page"]) -> None:
+    def __init__(self, request: Request, key_names: Key, read: Callable[[Request, Key], "Page"]) -> None:
         super().__init__({})
         self.request = request
+        self.key_names = key_names
         self.items: list[Item] = []
         self.count = self.scanned = self.size = 0
+        self.capacity = 0.0
         self.last: Item | None = None
         self.last_key: Key | None = None
         self.more = True
         self._read = read
         self._made: dict[str, Column] | None = None
 
-    def add(self, item: Item, size: int) -> None:
-        """Take one examined item, if it passes."""
+    def add(self, item: Item, size: int, fetch: Callable[[Item], Item]) -> None:
+        """Take one examined item, if it passes. fetch: from an index's entry to the table's item, where that is asked for."""
         self.scanned += 1
         self.size += size
         self.last = item
-        if self.request.holds is None or self.request.holds(item):
+        request = self.request
+        if request.fetches:
+            item = fetch(item)
+        if request.holds is None or request.holds(item):
             self.count += 1
-            if not self.request.count_only:
-                self.items.append(item)
+            if not request.count_only:
+                self.items.append(item if request.projection is None else request.projection.pick(item))
+
+    def end(self) -> None:
+        """Nothing more is read for this page."""
+        if self.more and self.last is not None:
+            self.last_key = tuple(self.last[name] for name in self.key_names)
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -60,7 +80,7 @@ class Page(display.Table):
         if self._made is None:
             names = list(dict.fromkeys(name for item in self.items for name in item))
             self._made = {name: [item.get(name) for item in self.items] for name in names}
-            self.stats = {"items examined": self.scanned}
+            self.stats = {"items examined": self.scanned, "read units": self.capacity}
         return self._made
 
     def __iter__(self) -> Iterator[Item]:

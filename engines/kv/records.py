@@ -2,29 +2,33 @@
 
     t/ID    key (keyrange.py) -> item image (_native/kvitem.pyx)
     x/ID    second of expiry, u64 big-endian | key -> nothing            only in tables with a time to live (ttl.py)
+    i/ID    index key | key -> what an index holds of the item           a keyspace for each index (indexes.py)
 
 A write's way, under the store's lock: read the old item, check the condition on it, append one frame with what changes
 to the log, apply it to the tree. Then the lock is let go, and the write waits for the log's sync, which one waiting
-thread does for all. Where the stream shows old images, an item in the tree is stamped with the frame that wrote it,
-and the next change names that frame instead of repeating the image, as long as the log is sure to keep it. All that
-can be refused is refused before the append. Should anything stop a write after it (the map is full, Ctrl-C), the tree
-is rebuilt from the log, which has the frame.
+thread does for all. One item goes through the compiled PointWriter; what happens together (batch, transaction, sweep)
+goes through write_together(), and shares a frame. Where the stream shows old images, an item in the tree is stamped
+with the frame that wrote it, and the next change names that frame instead of repeating the image, as long as the log is
+sure to keep it. All that can be refused is refused before the append. Should anything stop a write after it (the map is
+full, Ctrl-C), the tree is rebuilt from the log, which has the frame.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engines._native.keys import KeyCodec
 from engines._native.kvframe import encode_changes
-from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires
+from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires, item_size
 from engines._native.kvpoint import PointReader, PointWriter
-from engines._native.kvstamp import unchanged
+from engines._native.kvstamp import unchanged, unstamped
 from engines.clock import MICROSECONDS
-from engines.errors import ConditionFailed, Corrupted, Invalid, NotFound, TooLarge
-from engines.kv.catalog import ITEMS_FRAME, Definition
+from engines.errors import ConditionFailed, Corrupted, EngineError, Invalid, NotFound, TooLarge, nearest
+from engines.kv.catalog import ITEMS_FRAME, Definition, Index
+from engines.kv.indexes import IndexEntries
 from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
 from engines.kv.page import Item, Key, check_limit
+from engines.kv.throttle import Capacity, Consumed, read_units, write_units
 from engines.kv.ttl import NEVER, SWEPT_AT_ONCE, SWEPT_BY_A_WRITE, due_key, expiry
 from engines.kv.values import ITEM_BYTES, PAGE_ITEMS
 from engines.storage.tree import Gone, Keyspace
@@ -33,21 +37,40 @@ if TYPE_CHECKING:
     from engines.kv.expressions import Holds
     from engines.kv.store import Store
 
-Returns = Literal["NONE", "ALL_OLD"]
-Write = tuple[bytes, bytes | None, int]  # whole key, image (None: delete), second of expiry
-LoggedChange = tuple[int, bytes, Any, bytes | None, bool]  # table, whole key, old image or its frame, new, expired
-Applied = tuple[bytes, bytes | None, int, int]  # the tree's key, new image, expiry before, expiry after
+
+class Write(NamedTuple):
+    """One item to be put, or deleted where image is None: its whole key, and the second in which it expires."""
+
+    records: "Records"
+    key: bytes
+    image: bytes | None
+    expires: int = 0
+    expired: bool = False  # a deletion because its time is over
+
+
+class Cost(NamedTuple):
+    """Write units: the table's, and those of the indexes that have to follow."""
+
+    table: float
+    indexes: list[tuple[Index, float]]
+
+    @property
+    def total(self) -> float:
+        return self.table + sum(units for _, units in self.indexes)
+
+    def add_to(self, consumed: Consumed | None, name: str) -> None:
+        if consumed is not None:
+            consumed.add(name, write=self.table)
+            for index, units in self.indexes:
+                consumed.add(name, write=units, index=index.name, local=index.local)
 
 
 class Records:
     """The lower half of a Table: bytes, keys, log and tree. Nothing here knows expressions or pages."""
 
     def __init__(self, store: "Store", definition: Definition, names: list[str]) -> None:
-        self.definition = definition
         self.keys = KeyCodec("".join(part.type for part in definition.key))
         self.items: Keyspace = store.tree.keyspace(f"t/{definition.id}")
-        self.next_due = NEVER  # the second in which the first item expires
-        self.due: Keyspace | None = store.tree.keyspace(f"x/{definition.id}") if definition.ttl else None
         self.lock = store.tree.lock
         self._store = store
         self._tree = store.tree
@@ -55,45 +78,72 @@ class Records:
         self._clock = store.clock
         self._encode_key = self.keys.encode
         self._key_names = definition.key_names
-        self._ttl = definition.ttl
         self._id = definition.id
-        self._keeps_old = definition.stream in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
-        self._note_first_due()
-        self.learn(names)
-
-    def learn(self, names: list[str]) -> None:
-        """Take over the table's attribute names, in the order of their numbers."""
         self.codec = ItemCodec(names)
         self.names_logged = len(names)
-        self.decode = self.codec.decode
-        now = None if self.due is None else self._clock.now
         shorten = partial(tree_key, types=self.keys.types)
-        reader = PointReader(
-            self._encode_key, self.decode, self.lock, self._tree, self.items, now, shorten, LONGEST_PARTITION
+        self.reader = PointReader(
+            self._encode_key, self.codec.decode, self.lock, self._tree, self.items, None, shorten, LONGEST_PARTITION
         )
-        self.read: Callable[[Key], Item | None] = reader.get
-        self._writer = PointWriter(
+        self.writer = PointWriter(
             self,
             self.lock,
             self._tree,
             self.items,
             self._log,
             self.codec.names,
-            self._store.references,
+            store.references,
             shorten,
             LONGEST_PARTITION,
             self._id,
             ITEMS_FRAME,
-            self._keeps_old,
-            self.due is not None,
         )
-        self.write = self._writer.write
+        self.write = self.writer.write
+        self.capacity: Capacity | None = None
+        self.indexes: dict[str, IndexEntries] = {}
+        self.define(definition)
+
+    def define(self, definition: Definition) -> None:
+        """Take over the table's definition, new or changed."""
+        self.definition = definition
+        self._ttl = definition.ttl
+        self.hides = definition.ttl is not None and not definition.show_expired
+        self.due: Keyspace | None = self._tree.keyspace(f"x/{definition.id}") if definition.ttl else None
+        self._note_first_due()
+        self.writer.keeps_old = definition.stream in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
+        self.writer.expires, self.writer.sweeps = self.due is not None, self.hides
+        self._set_capacity()
+        self.learn(self.codec)
+
+    def _set_capacity(self) -> None:
+        read, write = self.definition.read, self.definition.write
+        known = self.capacity
+        if known is None or (known.read.rate, known.write.rate) != (read, write):
+            self.capacity = None if read is None and write is None else Capacity(read, write, self._clock)
+        self.reader.metered = self.writer.metered = self.capacity is not None
+
+    def learn(self, codec: ItemCodec) -> None:
+        """Take over a codec with the table's attribute names, in the order of their numbers."""
+        self.codec, definition = codec, self.definition
+        self.decode = self.reader.decode = codec.decode
+        self.reader.now = self._clock.now if self.hides else None
+        self.writer.names = codec.names
+        self.indexes = {
+            index.name: IndexEntries(index, self._key_names, self._tree, codec) for index in definition.indexes
+        }
+        self.writer.indexed = bool(self.indexes)
 
     def relearn(self, names: list[str]) -> None:
         """Take over what a replayed frame says; whoever knows these names already may have learnt more since."""
         if self.codec.names[: len(names)] != names:
-            self.learn(names)
+            self.learn(ItemCodec(names))
         self.names_logged = max(self.names_logged, len(names))
+
+    def index(self, name: str) -> IndexEntries:
+        """NotFound offers the nearest one."""
+        if name not in self.indexes:
+            raise NotFound(f"table {self.definition.name} has no index {name!r}{nearest(str(name), self.indexes)}")
+        return self.indexes[name]
 
     # -- keys and images ----------------------------------------------------------------------------------------------
 
@@ -104,6 +154,10 @@ class Records:
         except ValueError as error:
             raise Invalid(str(error)) from None
 
+    def key_item(self, key: bytes) -> Item:
+        """The key attributes of an encoded key."""
+        return dict(zip(self._key_names, self.keys.decode(key), strict=True))
+
     def stored_key(self, key: bytes) -> bytes:
         return key if len(key) <= LONGEST_PARTITION else tree_key(key, self.keys.types)
 
@@ -112,7 +166,7 @@ class Records:
         try:
             key = self.keys.encode_from(item, self._key_names)
             expires = 0 if self._ttl is None else expiry(item, self._ttl, self._clock.now())
-            return key, self.codec.encode(item, expires), expires
+            image = self.codec.encode(item, expires)
         except ItemTooLarge as error:
             raise TooLarge(str(error), size=error.size, limit=ITEM_BYTES) from None
         except ValueError as error:
@@ -121,16 +175,29 @@ class Records:
             if isinstance(item, dict):
                 raise
             raise Invalid(f"an item is a dict from attribute names to values, got {type(item).__name__}") from None
+        for index in self.indexes.values():
+            index.check(item)
+        return Write(self, key, image, expires)
 
     def encode_stored(self, image: bytes) -> Write:
         """A stored image, decoded and encoded again. ValueError if it makes no sense."""
         item = self.decode(image)
         expires = item_expires(image)
-        return self.keys.encode_from(item, self._key_names), self.codec.encode(item, expires), expires
+        return Write(self, self.keys.encode_from(item, self._key_names), self.codec.encode(item, expires), expires)
+
+    def expires(self, image: bytes | memoryview) -> int:
+        """The second in which an item expires, 0 for never."""
+        return item_expires(image)
 
     def expired(self, image: bytes | memoryview) -> bool:
-        expires = item_expires(image)
+        """Whether an item is not there any more, although it has not been deleted yet."""
+        expires = item_expires(image) if self.hides else 0
         return expires != 0 and expires * MICROSECONDS <= self._clock.now()
+
+    def view(self, stored_key: bytes) -> memoryview | None:
+        """Under the lock: the image of an item that is there and not expired, valid until the next write."""
+        view = self.items.view(stored_key)
+        return None if view is None or self.expired(view) else view
 
     def damaged(self, key: bytes, error: Exception) -> Corrupted:
         where = f"{self._tree.path}/data.mdb"
@@ -141,7 +208,20 @@ class Records:
             offset=0,
         )
 
-    # -- writing ------------------------------------------------------------------------------------------------------
+    def read_error(self, key: Key, error: Exception) -> Exception:
+        """What to raise where a read failed: the key's fault, the table was dropped meanwhile, or damage."""
+        try:
+            encoded = self.encode_key(key)
+            self.items.count()
+        except EngineError as reason:
+            return reason
+        return self.damaged(encoded, error) if isinstance(error, ValueError) else error
+
+    def wait(self) -> None:
+        """Until all that was read or written is on disk."""
+        self._log.sync()
+
+    # -- writing one item ---------------------------------------------------------------------------------------------
 
     def log_names(self) -> None:
         """Under the lock: make the attribute names learnt durable before an item uses them."""
@@ -176,6 +256,94 @@ class Records:
             self.due.put(due_key(expires, stored_key), b"")
             self.next_due = min(self.next_due, expires)
 
+    def reindex(self, stored_key: bytes, image: bytes | None) -> None:
+        """Under the lock, before an item changes in the tree: let the indexes follow."""
+        old, new = self._with_item(self.items.view(stored_key)), self._with_item(image)
+        for index in self.indexes.values():
+            index.change(stored_key, old, new)
+
+    def _with_item(self, image: bytes | memoryview | None) -> tuple[Item | None, bytes | None]:
+        """The image, without a stamp, and the item in it."""
+        return (None, None) if image is None else (self.decode(image), unstamped(image))
+
+    def fill_index(self, name: str, low: bytes, limit: int) -> bytes | None:
+        """Under the lock: enter the items from this key on, at most `limit`; where to go on, None at the end."""
+        index = self.index(name)
+        entries = self.items.page(low, None, limit=limit)
+        size = 0
+        for stored_key, stored in entries:
+            item, image = self._with_item(stored)
+            place, content = index.entry(item, image, stored_key)
+            if place is not None:
+                index.entries.put(place, content)
+                size += len(place) + len(content)
+        self._tree.note(self._tree.applied, size, len(entries))
+        return entries[-1][0] + b"\x00" if entries else None
+
+    # -- paying -------------------------------------------------------------------------------------------------------
+
+    def cost(
+        self, stored_key: bytes, old: bytes | memoryview | None, image: bytes | None, *, transaction: bool = False
+    ) -> "Cost":
+        """Under the lock: the write units of a change. The larger of old and new item counts, and each index entry."""
+        size = max(0 if old is None else item_size(old), 0 if image is None else item_size(image))
+        shares = []
+        if self.indexes:
+            pair = self._with_item(old), self._with_item(image)
+            for index in self.indexes.values():
+                units = sum(write_units(n, transaction=transaction) for n in index.written(stored_key, *pair))
+                if units:
+                    shares.append((index.definition, units))
+        return Cost(write_units(size, transaction=transaction), shares)
+
+    def take(self, cost: "Cost") -> None:
+        """Pay. Throttled, with nothing taken, if that much is not there."""
+        if self.capacity is not None:
+            self.capacity.write.take(cost.total)
+
+    def give_back(self, cost: "Cost") -> None:
+        if self.capacity is not None:
+            self.capacity.write.charge(-cost.total)
+
+    def charge_write(
+        self, stored_key: bytes, old: bytes | memoryview | None, image: bytes | None, consumed: Consumed | None
+    ) -> None:
+        """Under the lock, before anything is written: pay for it. Throttled if there are too few units."""
+        cost = self.cost(stored_key, old, image)
+        self.take(cost)
+        cost.add_to(consumed, self.definition.name)
+
+    def read_paying(
+        self, key: bytes, consumed: Consumed | None, *, consistent: bool, transaction: bool = False
+    ) -> Item | None:
+        """Under the lock: the item under this whole key, paid for. Throttled if no units are left."""
+        if self.capacity is not None:
+            self.capacity.read.check()
+        view = self.view(self.stored_key(key))
+        item = self.checked(key, view, None)
+        self.charge_read(0 if view is None else item_size(view), consumed, consistent=consistent, transaction=transaction)
+        return item
+
+    def charge_read(
+        self,
+        size: int,
+        consumed: Consumed | None,
+        *,
+        consistent: bool,
+        transaction: bool = False,
+        index: IndexEntries | None = None,
+    ) -> float:
+        """Pay for bytes that have been read; the units."""
+        units = read_units(size, consistent=consistent, transaction=transaction)
+        if self.capacity is not None:
+            self.capacity.read.charge(units)
+        if consumed is not None:
+            name, local = (None, False) if index is None else (index.definition.name, index.definition.local)
+            consumed.add(self.definition.name, read=units, index=name, local=local)
+        return units
+
+    # -- mishaps ------------------------------------------------------------------------------------------------------
+
     def mend(self, error: BaseException, before: int) -> int:
         """Under the lock, after a write failed: see Store.mend."""
         return self._store.mend(error, before)
@@ -183,54 +351,24 @@ class Records:
     def checkpoint_if_due(self) -> None:
         self._store.checkpoint_if_due()
 
+    # -- writing many -------------------------------------------------------------------------------------------------
+
     def write_all(self, writes: Sequence[Write]) -> None:
         """Put and delete in order, a frame for every PAGE_ITEMS of them, and wait once, at the end."""
         sequence = self._log.last
         for start in range(0, len(writes), PAGE_ITEMS):
             with self.lock:
-                if self.names_logged != len(self.codec.names):
-                    self._store.log_names(self)
-                if self.due is not None and self._clock.now() >= self.next_due * MICROSECONDS:
-                    while self._sweep(SWEPT_AT_ONCE):
-                        pass
-                sequence = self._write_together(writes[start : start + PAGE_ITEMS])
+                self.sweep_due()
+                sequence = self._store.write_together(writes[start : start + PAGE_ITEMS])
         self._log.acknowledge(sequence)
         self._store.checkpoint_if_due()
-
-    def _write_together(self, writes: Sequence[Write]) -> int:
-        changes: list[LoggedChange] = []
-        applied: list[Applied] = []
-        ahead: dict[bytes, bytes | None] = {}  # what this frame itself has put there: a key may come twice
-        for key, image, expires in writes:
-            stored_key = self.stored_key(key)
-            old: Any = ahead[stored_key] if stored_key in ahead else self.items.view(stored_key)
-            if unchanged(old, image):
-                continue
-            kept = None if old is None else self._writer.old(old)
-            changes.append((self._id, key, kept, image, False))
-            applied.append((stored_key, image, 0 if self.due is None or old is None else item_expires(old), expires))
-            ahead[stored_key] = image
-        return self._log_and_apply(changes, applied) if changes else self._log.last
-
-    def _log_and_apply(self, changes: list[LoggedChange], applied: list[Applied]) -> int:
-        """One frame for changes that happen together, then the tree; the frame's sequence."""
-        before = self._log.last
-        payload = encode_changes(changes)
-        try:
-            sequence = self._log.append(payload, ITEMS_FRAME)
-            for change in applied:
-                self._writer.apply(*change, sequence)
-            self._tree.note(sequence, len(payload), len(applied))
-        except BaseException as error:  # noqa: BLE001 - as in write
-            sequence = self._store.mend(error, before)
-        return sequence
 
     def replay(self, key: bytes, image: bytes | None, sequence: int) -> None:
         """Apply one change of the frame `sequence` again."""
         stored_key = self.stored_key(key)
         view = None if self.due is None else self.items.view(stored_key)
         old_expires = 0 if view is None else item_expires(view)
-        self._writer.apply(stored_key, image, old_expires, 0 if image is None else item_expires(image), sequence)
+        self.writer.apply(stored_key, image, old_expires, 0 if image is None else item_expires(image), sequence)
 
     # -- time to live -------------------------------------------------------------------------------------------------
 
@@ -249,6 +387,12 @@ class Records:
             self._store.checkpoint_if_due()
         return count
 
+    def sweep_due(self) -> None:
+        """Under the lock: delete all that is due, so that what is read now is what a reader would see."""
+        if self.hides and self._clock.now() >= self.next_due * MICROSECONDS:
+            while self._sweep(SWEPT_AT_ONCE):
+                pass
+
     def _sweep(self, limit: int, also: bytes | None = None) -> int:
         """Under the lock: delete up to `limit` due items, and the one under `also`, in one frame; how many."""
         assert self.due is not None  # noqa: S101 - only tables with a time to live are swept
@@ -256,28 +400,50 @@ class Records:
         keys = [entry[8:] for entry, _ in self.due.page(None, second.to_bytes(8, "big"), limit=limit)]
         if also is not None and also not in keys:
             keys.append(also)
-        changes: list[LoggedChange] = []
-        applied: list[Applied] = []
+        writes = []
         for stored_key in keys:
             view = self.items.view(stored_key)
             if view is None:
                 raise self.damaged(stored_key, ValueError("it is listed as expiring, but is not there"))
             key = stored_key if len(stored_key) < SHORTEST_CUT else self._key_of(view)
-            changes.append((self._id, key, self._writer.old(view), None, True))
-            applied.append((stored_key, None, item_expires(view), 0))
-        if changes:
-            self._log_and_apply(changes, applied)
+            writes.append(Write(self, key, None, 0, expired=True))
+        if writes:
+            self._store.write_together(writes)
         self._note_first_due()
-        return len(changes)
+        return len(writes)
 
     def _key_of(self, image: memoryview) -> bytes:
         return self.keys.encode_from(self.decode(image), self._key_names)
 
     def _note_first_due(self) -> None:
+        """The second in which the first item expires."""
         first = None if self.due is None else self.due.first()
         self.next_due = NEVER if first is None else int.from_bytes(first[0][:8], "big")
 
     def drop(self) -> None:
         """From now on every use says that the table is gone."""
         gone = Gone(NotFound(f"table {self.definition.name} was dropped"))
-        self.lock = self._tree = self._log = self.read = self.write = gone  # type: ignore[assignment] # whoever touches it hears why
+        self.reader.acquire = self.writer.acquire = gone  # whoever touches it hears why
+        self.lock = self._tree = self._log = gone  # type: ignore[assignment] # the same
+
+
+def encode_together(writes: Sequence[Write]) -> tuple[bytes, list[tuple[Write, bytes, int]]]:
+    """Under the lock: the payload of one frame for these writes, in order; and what to apply: write, key, old expiry.
+
+    A write that changes nothing is left out. The payload of none is empty.
+    """
+    changes: list[tuple[int, bytes, Any, bytes | None, bool]] = []
+    applied: list[tuple[Write, bytes, int]] = []
+    ahead: dict[tuple[int, bytes], bytes | None] = {}  # what this frame itself has put there: a key may come twice
+    for write in writes:
+        records, number = write.records, write.records.definition.id
+        stored_key = records.stored_key(write.key)
+        place = number, stored_key
+        old: Any = ahead[place] if place in ahead else records.items.view(stored_key)
+        if unchanged(old, write.image):
+            continue
+        kept = None if old is None else records.writer.old(old)
+        changes.append((number, write.key, kept, write.image, write.expired))
+        applied.append((write, stored_key, 0 if records.due is None or old is None else item_expires(old)))
+        ahead[place] = write.image
+    return (encode_changes(changes) if changes else b""), applied

@@ -9,24 +9,37 @@ The log is the database; the tree is a cache of it that is never wrong, only lat
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Self
 
 import lmdb
+import msgspec
 
 from engines import display
-from engines._native.kvpoint import References
 from engines.changes import Change
-from engines.clock import MICROSECONDS, Clock, SystemClock
+from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import AlreadyExists, Closed, Invalid, NotFound, ReadOnly, TooLarge, Trimmed, nearest
-from engines.kv import catalog, journal
-from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, Definition, Mark, Names, Schema
+from engines.kv import catalog, journal, transactions, verify
+from engines.kv.catalog import (
+    ITEMS_FRAME,
+    NAMES_FRAME,
+    SCHEMA_FRAME,
+    TRANSACTION_FRAME,
+    Definition,
+    Index,
+    Names,
+    Schema,
+)
+from engines.kv.indexes import check_indexes, index_of
 from engines.kv.page import check_limit
-from engines.kv.records import Records
+from engines.kv.records import Records, Write, encode_together
+from engines.kv.retention import Retention
 from engines.kv.table import Table
-from engines.kv.values import check_table_name, key_schema
+from engines.kv.throttle import Capacity, Consumed
+from engines.kv.tokens import Tokens, decode_token
+from engines.kv.values import PAGE_ITEMS, KeyPart, check_table_name, key_schema
 from engines.storage.environment import MAX_KEYSPACES
 from engines.storage.files import FileSystem, RealFileSystem
 from engines.storage.folder import Folder
@@ -35,7 +48,6 @@ from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Keyspace, Tree
 
 FORMAT = 1
-STREAM_SECONDS = 24 * 3600  # how long a change stream is kept
 
 
 class Store:
@@ -95,22 +107,30 @@ class Store:
         if self.log.damage is not None and not self.read_only:
             raise self.log.damage
         self._catalog: Keyspace = self.tree.keyspace("catalog")
-        marks = catalog.decode_marks(self._catalog.get(b"marks") or b"\x90")
-        self.references = References(max(self.log.first, *(mark.sequence + 1 for mark in self._old(marks)), 0))
+        self.retention = Retention(self.log, self.clock, self._catalog, self._definitions)
+        self.references = self.retention.references
+        self.tokens = Tokens(self._catalog, self.clock.now)
         for key, value in self._catalog.page(b"table/", b"table0", limit=1 << 30, limit_bytes=1 << 40):
             try:
                 self._add(catalog.decode_definition(value))
             except ValueError as error:
                 raise catalog.corrupted(f"{self.path}/tree/data.mdb, {key.decode()}", error) from error
         if not self.read_only:
-            self._note_references(marks[-1].sequence if marks else 0)
+            self._note_references(self.retention.last_mark)
             self.tree.recover(self.log, self._replay)
             if self.tree.checkpoints == 0 and self.tree.applied == 0 and not self._tables:
                 self.tree.checkpoint()  # so that others can open it read-only from now on
+            for table in list(self._tables.values()):
+                for index in table.definition.indexes:
+                    if not index.ready:  # the process ended while it was being filled
+                        self._fill(table, index.name)
+
+    def _definitions(self) -> list[Definition]:
+        return [table.definition for table in list(self._tables.values())]
 
     def _note_references(self, after: int) -> None:
         """Of the frames between the last mark and its checkpoint: others wrote while that was being made."""
-        if not any(table.definition.stream for table in list(self._tables.values())):
+        if not any(definition.stream for definition in self._definitions()):
             return
         for found in self.log.read(max(after, self.log.first - 1)):
             if found.sequence > self.tree.applied:
@@ -122,29 +142,63 @@ class Store:
     # -- tables -------------------------------------------------------------------------------------------------------
 
     def create_table(
-        self, name: str, key: str | Sequence[str], *, ttl: str | None = None, stream: bool | str = False
+        self,
+        name: str,
+        key: str | Sequence[str],
+        *,
+        ttl: str | None = None,
+        stream: bool | str = False,
+        indexes: Iterable[Mapping[str, Any]] = (),
+        capacity: tuple[float, float] | None = None,
+        pitr: bool = False,
+        show_expired: bool = False,
     ) -> Table:
         """A new, empty table.
 
         key: "id:S", or ("customer:S", "order:N") for a partition and a sort key; types S, N, B. ttl: the attribute that
-        holds the second (since 1970) in which an item expires. stream: True to keep old and new item of every change
-        for 24 hours, or one of "KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE". AlreadyExists, Invalid.
+        holds the second (since 1970) in which an item expires; show_expired=True lets it be seen until it is deleted,
+        as DynamoDB does. stream: True to keep old and new item of every change for 24 hours, or one of "KEYS_ONLY",
+        "NEW_IMAGE", "OLD_IMAGE". indexes: a dict of create_index's arguments for each. capacity: (read, write) units a
+        second, None for on demand. pitr=True keeps 35 days of changes, so that restore_table() can go back to any moment
+        of them. AlreadyExists, Invalid.
         """
         check_table_name(name)
         parts = key_schema(key)
         view = catalog.stream_view(stream)
         if ttl is not None and (not isinstance(ttl, str) or not ttl or ttl in (part.name for part in parts)):
             raise Invalid(f"ttl names an attribute that is no part of the key, got {ttl!r}")
+        if show_expired and ttl is None:
+            raise Invalid("show_expired=True is for tables with a ttl: name the attribute that holds the second")
+        read, write = capacity if capacity is not None else (None, None)
+        Capacity(read, write, self.clock)  # Invalid for what makes no sense
         with self.tree.lock:
             self._check_open()
             if name in self._tables:
                 raise AlreadyExists(f"there is a table {name!r} already: store.table({name!r}) opens it")
-            number = int.from_bytes(self._catalog.get(b"next") or b"\x01", "little")
-            definition = Definition(number, name, parts, ttl, view, self.clock.now(), self.log.last + 1)
+            number = self._next_id()
+            described = []
+            for index in indexes:
+                described.append(_described(index, number + 1 + len(described), parts))
+            check_indexes(described)
+            definition = Definition(
+                number,
+                name,
+                parts,
+                ttl,
+                view,
+                self.clock.now(),
+                self.log.last + 1,
+                tuple(described),
+                read,
+                write,
+                pitr,
+                show_expired,
+            )
             self._check_room(definition)
             sequence = self._change_schema(Schema(create=definition))
+            table = self._tables[name]
         self.log.acknowledge(sequence)
-        return self._tables[name]
+        return table
 
     def table(self, name: str) -> Table:
         """The table of this name. NotFound offers the nearest one."""
@@ -165,39 +219,144 @@ class Store:
             sequence = self._change_schema(Schema(drop=name))
         self.log.acknowledge(sequence)
 
+    def alter(self, table: Table, change: Callable[[Definition], Definition]) -> None:
+        """Give a table another definition, made from the present one under the lock."""
+        with self.tree.lock:
+            self._check_open()
+            definition = change(self.table(table.name).definition)
+            if definition.id != table.definition.id:
+                raise NotFound(f"table {table.name} was dropped, another one has its name now: store.table() opens it")
+            self._check_room(definition)
+            sequence = self._change_schema(Schema(alter=definition))
+        self.log.acknowledge(sequence)
+
+    def create_index(self, table: Table, name: str, key: Any, projection: Any, *, local: bool) -> None:  # noqa: ANN401 - checked by index_of
+        """See Table.create_index."""
+
+        def with_index(definition: Definition) -> Definition:
+            index = index_of(self._next_id(), name, key, projection, local=local, table_key=definition.key)
+            if any(known.name == name for known in definition.indexes):
+                raise AlreadyExists(f"table {table.name} has an index {name!r} already: drop_index({name!r}) first")
+            check_indexes([*definition.indexes, index])
+            return msgspec.structs.replace(definition, indexes=(*definition.indexes, index))
+
+        self.alter(table, with_index)
+        self._fill(table, name)
+
+    def drop_index(self, table: Table, name: str) -> None:
+        """See Table.drop_index."""
+
+        def without(definition: Definition) -> Definition:
+            table.records.index(name)
+            return msgspec.structs.replace(definition, indexes=tuple(i for i in definition.indexes if i.name != name))
+
+        self.alter(table, without)
+
+    def _fill(self, table: Table, name: str) -> None:
+        """Enter the items of before an index was created, a page of them under each hold of the lock."""
+        low: bytes | None = b""
+        builds = -1
+        while low is not None:
+            with self.tree.lock:
+                if builds != self.tree.rebuilds:  # what had been entered since the last checkpoint is lost
+                    low, builds = b"", self.tree.rebuilds
+                try:
+                    low = table.records.fill_index(name, low, PAGE_ITEMS)
+                except lmdb.MapFullError:
+                    self.tree.rebuild(grow=True)
+            self.checkpoint_if_due()
+        self.alter(table, lambda definition: _with_ready(definition, name))
+
+    def _next_id(self) -> int:
+        return int.from_bytes(self._catalog.get(b"next") or b"\x01", "little")
+
     def _check_room(self, definition: Definition) -> None:
         """TooLarge, before anything is logged, if the tree has no room for the table's keyspaces."""
-        definitions = [definition, *(table.definition for table in list(self._by_id.values()))]
+        others = [table.definition for table in list(self._by_id.values())]
+        definitions = [definition, *(other for other in others if other.id != definition.id)]
         needed = 2 + self._emptied + sum(map(_keyspaces, definitions))  # meta and catalog are two
         if needed > MAX_KEYSPACES:
             raise TooLarge(
-                f"a store has room for {MAX_KEYSPACES - 2:,} tables, where one with a time to live counts twice: "
-                "drop a table and make a checkpoint(), or use a second store",
+                f"a store has room for {MAX_KEYSPACES - 2:,} tables, where a time to live and each index count as one "
+                "more: drop a table and make a checkpoint(), or use a second store",
                 size=needed - 2,
                 limit=MAX_KEYSPACES - 2,
             )
 
     def _change_schema(self, schema: Schema) -> int:
         """Under the lock: log it, do it; the frame's sequence."""
+        return self._write(catalog.encode(schema), SCHEMA_FRAME, lambda _: self._apply_schema(schema), writes=1000)
+
+    def _write(self, payload: bytes, kind: int, apply: Callable[[int], None], writes: int = 1) -> int:
+        """Under the lock: one frame, and what it means for the tree; its sequence."""
+        self.tree.transaction.id()  # raises the reason where there is none any more, before anything is logged
         before = self.log.last
         try:
-            sequence = self.log.append(catalog.encode(schema), SCHEMA_FRAME)
-            self._apply_schema(schema)
-            self.tree.note(sequence, 1000)
+            sequence = self.log.append(payload, kind)
+            apply(sequence)
+            self.tree.note(sequence, len(payload), writes)
         except BaseException as error:  # noqa: BLE001 - mend raises it again unless the change was saved
             sequence = self.mend(error, before)
         return sequence
 
-    def _apply_schema(self, schema: Schema) -> None:
+    def write_together(self, writes: Sequence[Write], token: bytes = b"") -> int:
+        """Under the lock: put and delete in one frame, in order, under a transaction's token; the frame's sequence."""
+        for records in {id(write.records): write.records for write in writes}.values():
+            if records.names_logged != len(records.codec.names):
+                self.log_names(records)
+        payload, applied = encode_together(writes)
+        if not applied and not token:
+            return self.log.last
+
+        def apply(sequence: int) -> None:
+            for write, key, old_expires in applied:
+                write.records.writer.apply(key, write.image, old_expires, write.expires, sequence)
+            if token:
+                self._note_token(token, self.clock.now())
+
+        kind = TRANSACTION_FRAME if token else ITEMS_FRAME
+        return self._write(token + payload, kind, apply, len(applied) or 1)
+
+    def _note_token(self, payload: bytes | memoryview, time: int) -> None:
+        token, digest, _ = decode_token(payload)
+        self.tokens.add(token, digest, time)
+
+    def _apply_schema(self, schema: Schema, *, replaying: bool = False) -> None:
         if schema.create is not None:
             self._create(schema.create)
         elif schema.drop is not None:
             self._drop(schema.drop)
+        elif schema.alter is not None:
+            self._alter(schema.alter, replaying=replaying)
+
+    def _alter(self, definition: Definition, *, replaying: bool) -> None:
+        """In the catalog and in memory; harmless where it is done already."""
+        table = self._by_id.get(definition.id)
+        if table is None:
+            return  # dropped later, and seen again in a replay
+        kept = {index.id for index in definition.indexes}
+        newest = max([definition.id, *kept]) + 1
+        self._catalog.put(b"table/" + definition.name.encode(), catalog.encode(definition))
+        if newest > self._next_id():
+            self._catalog.put(b"next", newest.to_bytes(4, "little"))
+        before = table.definition.indexes
+        table.records.define(definition)
+        for index in before:
+            if index.id not in kept:
+                self._emptied += 1
+                self.tree.drop(f"i/{index.id}")
+        if replaying:  # what was entered in between is not in the log
+            for index in definition.indexes:
+                if index.ready and not any(known.id == index.id and known.ready for known in before):
+                    low: bytes | None = b""
+                    while low is not None:
+                        low = table.records.fill_index(index.name, low, PAGE_ITEMS)
 
     def _create(self, definition: Definition) -> None:
         """In the catalog and in memory; harmless where it is there already."""
         self._catalog.put(b"table/" + definition.name.encode(), catalog.encode(definition))
-        self._catalog.put(b"next", (definition.id + 1).to_bytes(4, "little"))
+        newest = max([definition.id, *(index.id for index in definition.indexes)])
+        self._catalog.put(b"next", (newest + 1).to_bytes(4, "little"))
         self._add(definition)
 
     def _add(self, definition: Definition) -> None:
@@ -228,6 +387,8 @@ class Store:
             self.tree.drop(f"t/{definition.id}")
             if definition.ttl is not None:
                 self.tree.drop(f"x/{definition.id}")
+            for index in definition.indexes:
+                self.tree.drop(f"i/{index.id}")
             self._catalog.delete(entry)
             self._catalog.delete(b"names/%d" % definition.id)
 
@@ -235,17 +396,14 @@ class Store:
 
     def log_names(self, records: Records) -> None:
         """Under the lock: make the attribute names that a table has learnt durable before an item uses them."""
-        self.tree.transaction.id()  # raises the reason where there is none any more, before anything is logged
-        before = self.log.last
         names = list(records.codec.names)
         learnt = Names(records.definition.id, records.names_logged, names[records.names_logged :])
-        try:
-            sequence = self.log.append(catalog.encode(learnt), NAMES_FRAME)
+
+        def apply(_: int) -> None:
             self._catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
             records.names_logged = len(names)
-            self.tree.note(sequence, 100)
-        except BaseException as error:  # noqa: BLE001 - as in _change_schema
-            self.mend(error, before)
+
+        self._write(catalog.encode(learnt), NAMES_FRAME, apply)
 
     def mend(self, error: BaseException, before: int) -> int:
         """Under the lock, after a write failed: where its frame was taken already, rebuild the tree from the log.
@@ -260,14 +418,16 @@ class Store:
 
     def _replay(self, found: Frame) -> None:
         """Apply one frame of the log again: idempotent, and without a look at the clock."""
-        if found.kind == ITEMS_FRAME:
+        if found.kind in (ITEMS_FRAME, TRANSACTION_FRAME):
+            if found.kind == TRANSACTION_FRAME:
+                self._note_token(found.payload, found.time)
             for table_id, key, old, new, _ in journal.frame_changes(found, self.log.path):
                 if isinstance(old, int):
                     self.references.note(old)
                 if (table := self._by_id.get(table_id)) is not None:
                     table.records.replay(key, new, found.sequence)
         elif found.kind == SCHEMA_FRAME:
-            self._apply_schema(catalog.decode_schema(found.payload))
+            self._apply_schema(catalog.decode_schema(found.payload), replaying=True)
         elif found.kind == NAMES_FRAME:
             learnt = catalog.decode_names(found.payload)
             if (table := self._by_id.get(learnt.table)) is not None:
@@ -315,33 +475,49 @@ class Store:
                 self._checkpointing.release()
 
     def _checkpoint(self) -> int:
-        keep, emptied = self._mark(), self._emptied
+        with self.tree.lock:
+            self.retention.mark()
+        emptied = self._emptied
         reached = self.tree.checkpoint()
         self._emptied -= emptied
-        self.log.trim(min(reached + 1, keep))
+        self.log.trim(min(reached + 1, self.retention.keep))
         return reached
 
-    def _mark(self) -> int:
-        """Remember when this checkpoint was; the oldest sequence that a change stream still needs.
+    # -- several at once ----------------------------------------------------------------------------------------------
 
-        That is the oldest frame of the last 24 hours, or the oldest one that any of those refers to.
+    def transact(
+        self,
+        actions: Sequence[transactions.Action | transactions.Get],
+        *,
+        token: str | None = None,
+        consumed: Consumed | None = None,
+    ) -> transactions.Answers | None:
+        """All of these writes, or none: 1 to 100 of kv.Put, Update, Delete and Check, each on another item.
+
+        Conditions and updates see the items as they were before. ConditionFailed (Invalid where an update makes no
+        sense) has .reasons: for each action None, or {"code", "message", "item"}. token: with the same one the same
+        actions are done once, for ten minutes. Or 1 to 100 of kv.Get: the items (None: not there) at one moment.
         """
-        if not any(table.definition.stream for table in list(self._tables.values())):
-            return self.log.last + 1
-        with self.tree.lock:
-            now = self.clock.now()  # no frame after this moment is below the mark
-            known = catalog.decode_marks(self._catalog.get(b"marks") or b"\x90")
-            marks = [*known, Mark(now, self.log.last, self.references.oldest)]
-            old = len(self._old(marks))
-            marks = marks[max(0, old - 1) :]
-            self._catalog.put(b"marks", catalog.encode(marks))
-            self.references.forget()
-            self.references.since = max(self.log.first, marks[0].sequence + 1 if old else 0)
-            return min([self.references.since, *(mark.low_reference for mark in (marks[1:] if old else marks))])
+        self._check_open()
+        return transactions.transact(self, actions, token, consumed)
 
-    def _old(self, marks: list[Mark]) -> list[Mark]:
-        """Those more than a day ago."""
-        return [mark for mark in marks if mark.time <= self.clock.now() - STREAM_SECONDS * MICROSECONDS]
+    def batch_get(self, requests: Iterable[Any], *, consumed: Consumed | None = None) -> transactions.Answers:
+        """The items under up to 100 (table name, key) pairs or kv.Get, in order, None for what is not there.
+
+        `.unprocessed` of the answer are the requests for which their table had no read units left.
+        """
+        self._check_open()
+        return transactions.batch_get(self, requests, consumed)
+
+    def batch_write(
+        self,
+        actions: Iterable[transactions.Put | transactions.Delete],
+        *,
+        consumed: Consumed | None = None,
+    ) -> list[transactions.Put | transactions.Delete]:
+        """Up to 25 kv.Put and kv.Delete without conditions, one sync; those for which there were no write units left."""
+        self._check_open()
+        return transactions.batch_write(self, actions, consumed)
 
     # -- the change stream --------------------------------------------------------------------------------------------
 
@@ -411,6 +587,8 @@ class Store:
         with self.tree.lock:
             names = {f"t/{number}": f"items of {table.name}" for number, table in list(self._by_id.items())}
             names |= {f"x/{number}": f"expiries of {table.name}" for number, table in list(self._by_id.items())}
+            for table in list(self._by_id.values()):
+                names |= {f"i/{index.id}": f"index {index.name} of {table.name}" for index in table.definition.indexes}
             for name in self.tree.keyspaces():
                 shape = self.tree.transaction.stat(self.tree.keyspace(name).db)
                 pages = int(shape["branch_pages"] + shape["leaf_pages"] + shape["overflow_pages"])
@@ -434,9 +612,9 @@ class Store:
         if not report.ok:
             return report
         for table in list(self._tables.values()):
-            report += journal.verify_table(table, where)
+            report += verify.verify_table(table, where)
         if not self.read_only:  # a read-only tree is the last checkpoint: the log may be ahead
-            report += journal.verify_against_log(self.log, self._by_id, where)
+            report += verify.verify_against_log(self.log, self._by_id, where)
         return report
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -482,5 +660,26 @@ class Store:
 
 
 def _keyspaces(definition: Definition) -> int:
-    """How many a table has: its items, and the order of their expiries."""
-    return 1 if definition.ttl is None else 2
+    """How many a table has: its items, the order of their expiries, its indexes."""
+    return 1 + (definition.ttl is not None) + len(definition.indexes)
+
+
+def _described(index: Mapping[str, Any], number: int, table_key: tuple[KeyPart, ...]) -> Index:
+    """An index as create_table's indexes= describes it; it is ready: there is nothing to enter."""
+    options = dict(index) if isinstance(index, Mapping) else {}
+    if not {"name", "key"} <= set(options) <= {"name", "key", "projection", "local"}:
+        raise Invalid(f'an index is {{"name": ..., "key": ..., "projection": ..., "local": ...}}, got {index!r:.200}')
+    described = index_of(
+        number,
+        options["name"],
+        options["key"],
+        options.get("projection", "ALL"),
+        local=options.get("local", False),
+        table_key=table_key,
+    )
+    return msgspec.structs.replace(described, ready=True)
+
+
+def _with_ready(definition: Definition, name: str) -> Definition:
+    indexes = (msgspec.structs.replace(i, ready=True) if i.name == name else i for i in definition.indexes)
+    return msgspec.structs.replace(definition, indexes=tuple(indexes))

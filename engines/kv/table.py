@@ -1,22 +1,27 @@
 """Tables: what a user asks of one. Items under a partition key, in the order of their sort key.
 
-Point reads and writes go straight to the records (records.py). Queries and scans read pages of at most 1 MB, take the
-store's lock for 256 items at a time, and decode each item while its bytes are still valid.
+Point reads and writes go straight to the records (records.py), queries and scans through reading.py.
 """
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from engines._native.kvitem import item_size
+import msgspec
+
+from engines import display
+from engines._native.kvpoint import TableReads
 from engines.display import Plan
 from engines.errors import Invalid
 from engines.kv.catalog import Definition
-from engines.kv.expressions import Holds, Placeholders, compile_condition, compile_key_condition
-from engines.kv.keyrange import Bounds, bounds
-from engines.kv.page import Item, Page, Request, check_limit
-from engines.kv.records import Records, Returns, Write
-from engines.kv.values import PAGE_BYTES, PAGE_ITEMS
+from engines.kv.expressions import Holds, Placeholders, compile_condition
+from engines.kv.page import Item, Key, Page
+from engines.kv.projections import compile_projection
+from engines.kv.reading import check_text, read_page, understand
+from engines.kv.records import Records, Write
+from engines.kv.throttle import Capacity, Consumed
+from engines.kv.transactions import key_tuple
+from engines.kv.updates import Update, compile_update
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,37 +30,53 @@ if TYPE_CHECKING:
     from engines.kv.store import Store
 
 BATCH_ITEMS = 1000  # a batch_writer syncs once for so many
-READ_UNIT = 4096
+
+Returns = Literal["NONE", "ALL_OLD"]
+UpdateReturns = Literal["NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"]
+UPDATE_RETURNS = ("NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
 
 
-class Table:
+class Table(TableReads):
     """One table of a store: store.create_table(...) or store.table(name). Threads may share it.
 
     A key is the values of the key attributes, in order: get("ann", 17). Items are dicts; what they may hold is said in
-    engines.kv.values. Invalid, NotFound, ... are raised before anything is changed.
+    engines.kv.values. Invalid, NotFound, ... are raised before anything is changed. Every call takes consumed=, a
+    kv.Consumed to which it adds the capacity units that it cost.
     """
+
+    records: Records
 
     def __init__(self, store: "Store", definition: Definition, names: list[str]) -> None:
         self.name = definition.name
-        self.definition = definition
         self.records = Records(store, definition, names)
+        self.reader = self.records.reader
         self._store = store
+
+    @property
+    def definition(self) -> Definition:
+        return self.records.definition
 
     # -- one item -----------------------------------------------------------------------------------------------------
 
-    def get(self, *key: Any, consistent: bool = False) -> Item | None:  # noqa: ANN401 - values of the key's types
-        """The item with this key, None where there is none or its time to live is over.
-
-        consistent=True returns only what is on disk: it waits for a sync that is still under way.
-        """
-        try:
-            item = self.records.read(key)
-        except ValueError as error:
-            encoded = self.records.encode_key(key)  # raises if it was the key
-            raise self.records.damaged(encoded, error) from error
+    def get_with(
+        self,
+        key: Key,
+        projection: str | None,
+        names: Mapping[str, str] | None,
+        consistent: bool,  # noqa: FBT001 - get() hands over all its arguments
+        consumed: Consumed | None,
+    ) -> Item | None:
+        """What get() does where more is asked for than the item (kvpoint.pyx)."""
+        check_text("projection", projection)
+        placeholders = Placeholders(names, None)
+        shown = None if projection is None else compile_projection(projection, placeholders)
+        placeholders.done()
+        encoded = self.records.encode_key(key)
+        with self.records.lock:
+            item = self.records.read_paying(encoded, consumed, consistent=consistent)
         if consistent:
-            self._store.log.sync()
-        return item
+            self.records.wait()
+        return item if item is None or shown is None else shown.pick(item)
 
     def put(
         self,
@@ -65,6 +86,7 @@ class Table:
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
         returns: Returns = "NONE",
+        consumed: Consumed | None = None,
     ) -> Item | None:
         """Store an item, in place of the one with the same key. Returns that one if returns="ALL_OLD" asks for it.
 
@@ -73,10 +95,45 @@ class Table:
         """
         holds = None
         if condition is not None or names is not None or values is not None:
-            holds = _condition(condition, names, values)
+            holds = _condition(condition, Placeholders(names, values))
         old = returns != "NONE" and _wants_old(returns)
-        key, image, expires = self.records.encode(item)
-        return self.records.write(key, image, expires, holds, old)
+        _, key, image, expires, _ = self.records.encode(item)
+        return self.records.write(key, image, expires, holds, old, None, consumed)
+
+    def update(
+        self,
+        key: Any,  # noqa: ANN401 - a key value, or a tuple of them
+        expression: str,
+        *,
+        condition: str | None = None,
+        names: Mapping[str, str] | None = None,
+        values: Mapping[str, Any] | None = None,
+        returns: UpdateReturns = "NONE",
+        consumed: Consumed | None = None,
+    ) -> Item | None:
+        """Change the item with this key as the expression says; where there is none, it begins with its key alone.
+
+        key: the values of the key attributes, a tuple, or the value by itself where there is one. expression: "SET a = :a,
+        b.c[0] = b.c[0] + :d REMOVE e ADD views :one DELETE tags :t". All right sides see the item as it was. returns:
+        "NONE", the item before ("ALL_OLD") or after ("ALL_NEW"), or only the attributes that the expression names
+        ("UPDATED_OLD", "UPDATED_NEW"). Otherwise as put.
+        """
+        check_text("expression", expression)
+        if returns not in UPDATE_RETURNS:
+            raise Invalid(f"returns is one of {', '.join(UPDATE_RETURNS)}, got {returns!r}")
+        records = self.records
+        placeholders = Placeholders(names, values)
+        change = compile_update(expression, placeholders, records.definition.key_names)
+        holds = _condition(condition, placeholders)
+        encoded = records.encode_key(key_tuple(key))
+        work = _Work(records, encoded, change)
+        old = records.write(encoded, None, 0, holds, returns in ("ALL_OLD", "UPDATED_OLD"), work.make, consumed)
+        if returns == "NONE":
+            return None
+        if returns.startswith("ALL"):
+            return old if returns == "ALL_OLD" else work.new
+        touched = change.touched(old if returns == "UPDATED_OLD" else work.new)
+        return touched or None
 
     def delete(
         self,
@@ -85,11 +142,12 @@ class Table:
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
         returns: Returns = "NONE",
+        consumed: Consumed | None = None,
     ) -> Item | None:
         """Delete the item with this key, if there is one; otherwise as put."""
-        holds = _condition(condition, names, values)
+        holds = _condition(condition, Placeholders(names, values))
         old = _wants_old(returns)
-        return self.records.write(self.records.encode_key(key), None, 0, holds, old)
+        return self.records.write(self.records.encode_key(key), None, 0, holds, old, None, consumed)
 
     def batch_writer(self) -> "BatchWriter":
         """A context manager with put(item) and delete(*key): one sync at the end, and after every 1,000 of them."""
@@ -102,104 +160,87 @@ class Table:
         key_condition: str,
         *,
         filter: str | None = None,  # noqa: A002 - the service's word
+        projection: str | None = None,
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
+        index: str | None = None,
         limit: int | None = None,
         reverse: bool = False,
         start: Sequence[Any] | None = None,
         count: bool = False,
+        consistent: bool = False,
+        consumed: Consumed | None = None,
     ) -> Page:
-        """The items of one partition, in the order of their sort key.
+        """The items of one partition, in the order of their sort key; of an index, where one is named.
 
         key_condition names the partition key with = and at most one comparison of the sort key: = < <= > >= BETWEEN
         begins_with. limit and the page's 1 MB count items examined, before the filter, as in DynamoDB. start is the
         last_key of the page before. count=True returns no items, only how many there are. QueryError or Invalid before
         anything is read.
         """
-        request = self._request(key_condition, filter, names, values, limit, reverse=reverse, count=count)
-        return self._page(request, start)
+        if not isinstance(key_condition, str):
+            raise Invalid(f"key_condition is an expression, a text like 'customer = :c', got {key_condition!r:.80}")
+        request = understand(
+            self,
+            key_condition,
+            filter_=filter,
+            projection=projection,
+            names=names,
+            values=values,
+            index=index,
+            limit=limit,
+            reverse=reverse,
+            count=count,
+            consistent=consistent,
+            consumed=consumed,
+        )
+        return read_page(self, request, start)
 
     def scan(
         self,
         *,
         filter: str | None = None,  # noqa: A002 - the service's word
+        projection: str | None = None,
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
+        index: str | None = None,
         limit: int | None = None,
         start: Sequence[Any] | None = None,
+        segment: int = 0,
+        segments: int = 1,
         count: bool = False,
+        consistent: bool = False,
+        consumed: Consumed | None = None,
     ) -> Page:
-        """All items of the table, partition by partition, in no order that means anything; otherwise as query."""
-        return self._page(self._request(None, filter, names, values, limit, reverse=False, count=count), start)
+        """All items of the table or index, partition by partition, in no order that means anything; otherwise as query.
 
-    def _request(
-        self,
-        key_condition: str | None,
-        filter_: str | None,
-        names: Mapping[str, str] | None,
-        values: Mapping[str, Any] | None,
-        limit: int | None,
-        *,
-        reverse: bool,
-        count: bool,
-    ) -> Request:
-        """Understand all of a request before anything is read."""
-        _check_text("key_condition", key_condition)
-        _check_text("filter", filter_)
-        placeholders = Placeholders(names, values)
-        stretch = Bounds(b"", None, "every item")
-        if key_condition is not None:
-            definition = self.definition
-            asked = compile_key_condition(key_condition, placeholders, definition.partition, definition.sort)
-            try:
-                stretch = bounds(self.records.keys, asked, definition.partition, definition.sort)
-            except ValueError as error:
-                raise Invalid(str(error)) from None
-        holds = None if filter_ is None else compile_condition(filter_, placeholders)
-        placeholders.done()
-        return Request(stretch, holds, check_limit(limit), reverse, count)
-
-    def _page(self, request: Request, start: Sequence[Any] | None) -> Page:
-        low, high = request.stretch.low, request.stretch.high
-        if start is not None:
-            if not isinstance(start, (tuple, list)):
-                raise Invalid(f"start is the last_key of a page, a tuple of key values, got {start!r:.80}")
-            begin = self.records.stored_key(self.records.encode_key(tuple(start)))
-            if begin < low or (high is not None and begin >= high):
-                raise Invalid(f"start={tuple(start)!r} is no key of this query: pass the last_key of its page before")
-            low, high = (low, begin) if request.reverse else (begin + b"\x00", high)
-        page = Page(request, self._page)
-        while page.more and page.scanned != request.limit and page.size < PAGE_BYTES:
-            low, high = self._read_some(page, low, high)
-        if page.more and page.last is not None:
-            page.last_key = tuple(page.last[name] for name in self.definition.key_names)
-        return page
-
-    def _read_some(self, page: Page, low: bytes, high: bytes | None) -> tuple[bytes, bytes | None]:
-        """Add up to PAGE_ITEMS items to the page, under one hold of the lock; the stretch that is left."""
-        records, limit, reverse = self.records, page.request.limit, page.request.reverse
-        with records.lock:
-            page.more = False
-            for seen, (key, view) in enumerate(records.items.walk(low, high, reverse=reverse)):
-                if page.scanned == limit or page.size >= PAGE_BYTES or seen == PAGE_ITEMS:
-                    page.more = True
-                    break
-                low, high = (low, key) if reverse else (key + b"\x00", high)
-                if records.due is not None and records.expired(view):
-                    continue
-                try:
-                    page.add(records.decode(view), item_size(view))
-                except ValueError as error:
-                    raise records.damaged(key, error) from error
-        return low, high
+        segment, segments: this reader's share of a parallel scan; each item is in exactly one.
+        """
+        request = understand(
+            self,
+            filter_=filter,
+            projection=projection,
+            names=names,
+            values=values,
+            index=index,
+            limit=limit,
+            count=count,
+            consistent=consistent,
+            segment=segment,
+            segments=segments,
+            consumed=consumed,
+        )
+        return read_page(self, request, start)
 
     def explain(
         self,
         key_condition: str | None = None,
         *,
         filter: str | None = None,  # noqa: A002 - the service's word
+        projection: str | None = None,
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
+        index: str | None = None,
         limit: int | None = None,
         reverse: bool = False,
     ) -> Plan:
@@ -208,19 +249,32 @@ class Table:
         Counters: items examined and returned, bytes examined, the tree's depth and leaf pages, read units (half a unit
         for every 4 KB begun).
         """
-        request = self._request(key_condition, filter, names, values, limit, reverse=reverse, count=True)
-        page = self._page(request, None)
-        scanned, found, size = page.scanned, page.count, page.size
-        while limit is None and page.last_key is not None:
-            page = self._page(request, page.last_key)
+        request = understand(
+            self,
+            key_condition,
+            filter_=filter,
+            projection=projection,
+            names=names,
+            values=values,
+            index=index,
+            limit=limit,
+            reverse=reverse,
+        )
+        request = request._replace(count_only=True, projection=None)
+        page: Page | None = read_page(self, request, None)
+        scanned, found, size, units = 0, 0, 0, 0.0
+        while page is not None:
             scanned, found, size = scanned + page.scanned, found + page.count, size + page.size
+            units += page.capacity
+            page = page.next() if limit is None else None
+        entries = self.records.items if request.index is None else request.index.entries
         with self.records.lock:
-            shape = self._store.tree.transaction.stat(self.records.items.db)
+            shape = self._store.tree.transaction.stat(entries.db)
         stretch = request.stretch
         first, last = stretch.low.hex() or "the first", (stretch.high or b"").hex() or "the last"
         plan = Plan(
-            "Tree",
-            f"{self.records.items.name}, keys from {first} to {last}",
+            "Tree" if index is None else "Index",
+            f"{entries.name}{f' ({index})' if index else ''}, keys from {first} to {last}",
             {name: int(shape[name]) for name in ("depth", "leaf_pages", "entries")},
         )
         words = stretch.words + (", backwards" if reverse else "")
@@ -231,10 +285,43 @@ class Table:
             [plan],
         )
         if filter is not None:
-            plan = Plan("Filter", f"{filter}; costs what it reads", {"items_in": scanned, "items_out": found}, [plan])
-        units = -(-size // READ_UNIT) / 2
+            plan = Plan("Filter", _cost_of_filter(filter, scanned, found), {"items_in": scanned, "items_out": found}, [plan])
         counters = {"items_returned": found, "items_examined": scanned, "read_units": units}
         return Plan("Query" if key_condition else "Scan", self.name, counters, [plan])
+
+    # -- indexes and capacity -----------------------------------------------------------------------------------------
+
+    def create_index(
+        self,
+        name: str,
+        key: str | Sequence[str],
+        *,
+        projection: str | Sequence[str] = "ALL",
+        local: bool = False,
+    ) -> None:
+        """Add a secondary index, and fill it with the items that are there; returns when it can be queried.
+
+        key: other attributes, as in create_table. projection: what the index holds of an item: "ALL", "KEYS_ONLY", or the
+        names of attributes besides the keys. local=True: with the table's partition key; only such an index answers
+        consistent=True, and fetches from the table what it does not hold. Others may write meanwhile. AlreadyExists,
+        Invalid.
+        """
+        self._store.create_index(self, name, key, projection, local=local)
+
+    def drop_index(self, name: str) -> None:
+        """Remove a secondary index. NotFound."""
+        self._store.drop_index(self, name)
+
+    def capacity(self, read: float | None = None, write: float | None = None) -> "Table":
+        """Buy units a second; None, None: on demand, nothing is refused. See capacity_table() for the buckets."""
+        Capacity(read, write, self._store.clock)  # Invalid for what makes no sense
+        self._store.alter(self, lambda definition: msgspec.structs.replace(definition, read=read, write=write))
+        return self
+
+    def capacity_table(self) -> display.Table:
+        """The buckets of read and write units: what is in them, what was used, what was refused."""
+        capacity = self.records.capacity or Capacity(None, None, self._store.clock)
+        return capacity.to_table()
 
     # -- the change stream, and facts ---------------------------------------------------------------------------------
 
@@ -259,6 +346,18 @@ class Table:
             "key": [f"{part.name}:{part.type}" for part in definition.key],
             "ttl": definition.ttl,
             "stream": definition.stream,
+            "indexes": [
+                {
+                    "name": index.name,
+                    "key": [f"{part.name}:{part.type}" for part in index.key],
+                    "projection": index.projection,
+                    "local": index.local,
+                    "status": "ACTIVE" if index.ready else "CREATING",
+                }
+                for index in definition.indexes
+            ],
+            "capacity": None if definition.read is None else (definition.read, definition.write),
+            "pitr": definition.pitr,
             "items": count,
             "created": definition.created,
         }
@@ -284,7 +383,7 @@ class BatchWriter:
 
     def delete(self, *key: Any) -> None:  # noqa: ANN401 - values of the key's types
         """Delete the item with this key, if there is one by then."""
-        self._add((self._records.encode_key(key), None, 0))
+        self._add(Write(self._records, self._records.encode_key(key), None))
 
     def _add(self, write: Write) -> None:
         self._writes.append(write)
@@ -313,16 +412,31 @@ def _wants_old(returns: str) -> bool:
     return returns == "ALL_OLD"
 
 
-def _condition(text: str | None, names: Mapping[str, str] | None, values: Mapping[str, Any] | None) -> Holds | None:
-    if text is None and names is None and values is None:
-        return None
-    _check_text("condition", text)
-    placeholders = Placeholders(names, values)
+def _condition(text: str | None, placeholders: Placeholders) -> Holds | None:
+    """The condition as a function; all placeholders must have been used by now."""
+    check_text("condition", text)
     holds = None if text is None else compile_condition(text, placeholders)
     placeholders.done()
     return holds
 
 
-def _check_text(what: str, text: str | None) -> None:
-    if text is not None and not isinstance(text, str):
-        raise Invalid(f"{what} is an expression, a text like 'customer = :c', got {text!r:.80}")
+def _cost_of_filter(text: str, scanned: int, found: int) -> str:
+    if scanned > 10 * max(found, 1):
+        return f"{text}: read {scanned:,} items to return {found:,}; a key condition, on an index, would read those alone"
+    return f"{text}; costs what it reads"
+
+
+class _Work:
+    """One update under way: from the old item to the new one."""
+
+    def __init__(self, records: Records, key: bytes, change: Update) -> None:
+        self._records, self._key, self._change = records, key, change
+        self.new: Item | None = None
+
+    def make(self, old: Item | None) -> tuple[bytes | None, int]:
+        """Under the lock: the new image, and when it expires."""
+        self.new = self._change.apply(old, self._records.key_item(self._key) if old is None else old)
+        if self.new is None:
+            return None, 0
+        write = self._records.encode(self.new)
+        return write.image, write.expires

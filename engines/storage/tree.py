@@ -66,7 +66,7 @@ class Tree:
         self.path = path
         self.lock = threading.Lock()
         self.read_only = read_only
-        self.dirty_bytes = self.dirty_writes = self.checkpoints = 0
+        self.dirty_bytes = self.dirty_writes = self.checkpoints = self.rebuilds = 0
         self._files = files or RealFileSystem()
         self._map_size = map_size
         self._log: Log | None = None
@@ -254,6 +254,7 @@ class Tree:
             raise self._broken("the map is full and growing it", Conflict(reason))
 
         def abort_and_begin() -> None:
+            self.rebuilds += 1
             self.transaction.abort()
             if grow:
                 self._map_size *= 2

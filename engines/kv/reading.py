@@ -1,0 +1,171 @@
+"""Queries and scans: understood before anything is read, then read a page of at most 1 MB at a time.
+
+    request    key condition -> a stretch of tree keys | filter -> a function | projection | index | start -> where to go on
+    page       walk the stretch, 256 items under one hold of the lock, decode each while its bytes are valid
+
+limit and the 1 MB count the items examined, before the filter: a filter makes no read cheaper. An item whose time is over
+is stepped over. A parallel scan shares the items out by a checksum of their keys: each is in exactly one of the segments,
+whatever is written meanwhile.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engines._native.frame import crc32c
+from engines._native.kvitem import item_size
+from engines.errors import Invalid
+from engines.kv.expressions import Placeholders, compile_condition, compile_key_condition
+from engines.kv.indexes import IndexEntries, find
+from engines.kv.keyrange import Bounds, bounds
+from engines.kv.page import Item, Key, Page, Request, check_limit
+from engines.kv.projections import Projection, compile_projection
+from engines.kv.values import PAGE_BYTES, PAGE_ITEMS
+
+if TYPE_CHECKING:
+    from engines.kv.table import Table
+    from engines.kv.throttle import Consumed
+
+SEGMENTS = 1_000_000  # of a parallel scan, at most
+
+
+def understand(
+    table: "Table",
+    key_condition: str | None = None,
+    *,
+    filter_: str | None = None,
+    projection: str | None = None,
+    names: Mapping[str, str] | None = None,
+    values: Mapping[str, Any] | None = None,
+    index: str | None = None,
+    limit: int | None = None,
+    reverse: bool = False,
+    count: bool = False,
+    consistent: bool = False,
+    segment: int = 0,
+    segments: int = 1,
+    consumed: "Consumed | None" = None,
+) -> Request:
+    """All of a request, or QueryError, Invalid, NotFound: before anything is read."""
+    for what, text in (("key_condition", key_condition), ("filter", filter_), ("projection", projection)):
+        check_text(what, text)
+    entries = None if index is None else find(table, index)
+    placeholders = Placeholders(names, values)
+    stretch = Bounds(b"", None, "every item")
+    if key_condition is not None:
+        keys, key = table.records.keys, table.definition.key
+        if entries is not None:
+            keys, key = entries.keys, entries.definition.key
+        partition, sort = key[0].name, key[1].name if len(key) > 1 else None
+        asked = compile_key_condition(key_condition, placeholders, partition, sort)
+        try:
+            stretch = bounds(keys, asked, partition, sort)
+        except ValueError as error:
+            raise Invalid(str(error)) from None
+    holds = None if filter_ is None else compile_condition(filter_, placeholders)
+    shown = None if projection is None else compile_projection(projection, placeholders)
+    placeholders.done()
+    if not (isinstance(segments, int) and isinstance(segment, int) and 0 <= segment < segments <= SEGMENTS):
+        raise Invalid(f"segment counts from 0 to segments - 1, got segment={segment!r} of segments={segments!r}")
+    if count and shown is not None:
+        raise Invalid("count=True returns no items: leave out the projection")
+    return Request(
+        stretch,
+        entries,
+        holds,
+        shown,
+        _fetches(entries, shown, consistent=consistent),
+        check_limit(limit),
+        reverse,
+        count,
+        consistent,
+        segment,
+        segments,
+        consumed,
+    )
+
+
+def _fetches(index: IndexEntries | None, shown: Projection | None, *, consistent: bool) -> bool:
+    """Whether a local index has to look into the table for what is asked of it. Invalid for another index."""
+    if index is None:
+        return False
+    name, local = index.definition.name, index.definition.local
+    if consistent and not local:
+        raise Invalid(f"consistent=True is for tables and local indexes, and {name} is a global one: leave it out")
+    if index.included is None or shown is None:
+        return False
+    missing = [wanted for wanted in shown.names if wanted not in index.included]
+    if missing and not local:
+        raise Invalid(f"the index {name} does not hold {', '.join(missing)}: read the table, or project it into the index")
+    return bool(missing)
+
+
+def read_page(table: "Table", request: Request, start: Sequence[Any] | None) -> Page:
+    """The page that begins after the key `start`. Throttled where units were bought and none are left."""
+    records, index = table.records, request.index
+    low, high = request.stretch.low, request.stretch.high
+    names = table.definition.key_names if index is None else index.last_key_names
+    if start is not None:
+        begin = _place(table, request, names, start)
+        if begin < low or (high is not None and begin >= high):
+            raise Invalid(f"start={tuple(start)!r} is no key of this query: pass the last_key of its page before")
+        low, high = (low, begin) if request.reverse else (begin + b"\x00", high)
+    if records.capacity is not None:
+        records.capacity.read.check()
+    page = Page(request, names, lambda request, start: read_page(table, request, start))
+    while page.more and page.scanned != request.limit and page.size < PAGE_BYTES:
+        low, high = _read_some(table, page, low, high)
+    page.end()
+    page.capacity = records.charge_read(page.size, request.consumed, consistent=request.consistent, index=index)
+    if request.consistent:
+        records.wait()
+    return page
+
+
+def _place(table: "Table", request: Request, names: Key, start: Sequence[Any]) -> bytes:
+    """The tree's key of a last_key."""
+    if not isinstance(start, (tuple, list)):
+        raise Invalid(f"start is the last_key of a page, a tuple of key values, got {start!r:.80}")
+    if request.index is None:
+        return table.records.stored_key(table.records.encode_key(tuple(start)))
+    if len(start) != len(names):
+        raise Invalid(f"start is the last_key of a page, ({', '.join(names)}) here, got {len(start)} values")
+    item = dict(zip(names, start, strict=True))
+    request.index.check(item)
+    key = table.records.encode_key(tuple(item[name] for name in table.definition.key_names))
+    place = request.index.place(item, table.records.stored_key(key))
+    assert place is not None  # noqa: S101 - all its attributes are there and checked
+    return place
+
+
+def _read_some(table: "Table", page: Page, low: bytes, high: bytes | None) -> tuple[bytes, bytes | None]:
+    """Add up to PAGE_ITEMS items to the page, under one hold of the lock; the stretch that is left."""
+    records, request = table.records, page.request
+    limit, reverse, segments = request.limit, request.reverse, request.segments
+    entries = records.items if request.index is None else request.index.entries
+
+    def fetch(item: Item) -> Item:
+        key = records.encode_key(tuple(item[name] for name in table.definition.key_names))
+        view = records.view(records.stored_key(key))
+        return item if view is None else records.decode(view)
+
+    with records.lock:
+        page.more = False
+        for seen, (key, view) in enumerate(entries.walk(low, high, reverse=reverse)):
+            if page.scanned == limit or page.size >= PAGE_BYTES or seen == PAGE_ITEMS:
+                page.more = True
+                break
+            low, high = (low, key) if reverse else (key + b"\x00", high)
+            if records.hides and records.expired(view):
+                continue
+            if segments > 1 and crc32c(key) % segments != request.segment:
+                continue
+            try:
+                page.add(records.decode(view), item_size(view), fetch)
+            except ValueError as error:
+                raise records.damaged(key, error) from error
+    return low, high
+
+
+def check_text(what: str, text: str | None) -> None:
+    if text is not None and not isinstance(text, str):
+        raise Invalid(f"{what} is an expression, a text like 'customer = :c', got {text!r:.80}")

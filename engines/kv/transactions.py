@@ -1,0 +1,340 @@
+"""Several actions at once: transactions, which happen as a whole or not at all, and batches, which do not.
+
+A transaction of writes is one frame in the log (journal.py), so nothing ever has to be rolled back: under the store's
+lock every condition is evaluated and every new image made first; then the frame is appended and applied. Whoever reads
+sees all of it or nothing, and so does whoever opens the store after a crash.
+
+With a token a transaction happens once: for ten minutes the same token with the same actions does nothing more, which
+makes it safe to try again after a lost answer (tokens.py).
+
+Simpler than DynamoDB: one lock makes transactions serial, so none is ever refused because of another.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engines.errors import ConditionFailed, EngineError, Invalid, Throttled, TooLarge
+from engines.kv.expressions import Holds, Placeholders, compile_condition
+from engines.kv.page import Item, Key
+from engines.kv.projections import Projection, compile_projection
+from engines.kv.records import Cost, Records, Write
+from engines.kv.throttle import Consumed
+from engines.kv.tokens import DIGEST_BYTES, TOKEN_LENGTH, encode_token
+from engines.kv.updates import Update as Change
+from engines.kv.updates import compile_update
+from engines.kv.values import BATCH_GETS, TRANSACTION_ACTIONS, to_dynamodb_json, to_typed
+
+if TYPE_CHECKING:
+    from engines.kv.store import Store
+
+BATCH_WRITES = 25
+TRANSACTION_BYTES = 4 << 20
+
+Names = Mapping[str, str] | None
+Values = Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Conditional:
+    """What the writing actions share: a condition on the stored item, and its placeholders."""
+
+    condition: str | None = None
+    names: Names = None
+    values: Values = None
+
+
+@dataclass(frozen=True)
+class Put(_Conditional):
+    """Store an item in the table of this name."""
+
+    table: str
+    item: Item
+
+
+@dataclass(frozen=True)
+class Update(_Conditional):
+    """Change an item as an update expression says. key: the key's values, in order (one by itself, or a tuple)."""
+
+    table: str
+    key: Any
+    expression: str
+
+
+@dataclass(frozen=True)
+class Delete(_Conditional):
+    """Delete the item with this key, if there is one."""
+
+    table: str
+    key: Any
+
+
+@dataclass(frozen=True)
+class Check(_Conditional):
+    """Change nothing, but let the transaction happen only if the condition holds."""
+
+    table: str
+    key: Any
+
+
+@dataclass(frozen=True)
+class Get:
+    """Read an item, as one moment with the other gets of a transaction."""
+
+    table: str
+    key: Any
+    projection: str | None = None
+    names: Names = None
+
+
+Action = Put | Update | Delete | Check
+
+
+class Answers(list[Item | None]):
+    """What was asked for, in order; `unprocessed` are the requests for which no capacity was left, to be tried again."""
+
+    def __init__(self, items: Iterable[Item | None], unprocessed: Sequence[Any] = ()) -> None:
+        super().__init__(items)
+        self.unprocessed = list(unprocessed)
+
+
+def key_tuple(key: Any) -> Key:  # noqa: ANN401 - a key value, or a tuple or list of them
+    return tuple(key) if isinstance(key, (tuple, list)) else (key,)
+
+
+# -- writes -----------------------------------------------------------------------------------------------------------
+
+
+class _Step:
+    """One action, understood: nothing has been read yet."""
+
+    def __init__(self, store: "Store", action: Action) -> None:
+        self.records: Records = store.table(action.table).records
+        self.write: Write | None = None
+        self.change: Change | None = None
+        self.deletes = isinstance(action, Delete)
+        placeholders = Placeholders(action.names, action.values)
+        if isinstance(action, Put):
+            self.write = self.records.encode(action.item)
+            self.key = self.write.key
+        else:
+            self.key = self.records.encode_key(key_tuple(action.key))
+        if isinstance(action, Update):
+            self.change = compile_update(action.expression, placeholders, self.records.definition.key_names)
+        if isinstance(action, Check) and action.condition is None:
+            raise Invalid("a Check needs a condition: it does nothing else")
+        self.holds: Holds | None = None
+        if action.condition is not None:
+            self.holds = compile_condition(action.condition, placeholders)
+        placeholders.done()
+        self.place = self.records.definition.id, self.key
+
+    def read(self) -> Write | None:
+        """Under the lock: evaluate, and say what is to be written. Raises what is wrong with this action."""
+        records = self.records
+        view = records.view(records.stored_key(self.key))
+        if self.holds is None and self.change is None:
+            return Write(records, self.key, None) if self.deletes else self.write
+        item = records.checked(self.key, view, self.holds)
+        if self.change is None:
+            return Write(records, self.key, None) if self.deletes else self.write
+        new = self.change.apply(item, records.key_item(self.key))
+        return None if new is None else records.encode(new)
+
+
+def transact_write(
+    store: "Store", actions: Sequence[Action], token: str | None, consumed: Consumed | None
+) -> None:
+    steps = [_Step(store, action) for action in actions]
+    if len({step.place for step in steps}) < len(steps):
+        raise Invalid("every action of a transaction is on another item: leave one of those on the same key out")
+    digest = b"" if token is None else fingerprint(actions)
+    with store.tree.lock:
+        if token is not None and store.tokens.seen(token, digest):
+            return
+        for records in {id(step.records): step.records for step in steps}.values():
+            records.sweep_due()
+        writes = _evaluate(steps)
+        _pay(steps, writes, consumed)
+        header = b"" if token is None else encode_token(token, digest)
+        sequence = store.write_together([write for write in writes if write is not None], header)
+    store.log.acknowledge(sequence)
+    store.checkpoint_if_due()
+
+
+def _evaluate(steps: Sequence[_Step]) -> list[Write | None]:
+    """What each step writes; raises one error that has a reason for each step that failed."""
+    writes: list[Write | None] = []
+    reasons: list[dict[str, Any] | None] = [None] * len(steps)
+    first: EngineError | None = None
+    for number, step in enumerate(steps):
+        try:
+            writes.append(step.read())
+        except (ConditionFailed, Invalid, TooLarge) as error:
+            failed = isinstance(error, ConditionFailed)
+            code = "ConditionalCheckFailed" if failed else "ValidationError"
+            reasons[number] = {"code": code, "message": str(error), "item": error.details.get("item")}
+            if first is None or (failed and not isinstance(first, ConditionFailed)):
+                first = error
+    if first is not None:
+        raise _cancelled(type(first), reasons, item=first.details.get("item"))
+    size = sum(len(write.image or b"") for write in writes if write is not None)
+    if size > TRANSACTION_BYTES:
+        raise TooLarge(
+            f"a transaction holds at most {TRANSACTION_BYTES:,} bytes of items, got {size:,}: use several",
+            size=size,
+            limit=TRANSACTION_BYTES,
+        )
+    return writes
+
+
+def _cancelled(kind: type[EngineError], reasons: list[dict[str, Any] | None], **details: object) -> EngineError:
+    said = "; ".join(f"action {number}: {reason['message']}" for number, reason in enumerate(reasons) if reason)
+    error = kind(f"the transaction was cancelled, nothing was changed ({said})", reasons=reasons, **details)
+    error.aws = "TransactionCanceledException"
+    return error
+
+
+def _pay(steps: Sequence[_Step], writes: Sequence[Write | None], consumed: Consumed | None) -> None:
+    """Take the write units of all, twice those of single writes; nothing is taken where one table has too few."""
+    if consumed is None and all(step.records.capacity is None for step in steps):
+        return
+    costs: list[tuple[Records, Cost]] = []
+    for number, (step, write) in enumerate(zip(steps, writes, strict=True)):
+        records, stored_key = step.records, step.records.stored_key(step.key)
+        image = None if write is None else write.image
+        cost = records.cost(stored_key, records.view(stored_key), image, transaction=True)
+        try:
+            records.take(cost)
+        except Throttled as error:
+            for payer, taken in costs:
+                payer.give_back(taken)
+            reasons: list[dict[str, Any] | None] = [None] * len(steps)
+            reasons[number] = {"code": "ThrottlingError", "message": str(error), "item": None}
+            raise _cancelled(Throttled, reasons, **error.details) from None
+        costs.append((records, cost))
+    for records, cost in costs:
+        cost.add_to(consumed, records.definition.name)
+
+
+# -- reads ------------------------------------------------------------------------------------------------------------
+
+
+def read_together(store: "Store", gets: Sequence[Get], consumed: Consumed | None, *, transaction: bool) -> Answers:
+    """The items at one moment."""
+    asked: list[tuple[Records, bytes, Projection | None]] = []
+    for get in gets:
+        placeholders = Placeholders(get.names, None)
+        projection = None if get.projection is None else compile_projection(get.projection, placeholders)
+        placeholders.done()
+        records = store.table(get.table).records
+        asked.append((records, records.encode_key(key_tuple(get.key)), projection))
+    if len({(records.definition.id, key) for records, key, _ in asked}) < len(asked):
+        raise Invalid("every key is asked for once: leave the second one out")
+    items: list[Item | None] = []
+    unprocessed: list[Get] = []
+    with store.tree.lock:
+        for get, (records, key, projection) in zip(gets, asked, strict=True):
+            try:
+                item = records.read_paying(key, consumed, consistent=transaction, transaction=transaction)
+            except Throttled:
+                if transaction:
+                    raise
+                unprocessed.append(get)
+                item = None
+            items.append(item if item is None or projection is None else projection.pick(item))
+    if transaction:
+        store.log.sync()
+    if unprocessed and len(unprocessed) == len(gets):
+        raise Throttled("no read units are left for any of these items: try again later", retry_after=1.0)
+    return Answers(items, unprocessed)
+
+
+def transact(
+    store: "Store", actions: Sequence[Action | Get], token: str | None, consumed: Consumed | None
+) -> Answers | None:
+    """See Store.transact."""
+    actions = list(actions)
+    if not 1 <= len(actions) <= TRANSACTION_ACTIONS:
+        raise Invalid(f"a transaction has 1 to {TRANSACTION_ACTIONS} actions, got {len(actions)}")
+    gets = [action for action in actions if isinstance(action, Get)]
+    if len(gets) == len(actions):
+        if token is not None:
+            raise Invalid("a token makes writes happen once; gets can simply be repeated: leave it out")
+        return read_together(store, gets, consumed, transaction=True)
+    writes = [action for action in actions if isinstance(action, Action)]
+    if len(writes) < len(actions):
+        raise Invalid("the actions of a transaction are kv.Put, Update, Delete, Check, or all of them kv.Get")
+    if token is not None and not (isinstance(token, str) and 1 <= len(token) <= TOKEN_LENGTH and token.isascii()):
+        raise Invalid(f"a token is a text of 1 to {TOKEN_LENGTH} ASCII characters, got {token!r:.80}")
+    transact_write(store, writes, token, consumed)
+    return None
+
+
+def batch_get(store: "Store", requests: Iterable[Any], consumed: Consumed | None) -> Answers:
+    """See Store.batch_get."""
+    gets = [request if isinstance(request, Get) else _pair(request) for request in requests]
+    if not 1 <= len(gets) <= BATCH_GETS:
+        raise Invalid(f"a batch reads 1 to {BATCH_GETS} items, got {len(gets)}")
+    answers = read_together(store, gets, consumed, transaction=False)
+    return answers
+
+
+def _pair(request: object) -> Get:
+    if not isinstance(request, (tuple, list)) or len(request) != 2 or not isinstance(request[0], str):
+        raise Invalid(f"a batch is asked for with (table name, key) pairs or kv.Get, got {request!r:.80}")
+    return Get(request[0], request[1])
+
+
+def batch_write(store: "Store", actions: Iterable[Put | Delete], consumed: Consumed | None) -> list[Put | Delete]:
+    """See Store.batch_write."""
+    actions = list(actions)
+    if not 1 <= len(actions) <= BATCH_WRITES:
+        raise Invalid(f"a batch writes 1 to {BATCH_WRITES} items, got {len(actions)}: use batch_writer() for more")
+    for action in actions:
+        if not isinstance(action, (Put, Delete)) or action.condition is not None:
+            raise Invalid("a batch is made of kv.Put and kv.Delete without conditions: use transact() for others")
+    steps = [_Step(store, action) for action in actions]
+    if len({step.place for step in steps}) < len(steps):
+        raise Invalid("every action of a batch is on another item: leave one of those on the same key out")
+    done: list[Write] = []
+    unprocessed: list[Put | Delete] = []
+    with store.tree.lock:
+        for records in {id(step.records): step.records for step in steps}.values():
+            records.sweep_due()
+        for action, step in zip(actions, steps, strict=True):
+            write, records = step.read(), step.records
+            assert write is not None  # noqa: S101 - only updates may write nothing
+            stored_key = records.stored_key(step.key)
+            try:
+                if consumed is not None or records.capacity is not None:
+                    records.charge_write(stored_key, records.view(stored_key), write.image, consumed)
+                done.append(write)
+            except Throttled:
+                unprocessed.append(action)
+        if not done:
+            raise Throttled("no write units are left for any of these items: try again later", retry_after=1.0)
+        sequence = store.write_together(done)
+    store.log.acknowledge(sequence)
+    store.checkpoint_if_due()
+    return unprocessed
+
+
+def fingerprint(actions: Sequence[Action]) -> bytes:
+    """What tells one set of actions from another."""
+    said = [
+        [
+            type(action).__name__,
+            action.table,
+            to_dynamodb_json(action.item) if isinstance(action, Put) else [to_typed(v) for v in key_tuple(action.key)],
+            action.expression if isinstance(action, Update) else None,
+            action.condition,
+            dict(action.names or {}),
+            to_dynamodb_json(action.values or {}),
+        ]
+        for action in actions
+    ]
+    return blake2b(msgspec.json.encode(said, order="deterministic"), digest_size=DIGEST_BYTES).digest()

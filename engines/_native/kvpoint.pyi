@@ -1,7 +1,7 @@
 from collections.abc import Callable
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeAlias, final
 
-_Item = dict[str, Any]
+_Item: TypeAlias = dict[str, Any]
 
 class _Lock(Protocol):
     def acquire(self) -> object: ...

@@ -6,9 +6,9 @@ An item that lacks one of the index's key attributes is not in it (a sparse inde
 says: all of the item, the keys alone, or the keys and some attributes; with the item's expiry in its head, so that it
 vanishes with the item.
 
-Indexes are not in the log: they follow from the items. Whatever puts an item into the tree (a write, a batch, a sweep, a
-replay) puts its entries there too, in the same transaction, so table and index never differ, whatever crashes. An entry
-that would be what it was is not written again.
+Indexes are not in the log: they follow from the items. Whatever puts an item into the tree (a write, a batch, a sweep,
+a replay) puts its entries there too, in the same transaction, so table and index never differ, whatever crashes. An
+entry that would be what it was is not written again.
 
 An index that is added to a table with items is filled a page of items at a time, under the lock for each page, while
 others write: what they write is entered by them. Until all is done it is not ready, and cannot be queried. Should the
@@ -48,13 +48,15 @@ def index_of(
     parts = key_schema(key if isinstance(key, str) else tuple(key))
     if local and (len(table_key) < 2 or len(parts) < 2 or parts[0] != table_key[0]):
         raise Invalid(
-            f"a local index has the table's partition key, {table_key[0].name}:{table_key[0].type}, and another sort key "
-            f"(and the table has a sort key itself), got {', '.join(f'{part.name}:{part.type}' for part in parts)}"
+            f"a local index has the table's partition key, {table_key[0].name}:{table_key[0].type}, and another sort "
+            f"key (and the table has a sort key itself), got {', '.join(f'{part.name}:{part.type}' for part in parts)}"
         )
     types = {part.name: part.type for part in table_key}
     for part in parts:
         if types.get(part.name, part.type) != part.type:
-            raise Invalid(f"{part.name} is of type {types[part.name]} in the table's key, the index {name} says {part.type}")
+            raise Invalid(
+                f"{part.name} is of type {types[part.name]} in the table's key, the index {name} says {part.type}"
+            )
     return Index(number, name, parts, _projection(projection), local)
 
 

@@ -1,7 +1,8 @@
 """The answer of a query or scan: a page of items, and where the next one starts."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from engines import display
 from engines.errors import Invalid
@@ -18,7 +19,8 @@ Item = dict[str, Any]
 Key = tuple[Any, ...]
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True)
+class Request:
     """A query or scan, understood: where to read, what passes, what is shown of it, how many to examine, ..."""
 
     stretch: Bounds
@@ -57,7 +59,7 @@ class Page(display.Table):
         self._made: dict[str, Column] | None = None
 
     def add(self, item: Item, size: int, fetch: Callable[[Item], Item]) -> None:
-        """Take one examined item, if it passes. fetch: from an index's entry to the table's item, where that is asked for."""
+        """Take one examined item, if it passes. fetch: from an index's entry to the table's item, if need be."""
         self.scanned += 1
         self.size += size
         self.last = item

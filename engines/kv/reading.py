@@ -1,11 +1,11 @@
 """Queries and scans: understood before anything is read, then read a page of at most 1 MB at a time.
 
-    request    key condition -> a stretch of tree keys | filter -> a function | projection | index | start -> where to go on
+    request    key condition -> a stretch of tree keys | filter -> a function | projection | index | limit | ...
     page       walk the stretch, 256 items under one hold of the lock, decode each while its bytes are valid
 
-limit and the 1 MB count the items examined, before the filter: a filter makes no read cheaper. An item whose time is over
-is stepped over. A parallel scan shares the items out by a checksum of their keys: each is in exactly one of the segments,
-whatever is written meanwhile.
+limit and the 1 MB count the items examined, before the filter: a filter makes no read cheaper. An item whose time is
+over is stepped over. A parallel scan shares the items out by a checksum of their keys: each is in exactly one of the
+segments, whatever is written meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -95,7 +95,9 @@ def _fetches(index: IndexEntries | None, shown: Projection | None, *, consistent
         return False
     missing = [wanted for wanted in shown.names if wanted not in index.included]
     if missing and not local:
-        raise Invalid(f"the index {name} does not hold {', '.join(missing)}: read the table, or project it into the index")
+        raise Invalid(
+            f"the index {name} does not hold {', '.join(missing)}: read the table, or project it into the index"
+        )
     return bool(missing)
 
 

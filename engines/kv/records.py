@@ -101,6 +101,7 @@ class Records:
         self.write = self.writer.write
         self.capacity: Capacity | None = None
         self.indexes: dict[str, IndexEntries] = {}
+        self.next_due = NEVER  # the second in which the first item expires
         self.define(definition)
 
     def define(self, definition: Definition) -> None:
@@ -225,7 +226,7 @@ class Records:
 
     def log_names(self) -> None:
         """Under the lock: make the attribute names learnt durable before an item uses them."""
-        self._store.log_names(self)
+        self._store.frames.log_names(self)
 
     def sweep_before(self, stored_key: bytes) -> None:
         """Under the lock, before a write to this key: delete an expired item there, and a few others that are due."""
@@ -321,7 +322,9 @@ class Records:
             self.capacity.read.check()
         view = self.view(self.stored_key(key))
         item = self.checked(key, view, None)
-        self.charge_read(0 if view is None else item_size(view), consumed, consistent=consistent, transaction=transaction)
+        self.charge_read(
+            0 if view is None else item_size(view), consumed, consistent=consistent, transaction=transaction
+        )
         return item
 
     def charge_read(
@@ -359,7 +362,7 @@ class Records:
         for start in range(0, len(writes), PAGE_ITEMS):
             with self.lock:
                 self.sweep_due()
-                sequence = self._store.write_together(writes[start : start + PAGE_ITEMS])
+                sequence = self._store.frames.write_together(writes[start : start + PAGE_ITEMS])
         self._log.acknowledge(sequence)
         self._store.checkpoint_if_due()
 
@@ -408,7 +411,7 @@ class Records:
             key = stored_key if len(stored_key) < SHORTEST_CUT else self._key_of(view)
             writes.append(Write(self, key, None, 0, expired=True))
         if writes:
-            self._store.write_together(writes)
+            self._store.frames.write_together(writes)
         self._note_first_due()
         return len(writes)
 
@@ -416,7 +419,6 @@ class Records:
         return self.keys.encode_from(self.decode(image), self._key_names)
 
     def _note_first_due(self) -> None:
-        """The second in which the first item expires."""
         first = None if self.due is None else self.due.first()
         self.next_due = NEVER if first is None else int.from_bytes(first[0][:8], "big")
 

@@ -24,9 +24,7 @@ PITR_SECONDS = 35 * 24 * 3600  # how far back a table can be restored
 class Retention:
     """The marks of one store. definitions(): those of its tables now."""
 
-    def __init__(
-        self, log: Log, clock: Clock, kept: Keyspace, definitions: Callable[[], Iterable[Definition]]
-    ) -> None:
+    def __init__(self, log: Log, clock: Clock, kept: Keyspace, definitions: Callable[[], Iterable[Definition]]) -> None:
         self._log, self._clock, self._catalog, self._definitions = log, clock, kept, definitions
         marks = self._marks()
         self.references = References(max(log.first, *(m.sequence + 1 for m in self._before(marks, STREAM_SECONDS)), 0))
@@ -34,7 +32,7 @@ class Retention:
         self.keep = 0  # the oldest sequence that somebody needs, as of the last mark
 
     def mark(self) -> None:
-        """Under the lock, in the transaction of a checkpoint: remember when it was, and what can be dropped after it."""
+        """Under the lock, in a checkpoint's transaction: remember when it was, and what can be dropped after it."""
         definitions = list(self._definitions())
         streams, pitr = any(d.stream for d in definitions), any(d.pitr for d in definitions)
         if not (streams or pitr):

@@ -3,6 +3,7 @@
 Point reads and writes go straight to the records (records.py), queries and scans through reading.py.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -113,10 +114,9 @@ class Table(TableReads):
     ) -> Item | None:
         """Change the item with this key as the expression says; where there is none, it begins with its key alone.
 
-        key: the values of the key attributes, a tuple, or the value by itself where there is one. expression: "SET a = :a,
-        b.c[0] = b.c[0] + :d REMOVE e ADD views :one DELETE tags :t". All right sides see the item as it was. returns:
-        "NONE", the item before ("ALL_OLD") or after ("ALL_NEW"), or only the attributes that the expression names
-        ("UPDATED_OLD", "UPDATED_NEW"). Otherwise as put.
+        key: the values of the key attributes, a tuple, or the value by itself where there is one. expression: "SET a = :a, b.c[0] = b.c[0] + :d REMOVE e ADD views :one DELETE tags :t"; all right sides see
+        the item as it was. returns: "NONE", the item before ("ALL_OLD") or after ("ALL_NEW"), or only the attributes
+        that the expression names ("UPDATED_OLD", "UPDATED_NEW"). Otherwise as put.
         """
         check_text("expression", expression)
         if returns not in UPDATE_RETURNS:
@@ -260,7 +260,7 @@ class Table(TableReads):
             limit=limit,
             reverse=reverse,
         )
-        request = request._replace(count_only=True, projection=None)
+        request = dataclasses.replace(request, count_only=True, projection=None)
         page: Page | None = read_page(self, request, None)
         scanned, found, size, units = 0, 0, 0, 0.0
         while page is not None:
@@ -285,7 +285,9 @@ class Table(TableReads):
             [plan],
         )
         if filter is not None:
-            plan = Plan("Filter", _cost_of_filter(filter, scanned, found), {"items_in": scanned, "items_out": found}, [plan])
+            plan = Plan(
+                "Filter", _cost_of_filter(filter, scanned, found), {"items_in": scanned, "items_out": found}, [plan]
+            )
         counters = {"items_returned": found, "items_examined": scanned, "read_units": units}
         return Plan("Query" if key_condition else "Scan", self.name, counters, [plan])
 
@@ -301,21 +303,21 @@ class Table(TableReads):
     ) -> None:
         """Add a secondary index, and fill it with the items that are there; returns when it can be queried.
 
-        key: other attributes, as in create_table. projection: what the index holds of an item: "ALL", "KEYS_ONLY", or the
-        names of attributes besides the keys. local=True: with the table's partition key; only such an index answers
+        key: other attributes, as in create_table. projection: what the index holds of an item: "ALL", "KEYS_ONLY", or
+        the names of attributes besides the keys. local=True: with the table's partition key; only such an index answers
         consistent=True, and fetches from the table what it does not hold. Others may write meanwhile. AlreadyExists,
         Invalid.
         """
-        self._store.create_index(self, name, key, projection, local=local)
+        self._store.schema.create_index(self, name, key, projection, local=local)
 
     def drop_index(self, name: str) -> None:
         """Remove a secondary index. NotFound."""
-        self._store.drop_index(self, name)
+        self._store.schema.drop_index(self, name)
 
     def capacity(self, read: float | None = None, write: float | None = None) -> "Table":
         """Buy units a second; None, None: on demand, nothing is refused. See capacity_table() for the buckets."""
         Capacity(read, write, self._store.clock)  # Invalid for what makes no sense
-        self._store.alter(self, lambda definition: msgspec.structs.replace(definition, read=read, write=write))
+        self._store.schema.alter(self, lambda definition: msgspec.structs.replace(definition, read=read, write=write))
         return self
 
     def capacity_table(self) -> display.Table:
@@ -422,7 +424,9 @@ def _condition(text: str | None, placeholders: Placeholders) -> Holds | None:
 
 def _cost_of_filter(text: str, scanned: int, found: int) -> str:
     if scanned > 10 * max(found, 1):
-        return f"{text}: read {scanned:,} items to return {found:,}; a key condition, on an index, would read those alone"
+        return (
+            f"{text}: read {scanned:,} items to return {found:,}; a key condition, on an index, would read those alone"
+        )
     return f"{text}; costs what it reads"
 
 

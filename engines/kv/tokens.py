@@ -25,7 +25,7 @@ def encode_token(token: str, digest: bytes) -> bytes:
 def decode_token(payload: bytes | memoryview) -> tuple[str, bytes, memoryview]:
     """Token, digest, and the rest of a frame's payload. ValueError if it does not begin so."""
     data = memoryview(payload)
-    end = 1 + data[0] if len(data) else 0
+    end = 1 + data[0] if data.nbytes else 0
     if not 1 < end <= TOKEN_LENGTH + 1 or len(data) < end + DIGEST_BYTES:
         raise ValueError("it does not begin with a token")
     return bytes(data[1:end]).decode(), bytes(data[end : end + DIGEST_BYTES]), data[end + DIGEST_BYTES :]

@@ -145,9 +145,7 @@ class _Step:
         return None if new is None else records.encode(new)
 
 
-def transact_write(
-    store: "Store", actions: Sequence[Action], token: str | None, consumed: Consumed | None
-) -> None:
+def transact_write(store: "Store", actions: Sequence[Action], token: str | None, consumed: Consumed | None) -> None:
     steps = [_Step(store, action) for action in actions]
     if len({step.place for step in steps}) < len(steps):
         raise Invalid("every action of a transaction is on another item: leave one of those on the same key out")
@@ -160,7 +158,7 @@ def transact_write(
         writes = _evaluate(steps)
         _pay(steps, writes, consumed)
         header = b"" if token is None else encode_token(token, digest)
-        sequence = store.write_together([write for write in writes if write is not None], header)
+        sequence = store.frames.write_together([write for write in writes if write is not None], header)
     store.log.acknowledge(sequence)
     store.checkpoint_if_due()
 
@@ -191,7 +189,7 @@ def _evaluate(steps: Sequence[_Step]) -> list[Write | None]:
     return writes
 
 
-def _cancelled(kind: type[EngineError], reasons: list[dict[str, Any] | None], **details: object) -> EngineError:
+def _cancelled(kind: type[EngineError], reasons: list[dict[str, Any] | None], **details: Any) -> EngineError:  # noqa: ANN401 - of the error
     said = "; ".join(f"action {number}: {reason['message']}" for number, reason in enumerate(reasons) if reason)
     error = kind(f"the transaction was cancelled, nothing was changed ({said})", reasons=reasons, **details)
     error.aws = "TransactionCanceledException"
@@ -214,7 +212,7 @@ def _pay(steps: Sequence[_Step], writes: Sequence[Write | None], consumed: Consu
                 payer.give_back(taken)
             reasons: list[dict[str, Any] | None] = [None] * len(steps)
             reasons[number] = {"code": "ThrottlingError", "message": str(error), "item": None}
-            raise _cancelled(Throttled, reasons, **error.details) from None
+            raise _cancelled(Throttled, reasons, retry_after=error.details.get("retry_after")) from None
         costs.append((records, cost))
     for records, cost in costs:
         cost.add_to(consumed, records.definition.name)
@@ -317,7 +315,7 @@ def batch_write(store: "Store", actions: Iterable[Put | Delete], consumed: Consu
                 unprocessed.append(action)
         if not done:
             raise Throttled("no write units are left for any of these items: try again later", retry_after=1.0)
-        sequence = store.write_together(done)
+        sequence = store.frames.write_together(done)
     store.log.acknowledge(sequence)
     store.checkpoint_if_due()
     return unprocessed

@@ -1,8 +1,8 @@
-"""Whether a store is what it should be: items decode and stand where they belong, so do expiries and index entries, and
-for every key that the log still speaks of, the tree holds what the log says.
+"""Whether a store is what it should be.
 
-Beside writers a difference may be no more than something that has changed since: what looks wrong is looked at once more
-under the lock.
+Items decode and stand where they belong, so do expiries and index entries, and for every key that the log still speaks
+of, the tree holds what the log says. Beside writers a difference may be no more than something that has changed since:
+what looks wrong is looked at once more under the lock.
 """
 
 from collections.abc import Mapping

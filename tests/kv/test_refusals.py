@@ -235,7 +235,7 @@ def test_a_dropped_table_is_gone_for_every_use_and_its_name_starts_anew(store, o
 
 
 def test_there_is_room_for_so_many_tables_and_one_more_is_refused_before_it_is_logged(store, monkeypatch):
-    monkeypatch.setattr("engines.kv.store.MAX_KEYSPACES", 8)
+    monkeypatch.setattr("engines.kv.schema.MAX_KEYSPACES", 8)
     for number in range(3):
         store.create_table(f"t{number}", key="id:N", ttl="expires")
     last = store.log.last

@@ -1,0 +1,270 @@
+"""The tables of a store: how they come, change and go.
+
+    frame      SCHEMA: a Definition that was created or changed, or the name of a table that was dropped
+    catalog    table/NAME -> Definition | next -> the next id | names/ID -> attribute names
+
+A change of the schema is a frame in the log like any other: it is logged, then applied to the catalog, to the tree's
+keyspaces and to the objects in memory, and a replay applies it again. Indexes are filled with the items of before their
+creation by pages, outside the log (indexes.py); a replay that meets an index that became ready fills it at once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import msgspec
+
+from engines.errors import AlreadyExists, Invalid, NotFound, TooLarge, nearest
+from engines.kv import catalog
+from engines.kv.catalog import SCHEMA_FRAME, Definition, Index, Schema
+from engines.kv.indexes import check_indexes, index_of
+from engines.kv.table import Table
+from engines.kv.values import PAGE_ITEMS, KeyPart
+from engines.storage.environment import MAX_KEYSPACES
+
+if TYPE_CHECKING:
+    from engines.kv.store import Store
+
+EVERYTHING = 1 << 40
+
+
+class Tables:
+    """Which tables there are, in memory and in the catalog."""
+
+    def __init__(self, store: "Store") -> None:
+        self.by_name: dict[str, Table] = {}
+        self.by_id: dict[int, Table] = {}
+        self.emptied = 0  # keyspaces dropped since the last checkpoint: they still take their room
+        self._store = store
+        self._tree = store.tree
+        self._catalog = store.tree.keyspace("catalog")
+
+    def load(self) -> None:
+        """Those of the last checkpoint. Corrupted if the catalog cannot be read."""
+        for key, value in self._catalog.page(b"table/", b"table0", limit=EVERYTHING, limit_bytes=EVERYTHING):
+            try:
+                self._add(catalog.decode_definition(value))
+            except ValueError as error:
+                raise catalog.corrupted(f"{self._tree.path}/data.mdb, {key.decode()}", error) from error
+
+    def all(self) -> list[Table]:
+        return list(self.by_name.values())
+
+    def definitions(self) -> list[Definition]:
+        return [table.definition for table in self.all()]
+
+    def named(self, name: str) -> Table:
+        """NotFound offers the nearest one."""
+        table = self.by_name.get(name)
+        if table is None:
+            raise NotFound(f"there is no table {name!r}{nearest(str(name), self.by_name)}")
+        return table
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def create(self, definition: Definition, indexes: Iterable[Mapping[str, Any]]) -> Table:
+        """A new, empty table; its id, and those of its indexes, are given here."""
+        store = self._store
+        with self._tree.lock:
+            store.check_open()
+            if definition.name in self.by_name:
+                raise AlreadyExists(
+                    f"there is a table {definition.name!r} already: store.table({definition.name!r}) opens it"
+                )
+            number = self._next_id()
+            described = [_described(index, number + n, definition.key) for n, index in enumerate(indexes, 1)]
+            check_indexes(described)
+            definition = msgspec.structs.replace(
+                definition, id=number, indexes=tuple(described), created=store.clock.now(), began=store.log.last + 1
+            )
+            self._check_room(definition)
+            sequence = self._log(Schema(create=definition))
+            table = self.by_name[definition.name]
+        store.log.acknowledge(sequence)
+        return table
+
+    def alter(self, table: Table, change: Callable[[Definition], Definition]) -> None:
+        """Give a table another definition, made from the present one under the lock."""
+        with self._tree.lock:
+            self._store.check_open()
+            present = self.named(table.name).definition
+            if present.id != table.definition.id:
+                raise NotFound(f"table {table.name} was dropped, another one has its name now: store.table() opens it")
+            definition = change(present)
+            self._check_room(definition)
+            sequence = self._log(Schema(alter=definition))
+        self._store.log.acknowledge(sequence)
+
+    def drop(self, name: str) -> None:
+        with self._tree.lock:
+            self._store.check_open()
+            self.named(name)
+            sequence = self._log(Schema(drop=name))
+        self._store.log.acknowledge(sequence)
+
+    def create_index(self, table: Table, name: str, key: Any, projection: Any, *, local: bool) -> None:  # noqa: ANN401 - checked by index_of
+        """See Table.create_index."""
+
+        def with_index(definition: Definition) -> Definition:
+            index = index_of(self._next_id(), name, key, projection, local=local, table_key=definition.key)
+            if any(known.name == name for known in definition.indexes):
+                raise AlreadyExists(f"table {table.name} has an index {name!r} already: drop_index({name!r}) first")
+            check_indexes([*definition.indexes, index])
+            return msgspec.structs.replace(definition, indexes=(*definition.indexes, index))
+
+        self.alter(table, with_index)
+        self.fill(table, name)
+
+    def drop_index(self, table: Table, name: str) -> None:
+        """See Table.drop_index."""
+
+        def without(definition: Definition) -> Definition:
+            table.records.index(name)
+            return msgspec.structs.replace(definition, indexes=tuple(i for i in definition.indexes if i.name != name))
+
+        self.alter(table, without)
+
+    def fill_unready(self) -> None:
+        """At open: indexes whose filling was cut short."""
+        for table in self.all():
+            for index in table.definition.indexes:
+                if not index.ready:
+                    self.fill(table, index.name)
+
+    def fill(self, table: Table, name: str) -> None:
+        """Enter the items of before an index was created, a page of them under each hold of the lock."""
+        low: bytes | None = b""
+        builds = -1
+        while low is not None:
+            with self._tree.lock:
+                if builds != self._tree.rebuilds:  # what had been entered since the last checkpoint is lost
+                    low, builds = b"", self._tree.rebuilds
+                try:
+                    low = table.records.fill_index(name, low, PAGE_ITEMS)
+                except lmdb.MapFullError:
+                    self._tree.rebuild(grow=True)
+                else:
+                    if low is None:
+                        ready = _with_ready(table.definition, name)
+                        sequence = self._log(Schema(alter=ready))
+            self._store.checkpoint_if_due()
+        self._store.log.acknowledge(sequence)
+
+    def _next_id(self) -> int:
+        return int.from_bytes(self._catalog.get(b"next") or b"\x01", "little")
+
+    def _check_room(self, definition: Definition) -> None:
+        """TooLarge, before anything is logged, if the tree has no room for the table's keyspaces."""
+        others = [table.definition for table in list(self.by_id.values())]
+        definitions = [definition, *(other for other in others if other.id != definition.id)]
+        needed = 2 + self.emptied + sum(map(_keyspaces, definitions))  # meta and catalog are two
+        if needed > MAX_KEYSPACES:
+            raise TooLarge(
+                f"a store has room for {MAX_KEYSPACES - 2:,} tables, where a time to live and each index count as one "
+                "more: drop a table and make a checkpoint(), or use a second store",
+                size=needed - 2,
+                limit=MAX_KEYSPACES - 2,
+            )
+
+    # -- what a change means: now, and in a replay --------------------------------------------------------------------
+
+    def _log(self, schema: Schema) -> int:
+        """Under the lock: log it, do it; the frame's sequence."""
+        return self._store.write(catalog.encode(schema), SCHEMA_FRAME, lambda _: self.apply(schema), 1000)
+
+    def apply(self, schema: Schema, *, replaying: bool = False) -> None:
+        """Harmless where it is done already."""
+        if schema.create is not None:
+            self._create(schema.create)
+        elif schema.drop is not None:
+            self._drop(schema.drop)
+        elif schema.alter is not None:
+            self._alter(schema.alter, replaying=replaying)
+
+    def _create(self, definition: Definition) -> None:
+        self._keep(definition)
+        self._add(definition)
+
+    def _keep(self, definition: Definition) -> None:
+        """In the catalog."""
+        self._catalog.put(b"table/" + definition.name.encode(), catalog.encode(definition))
+        following = 1 + max([definition.id, *(index.id for index in definition.indexes)])
+        if following > self._next_id():
+            self._catalog.put(b"next", following.to_bytes(4, "little"))
+
+    def _add(self, definition: Definition) -> None:
+        table = self.by_id.get(definition.id)
+        if table is None:
+            names = catalog.decode_list(self._catalog.get(b"names/%d" % definition.id) or b"\x90")
+            table = self.by_id[definition.id] = Table(self._store, definition, names)
+        self.by_name[definition.name] = table
+
+    def _alter(self, definition: Definition, *, replaying: bool) -> None:
+        table = self.by_id.get(definition.id)
+        if table is None:
+            return  # dropped later, and met again in a replay
+        before = table.definition.indexes
+        self._keep(definition)
+        table.records.define(definition)
+        kept = {index.id for index in definition.indexes}
+        for index in before:
+            if index.id not in kept:
+                self.emptied += 1
+                self._tree.drop(f"i/{index.id}")
+        were_ready = {index.id for index in before if index.ready}
+        for index in definition.indexes:
+            if replaying and index.ready and index.id not in were_ready:  # what was entered meanwhile is not in the log
+                low: bytes | None = b""
+                while low is not None:
+                    low = table.records.fill_index(index.name, low, PAGE_ITEMS)
+
+    def _drop(self, name: str) -> None:
+        """First in memory: should Ctrl-C come in between, nobody has a handle on what the rebuilt tree drops.
+
+        A rebuilt tree may also meet this while a younger table has the name: that one stays.
+        """
+        entry = b"table/" + name.encode()
+        stored = self._catalog.get(entry)
+        if stored is not None:
+            definition = catalog.decode_definition(stored)
+            table = self.by_id.get(definition.id)
+            has_the_name = self.by_name.get(name) is table
+            if table is not None:
+                table.records.drop()
+                del self.by_id[definition.id]  # no calls here: an interrupt finds all of this done or nothing
+                if has_the_name:
+                    del self.by_name[name]
+            self.emptied += _keyspaces(definition)
+            self._tree.drop(f"t/{definition.id}")
+            if definition.ttl is not None:
+                self._tree.drop(f"x/{definition.id}")
+            for index in definition.indexes:
+                self._tree.drop(f"i/{index.id}")
+            self._catalog.delete(entry)
+            self._catalog.delete(b"names/%d" % definition.id)
+
+
+def _keyspaces(definition: Definition) -> int:
+    """How many a table has: its items, the order of their expiries, its indexes."""
+    return 1 + (definition.ttl is not None) + len(definition.indexes)
+
+
+def _described(index: Mapping[str, Any], number: int, table_key: tuple[KeyPart, ...]) -> Index:
+    """An index as create_table's indexes= describes it; it is ready: there is nothing to enter."""
+    options = dict(index) if isinstance(index, Mapping) else {}
+    if not {"name", "key"} <= set(options) <= {"name", "key", "projection", "local"}:
+        raise Invalid(f'an index is {{"name": ..., "key": ..., "projection": ..., "local": ...}}, got {index!r:.200}')
+    described = index_of(
+        number,
+        options["name"],
+        options["key"],
+        options.get("projection", "ALL"),
+        local=options.get("local", False),
+        table_key=table_key,
+    )
+    return msgspec.structs.replace(described, ready=True)
+
+
+def _with_ready(definition: Definition, name: str) -> Definition:
+    indexes = (msgspec.structs.replace(i, ready=True) if i.name == name else i for i in definition.indexes)
+    return msgspec.structs.replace(definition, indexes=tuple(indexes))

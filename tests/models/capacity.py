@@ -44,7 +44,7 @@ def scaled(minutes, rate, target, minimum, maximum):
     """The rate that follows from the units used in each of the minutes that are over, the latest last."""
 
     def used(count):
-        return [Fraction(units, 60) / rate for units in minutes[-count:]]
+        return [Fraction(units) / 60 / rate for units in minutes[-count:]]
 
     target = Fraction(str(target))
     wanted = rate

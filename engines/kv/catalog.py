@@ -43,6 +43,7 @@ class Definition(msgspec.Struct, frozen=True):
 
     read, write: units a second that were bought, None for on demand. pitr: the log is kept for 35 days, so that any
     moment of them can be restored. show_expired: items whose time is over are seen until they are deleted.
+    partition_limits: a partition key gets no more than 3,000 read and 1,000 write units a second.
     """
 
     id: int
@@ -57,6 +58,7 @@ class Definition(msgspec.Struct, frozen=True):
     write: float | None = None
     pitr: bool = False
     show_expired: bool = False
+    partition_limits: bool = False
 
     @property
     def partition(self) -> str:

@@ -117,10 +117,13 @@ class Records:
         self.learn(self.codec)
 
     def _set_capacity(self) -> None:
-        read, write = self.definition.read, self.definition.write
-        known = self.capacity
-        if known is None or (known.read.rate, known.write.rate) != (read, write):
-            self.capacity = None if read is None and write is None else Capacity(read, write, self._clock)
+        read, write, limits = self.definition.read, self.definition.write, self.definition.partition_limits
+        if read is None and not limits:
+            self.capacity = None
+        elif self.capacity is None or self.capacity.partition_limits != limits:
+            self.capacity = Capacity(read, write, self._clock, partition_limits=limits)
+        else:
+            self.capacity.set_rates(read, write)
         self.reader.metered = self.writer.metered = self.capacity is not None
 
     def learn(self, codec: ItemCodec) -> None:
@@ -297,34 +300,44 @@ class Records:
                     shares.append((index.definition, units))
         return Cost(write_units(size, transaction=transaction), shares)
 
-    def take(self, cost: "Cost") -> None:
+    def take(self, cost: "Cost", stored_key: bytes) -> None:
         """Pay. Throttled, with nothing taken, if that much is not there."""
         if self.capacity is not None:
-            self.capacity.write.take(cost.total)
+            self.capacity.take(cost.total, self._partition(stored_key))
 
-    def give_back(self, cost: "Cost") -> None:
+    def give_back(self, cost: "Cost", stored_key: bytes) -> None:
         if self.capacity is not None:
-            self.capacity.write.charge(-cost.total)
+            self.capacity.give_back(cost.total, self._partition(stored_key))
+
+    def check_read(self, stored_key: bytes | None) -> None:
+        """Before a read of this item, or of many: Throttled if no units are left."""
+        if self.capacity is not None:
+            self.capacity.check(None if stored_key is None else self._partition(stored_key))
+
+    def _partition(self, stored_key: bytes) -> object:
+        """The partition key's value, where units are counted for each."""
+        if self.capacity is None or not self.capacity.partition_limits:
+            return None
+        return stored_key[:SHORTEST_CUT] if len(stored_key) >= SHORTEST_CUT else self.keys.decode(stored_key)[0]
 
     def charge_write(
         self, stored_key: bytes, old: bytes | memoryview | None, image: bytes | None, consumed: Consumed | None
     ) -> None:
         """Under the lock, before anything is written: pay for it. Throttled if there are too few units."""
         cost = self.cost(stored_key, old, image)
-        self.take(cost)
+        self.take(cost, stored_key)
         cost.add_to(consumed, self.definition.name)
 
     def read_paying(
         self, key: bytes, consumed: Consumed | None, *, consistent: bool, transaction: bool = False
     ) -> Item | None:
         """Under the lock: the item under this whole key, paid for. Throttled if no units are left."""
-        if self.capacity is not None:
-            self.capacity.read.check()
-        view = self.view(self.stored_key(key))
+        stored_key = self.stored_key(key)
+        self.check_read(stored_key)
+        view = self.view(stored_key)
         item = self.checked(key, view, None)
-        self.charge_read(
-            0 if view is None else item_size(view), consumed, consistent=consistent, transaction=transaction
-        )
+        size = 0 if view is None else item_size(view)
+        self.charge_read(size, consumed, consistent=consistent, transaction=transaction, stored_key=stored_key)
         return item
 
     def charge_read(
@@ -335,11 +348,12 @@ class Records:
         consistent: bool,
         transaction: bool = False,
         index: IndexEntries | None = None,
+        stored_key: bytes | None = None,
     ) -> float:
         """Pay for bytes that have been read; the units."""
         units = read_units(size, consistent=consistent, transaction=transaction)
         if self.capacity is not None:
-            self.capacity.read.charge(units)
+            self.capacity.charge(units, None if stored_key is None else self._partition(stored_key))
         if consumed is not None:
             name, local = (None, False) if index is None else (index.definition.name, index.definition.local)
             consumed.add(self.definition.name, read=units, index=name, local=local)

@@ -114,9 +114,10 @@ class Table(TableReads):
     ) -> Item | None:
         """Change the item with this key as the expression says; where there is none, it begins with its key alone.
 
-        key: the values of the key attributes, a tuple, or the value by itself where there is one. expression: "SET a = :a, b.c[0] = b.c[0] + :d REMOVE e ADD views :one DELETE tags :t"; all right sides see
-        the item as it was. returns: "NONE", the item before ("ALL_OLD") or after ("ALL_NEW"), or only the attributes
-        that the expression names ("UPDATED_OLD", "UPDATED_NEW"). Otherwise as put.
+        key: the values of the key attributes, a tuple, or the value by itself where there is one. expression: "SET a =
+        :a, b.c[0] = b.c[0] + :d REMOVE e ADD views :one DELETE tags :t"; all right sides see the item as it was.
+        returns: "NONE", the item before ("ALL_OLD") or after ("ALL_NEW"), or only the attributes that the expression
+        names ("UPDATED_OLD", "UPDATED_NEW"). Otherwise as put.
         """
         check_text("expression", expression)
         if returns not in UPDATE_RETURNS:
@@ -314,16 +315,32 @@ class Table(TableReads):
         """Remove a secondary index. NotFound."""
         self._store.schema.drop_index(self, name)
 
-    def capacity(self, read: float | None = None, write: float | None = None) -> "Table":
-        """Buy units a second; None, None: on demand, nothing is refused. See capacity_table() for the buckets."""
-        Capacity(read, write, self._store.clock)  # Invalid for what makes no sense
-        self._store.schema.alter(self, lambda definition: msgspec.structs.replace(definition, read=read, write=write))
-        return self
+    def capacity(
+        self, read: float | None = None, write: float | None = None, *, partition_limits: bool = False
+    ) -> display.Table:
+        """Buy read and write units a second from now on; None, None: on demand, nothing is refused. Shows the buckets.
 
-    def capacity_table(self) -> display.Table:
+        A read unit is 4 KB read consistently (half of one otherwise, two in a transaction), a write unit 1 KB written,
+        to the table or to one of its indexes, which draw from the table's units. A bucket holds 300 seconds' worth.
+        Throttled, with .retry_after, says that nothing was done. partition_limits=True: no partition key gets more than
+        3,000 read and 1,000 write units a second, whatever was bought.
+        """
+        Capacity(read, write, self._store.clock)  # Invalid for what makes no sense
+        self._store.schema.alter(
+            self,
+            lambda definition: msgspec.structs.replace(
+                definition, read=read, write=write, partition_limits=partition_limits
+            ),
+        )
+        return self.buckets()
+
+    def buckets(self) -> display.Table:
         """The buckets of read and write units: what is in them, what was used, what was refused."""
-        capacity = self.records.capacity or Capacity(None, None, self._store.clock)
-        return capacity.to_table()
+        return (self.records.capacity or Capacity(None, None, self._store.clock)).to_table()
+
+    def hot_keys(self, limit: int = 10) -> display.Table:
+        """The partition keys that were refused most, then those that cost most, where partition_limits count them."""
+        return (self.records.capacity or Capacity(None, None, self._store.clock)).hot_keys(limit)
 
     # -- the change stream, and facts ---------------------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ Action = Put | Update | Delete | Check
 
 
 class Answers(list[Item | None]):
-    """What was asked for, in order; `unprocessed` are the requests for which no capacity was left, to be tried again."""
+    """What was asked for, in order; `unprocessed` are the requests for which no capacity was left: try them again."""
 
     def __init__(self, items: Iterable[Item | None], unprocessed: Sequence[Any] = ()) -> None:
         super().__init__(items)
@@ -200,21 +200,21 @@ def _pay(steps: Sequence[_Step], writes: Sequence[Write | None], consumed: Consu
     """Take the write units of all, twice those of single writes; nothing is taken where one table has too few."""
     if consumed is None and all(step.records.capacity is None for step in steps):
         return
-    costs: list[tuple[Records, Cost]] = []
+    costs: list[tuple[Records, Cost, bytes]] = []
     for number, (step, write) in enumerate(zip(steps, writes, strict=True)):
         records, stored_key = step.records, step.records.stored_key(step.key)
         image = None if write is None else write.image
         cost = records.cost(stored_key, records.view(stored_key), image, transaction=True)
         try:
-            records.take(cost)
+            records.take(cost, stored_key)
         except Throttled as error:
-            for payer, taken in costs:
-                payer.give_back(taken)
+            for payer, taken, place in costs:
+                payer.give_back(taken, place)
             reasons: list[dict[str, Any] | None] = [None] * len(steps)
             reasons[number] = {"code": "ThrottlingError", "message": str(error), "item": None}
             raise _cancelled(Throttled, reasons, retry_after=error.details.get("retry_after")) from None
-        costs.append((records, cost))
-    for records, cost in costs:
+        costs.append((records, cost, stored_key))
+    for records, cost, _ in costs:
         cost.add_to(consumed, records.definition.name)
 
 
@@ -277,8 +277,7 @@ def batch_get(store: "Store", requests: Iterable[Any], consumed: Consumed | None
     gets = [request if isinstance(request, Get) else _pair(request) for request in requests]
     if not 1 <= len(gets) <= BATCH_GETS:
         raise Invalid(f"a batch reads 1 to {BATCH_GETS} items, got {len(gets)}")
-    answers = read_together(store, gets, consumed, transaction=False)
-    return answers
+    return read_together(store, gets, consumed, transaction=False)
 
 
 def _pair(request: object) -> Get:

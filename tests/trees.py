@@ -1,9 +1,7 @@
 """The smallest engine there can be on a Tree and its Log, for their tests."""
 
-import lmdb
-
 from engines.clock import ManualClock
-from engines.storage.log import Log
+from engines.storage.log import DATA, Log
 from engines.storage.tree import Tree
 
 SMALL = 1 << 26  # a map that tests can afford
@@ -21,13 +19,7 @@ class Engine:
     def put(self, name, key, value):
         payload = b"\0".join((name.encode(), key, value))
         with self.tree.lock:
-            sequence = self.log.append(payload)
-            try:
-                self._apply(payload)
-            except lmdb.MapFullError:
-                self.tree.rebuild(grow=True)
-            self.tree.note(sequence, len(payload))
-        return sequence
+            return self.tree.write(payload, DATA, lambda _: self._apply(payload))
 
     def apply(self, frame):
         self._apply(bytes(frame.payload))

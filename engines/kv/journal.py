@@ -10,10 +10,12 @@ was one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from engines._native.kvframe import decode_changes
 from engines.changes import Change
+from engines.clock import SystemClock
 from engines.kv.catalog import ITEMS_FRAME, TRANSACTION_FRAME, corrupted
 from engines.kv.tokens import decode_token
 from engines.storage.log import Frame, Log
@@ -40,28 +42,68 @@ def read(frames: Iterable[Frame], log: Log, tables: Mapping[int, "Table"], limit
     count = 0
     images = Images(log)
     for found in frames:
-        for table_id, key, old, new, expired in frame_changes(found, log.path):
-            if (table := tables.get(table_id)) is not None:
-                view = table.definition.stream
-                shows_old = bool(old) and view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
-                shows_new = bool(new) and view in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
-                decode = table.records.decode
-                yield Change(
-                    found.sequence,
-                    found.time,
-                    table.name,
-                    "REMOVE" if new is None else "INSERT" if old is None else "MODIFY",
-                    table.records.keys.decode(key),
-                    decode(images.old(table_id, key, old)) if shows_old else None,
-                    decode(new) if new is not None and shows_new else None,
-                    expired,
-                )
-                count += 1
-                if view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES"):
-                    images.remember(table_id, key, found.sequence, new)
+        for change in _shown(found, log, tables, images):
+            yield change
+            count += 1
         if limit is not None and count >= limit:
             return
-    if log.damage is not None:  # opened read-only: a consumer must not take the end of what is whole for the end
+    _end(log)
+
+
+def follow(
+    log: Log, after: int, tables: Mapping[int, "Table"], limit: int | None, timeout: float | None
+) -> Iterator[Change]:
+    """Like read, then waits for more; ends `timeout` seconds after the last change, or when the log takes no more.
+
+    However many other frames there are meanwhile: the log is read up to its present, then the time is looked at. It is
+    real time, not the injected clock's: somebody waits.
+    """
+    timer = SystemClock().timer
+    until = inf if timeout is None else timer() + timeout
+    count = 0
+    images = Images(log)
+    while True:
+        upto = log.durable
+        for found in log.read(after):
+            after = found.sequence
+            for change in _shown(found, log, tables, images):
+                yield change
+                count += 1
+                until = inf if timeout is None else timer() + timeout
+            if limit is not None and count >= limit:
+                return
+        after = max(after, upto)
+        left = until - timer()
+        if left <= 0 or not log.wait(after, None if left == inf else left):
+            break
+    _end(log)
+
+
+def _shown(found: Frame, log: Log, tables: Mapping[int, "Table"], images: "Images") -> Iterator[Change]:
+    """What one frame says of these tables."""
+    for table_id, key, old, new, expired in frame_changes(found, log.path):
+        if (table := tables.get(table_id)) is not None:
+            view = table.definition.stream
+            shows_old = bool(old) and view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
+            shows_new = bool(new) and view in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+            decode = table.records.decode
+            yield Change(
+                found.sequence,
+                found.time,
+                table.name,
+                "REMOVE" if new is None else "INSERT" if old is None else "MODIFY",
+                table.records.keys.decode(key),
+                decode(images.old(table_id, key, old)) if shows_old else None,
+                decode(new) if new is not None and shows_new else None,
+                expired,
+            )
+            if view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES"):
+                images.remember(table_id, key, found.sequence, new)
+
+
+def _end(log: Log) -> None:
+    """Opened read-only after damage: a consumer must not take the end of what is whole for the end."""
+    if log.damage is not None:
         raise log.damage
 
 

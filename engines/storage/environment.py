@@ -23,7 +23,12 @@ _open_paths_lock = threading.Lock()
 
 
 def _options(map_size: int) -> dict[str, Any]:
-    return {"lib_version": LIB_VERSION, "max_dbs": MAX_KEYSPACES, "map_size": map_size}
+    return {
+        "lib_version": LIB_VERSION,
+        "max_dbs": MAX_KEYSPACES,
+        "map_size": map_size,
+        "max_spare_txns": 0,  # a child of a fork that closes its copy would give away their places among the readers
+    }
 
 
 def claim(path: str) -> str:
@@ -66,8 +71,12 @@ def for_writing(files: FileSystem, path: str, map_size: int) -> tuple[lmdb.Envir
         write_atomically(files, f"{path}/data.mdb", _new_file(map_size))
     sealed = seal.check(files, path)
     environment = files.environment(path, readahead=False, **_options(map_size))
-    files.fsync_dir(path)
-    environment.reader_check()  # readers that died
+    try:
+        files.fsync_dir(path)
+        environment.reader_check()  # readers that died
+    except BaseException:
+        environment.close()
+        raise
     return environment, sealed
 
 

@@ -11,6 +11,7 @@ before a byte of it is touched.
 import os
 
 from engines.errors import Invalid, NotFound
+from engines.storage import forks
 from engines.storage.files import FileSystem, Lock, make_folder, read_file, write_atomically
 
 MARKER = "ENGINE"
@@ -38,6 +39,7 @@ class Folder:
         refuse_foreign(files, self.path, engine, version, read_only=read_only)
         if not read_only:
             self._lock = files.lock(f"{self.path}/lock")
+            forks.register(self)
             try:
                 if refuse_foreign(files, self.path, engine, version, read_only=False):
                     files.fsync_dir(
@@ -54,6 +56,10 @@ class Folder:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def forked(self) -> None:
+        """In the child: its copy of the lock's descriptor would hold the lock longer than the parent does."""
+        self.close()
 
 
 def refuse_foreign(files: FileSystem, path: str, engine: str, version: int, *, read_only: bool) -> bool:

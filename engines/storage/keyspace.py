@@ -14,7 +14,8 @@ from typing import Any, Protocol, Self
 
 import lmdb
 
-from engines.errors import NotFound
+from engines.errors import Closed, NotFound
+from engines.storage.keeper import Gone
 
 LONGEST_KEY = 1978
 PAGE_BYTES, PAGE_ENTRIES = 1 << 20, 256  # how much a range reads before it lets others have the lock
@@ -28,7 +29,11 @@ class Holder(Protocol):
 
 
 class Keyspace:
-    """One ordered map of bytes to bytes. Hold `tree.lock` around every call but range()."""
+    """One ordered map of bytes to bytes. Hold `tree.lock` around every call but range().
+
+    Compiled code that calls LMDB itself does so with `keyspace.tree.transaction` and `keyspace.db`, both looked up anew
+    each time, in this order: after a drop the first raises the reason, and after a rebuild the second is another one.
+    """
 
     __slots__ = ("db", "name", "tree")
 
@@ -140,10 +145,10 @@ class ReadTree:
         return Keyspace(self, name, self._handles[name])
 
     def close(self) -> None:
-        if self.transaction is not None:
+        if not isinstance(self.transaction, Gone):
             self.transaction.abort()
             self._closed(self)
-            self.transaction = None  # type: ignore[assignment] # a use after close fails at once
+            self.transaction = Gone(Closed("the snapshot is closed: take another one"))  # type: ignore[assignment] # says so
 
     def __enter__(self) -> Self:
         return self

@@ -30,6 +30,8 @@ would prove nothing (Rebello et al., "Can Applications Recover from fsync Failur
 append raises Poisoned; reading goes on; reopening recovers. An interrupt (Ctrl-C) is no failure: what a leader could
 not finish, the next one writes again at the same place.
 
+Reading is in reader.py. A child of a fork finds its copy closed (forks.py).
+
 Simpler than production: one file is written at a time, no compression, no reuse of old segments.
 
 Invariants: sequences start at 1 and have no gaps. Times never decrease. What sync(n) returned for is found by every
@@ -40,16 +42,15 @@ import contextlib
 import errno
 import os
 import threading
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from engines._native import frame
 from engines.clock import Clock, SystemClock
-from engines.display import Report
-from engines.errors import Closed, EngineError, Invalid, Poisoned, ReadOnly, TooLarge, Trimmed
+from engines.errors import Closed, EngineError, Invalid, Poisoned, ReadOnly, TooLarge
+from engines.storage import forks
 from engines.storage.files import FileSystem, RealFileSystem, make_folder
-from engines.storage.recovery import examine, recover
+from engines.storage.reader import LogReader
+from engines.storage.recovery import recover
 from engines.storage.segment import (
     CHECKPOINT,
     CLOSE,
@@ -60,21 +61,23 @@ from engines.storage.segment import (
     Segment,
     bear,
     create_segment,
-    read_between,
-    read_frame,
     reserve,
 )
 from engines.storage.ticker import Ticker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Durability = Literal["commit", "interval", "checkpoint"]
 
 HEADER = frame.HEADER
 UNWRITTEN_BYTES = 1 << 16  # how much may wait in memory under "checkpoint"
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)  # what only an open() says: nothing was written with that
 
 __all__ = ["CHECKPOINT", "CLOSE", "DATA", "Durability", "Frame", "Log"]
 
 
-class Log:
+class Log(LogReader):
     """An append-only file of frames in the folder `path`. Threads may share it.
 
     durability says what acknowledge() waits for: "commit" the disk, "interval" the kernel (synced within 50 ms),
@@ -114,6 +117,8 @@ class Log:
         self._closed = False
         self._maps = True  # the file system lends segments as memory
         self._ticker = Ticker(self._sync_written, f"sync {path}")
+        self._segments = []
+        forks.register(self)
         if not read_only:
             make_folder(self._files, path)
         found = recover(self._files, path, recovered_to=recovered_to, read_only=read_only)
@@ -130,7 +135,11 @@ class Log:
             self._refusal = lambda: ReadOnly(f"the log {path} was opened with read_only=True and takes no writes")
         elif not self._segments:
             self._segments.append(create_segment(self._files, path, self._log_id, first=1, room=0, limit=segment))
-            bear(self._files, self._segments[0], self._log_id)
+            try:
+                bear(self._files, self._segments[0], self._log_id)
+            except BaseException:
+                self._segments[0].close(self._files)
+                raise
 
     @property
     def failed(self) -> bool:
@@ -138,11 +147,6 @@ class Log:
         return self._refusal is not None and not self.read_only and not self._closed
 
     # -- writing ------------------------------------------------------------------------------------------------------
-
-    @property
-    def first(self) -> int:
-        """The oldest sequence still kept, or the next one to be written where there is none."""
-        return self._segments[0].first if self._segments else self.last + 1
 
     def append(self, payload: bytes | bytearray | memoryview, kind: int = DATA) -> int:
         """Number and take one frame; its sequence. Nothing is promised before sync() or acknowledge().
@@ -180,6 +184,15 @@ class Log:
                 segment.buffer.drop(size)
             return sequence
 
+    def remark(self, payload: bytes, kind: int) -> int:
+        """Append what nothing depends on: left out where the disk is full, which is said with a 0."""
+        try:
+            return self.append(payload, kind)
+        except ReadOnly as error:
+            if error.code != "disk-full":
+                raise
+            return 0
+
     def _make_room(self, size: int) -> Segment:
         """Reserve space for one more frame, in a new segment if this one is full."""
         if size > frame.MAX_PAYLOAD:
@@ -199,6 +212,8 @@ class Log:
                     "free some space and try again",
                     code="disk-full",
                 ) from error
+            if error.errno in NO_DESCRIPTOR:
+                raise self._no_descriptor(error) from error
             raise self._poison(error) from error
         return segment
 
@@ -230,6 +245,10 @@ class Log:
             self._carry(sync=sync)
         except OSError as error:
             with self._lock:
+                if error.errno in NO_DESCRIPTOR:  # no harm done: the next leader goes on at the same place
+                    self._leading = None
+                    self._turn.notify_all()
+                    raise self._no_descriptor(error) from error
                 raise self._poison(error) from error
         except BaseException:  # an interrupt (Ctrl-C): nothing is lost, the next leader writes the same bytes again
             with self._lock:
@@ -268,6 +287,13 @@ class Log:
             if self._waiting:
                 self._turn.notify_all()
 
+    def _no_descriptor(self, cause: OSError) -> ReadOnly:
+        return ReadOnly(
+            f"no file can be opened for the log {self.path} ({cause.strerror}); nothing is lost: close some files and "
+            "try again, or raise the limit with ulimit -n",
+            code="too-many-files",
+        )
+
     def _poison(self, cause: BaseException) -> Poisoned:
         """Take nothing from now on (called under the lock). Returns the error to raise."""
 
@@ -290,7 +316,7 @@ class Log:
 
     def _acknowledge_written(self, sequence: int) -> None:
         """Keep "interval": with the kernel now, on disk with the next tick."""
-        if self.written >= sequence:  # append has stored it into the segment's memory
+        if self._ticker.started and self.written >= sequence:  # append has stored it into the segment's memory
             return
         self._ticker.start()
         self._lead(sequence, sync=False)
@@ -367,8 +393,7 @@ class Log:
             if self._refusal is None:
                 self.sync()
                 if self.last and self._last_kind != CLOSE:
-                    with contextlib.suppress(ReadOnly):  # a full disk: then nothing vouches for the last batch
-                        self.append(b"", CLOSE)  # after the sync, so it vouches for everything before it
+                    self.remark(b"", CLOSE)  # after the sync, so it vouches for everything before it
                     self.sync()
                 self._end()
                 active = self._segments[-1]
@@ -383,10 +408,7 @@ class Log:
                 self._refusal = lambda: Closed(f"the log {self.path} is closed: open it again")
                 self._turn.notify_all()
             for segment in self._segments:
-                segment.unmap()
-                if segment.fd >= 0:
-                    self._files.close(segment.fd)
-                    segment.fd = -1
+                segment.close(self._files)
 
     def _end(self) -> None:
         """Take nothing from now on, and put what others have taken meanwhile on disk."""
@@ -405,75 +427,11 @@ class Log:
             self._segments[-1].unmap()  # a store behind the new end would kill the process
         self._carry(sync=True)
 
-    # -- reading ------------------------------------------------------------------------------------------------------
-
-    def read(self, after: int = 0, *, durable: bool = True) -> Iterator[Frame]:
-        """The frames after this sequence, oldest first, up to what is durable (or, if not durable, written) now.
-
-        The log's own notes (checkpoints, closes) are left out. Trimmed if frames after `after` are no longer kept;
-        Corrupted, while iterating, where the bytes are not what was written.
-        """
-        if after < self.first - 1:
-            raise self._trimmed(after)
-        if not durable and not self.read_only:
-            self.write()
-        return self._frames(after, self.durable if durable else self.written)
-
-    def read_one(self, sequence: int) -> Frame:
-        """The frame of this number. Trimmed if it is no longer kept, Invalid if it is not there yet."""
-        if sequence > self.durable:
-            raise Invalid(f"the log is on disk up to {self.durable}, there is no frame {sequence}")
-        segments = self._segments
-        index = bisect_right(segments, sequence, key=lambda segment: segment.first) - 1
-        if index < 0:
-            raise self._trimmed(sequence - 1)
-        try:
-            return read_frame(self._files, segments[index], self._log_id, sequence)
-        except FileNotFoundError:
-            raise self._trimmed(sequence - 1) from None
-
-    def follow(self, after: int = 0, *, timeout: float | None = None) -> Iterator[Frame]:
-        """Like read, then waits for more. Ends after `timeout` seconds without news, or when the log takes no more."""
-        while True:
-            upto = self.durable
-            if after < self.first - 1:
-                raise self._trimmed(after)
-            yield from self._frames(after, upto)
-            after = max(after, upto)
-            with self._lock:  # not _turn: entering that is a Python function, Ctrl-C in it would keep the lock for ever
-                self._waiting += 1
-                while self.durable <= upto and self._refusal is None:
-                    if not self._turn.wait(timeout):
-                        break
-                self._waiting -= 1
-                if self.durable <= upto:
-                    return
-
-    def _frames(self, after: int, upto: int) -> Iterator[Frame]:
-        try:
-            for found in read_between(self._files, self._segments, self._log_id, after, upto):
-                if found.kind not in (CHECKPOINT, CLOSE):
-                    yield found
-                after = found.sequence
-        except FileNotFoundError:  # a segment was dropped meanwhile
-            raise self._trimmed(after) from None
-
-    def _trimmed(self, after: int) -> Trimmed:
-        return Trimmed(
-            f"the log keeps frames from {self.first} on, asked for those after {after}: start from a snapshot, "
-            f"or from {self.first - 1}",
-            oldest=self.first,
-        )
-
-    def verify(self) -> Report:
-        """Walk every byte of every segment; the report names what is not as it was written."""
-        if self._refusal is None:
-            self.sync()
-        return examine(self._files, self._segments, self._log_id, self.durable, self.damage)
-
-    def layout(self) -> list[tuple[str, int, int, int]]:
-        """(path, first sequence, last sequence, bytes used) of every segment."""
-        ends = [segment.first - 1 for segment in self._segments[1:]] + [self.last]
-        return [
-            (segment.path, segment.first, end, segment.end) for segment, end in zip(self._segments, ends, strict=True)
-        ]
+    def forked(self) -> None:
+        """In the child: closed, and nothing written."""
+        self._lock._at_fork_reinit()  # type: ignore[attr-defined] # noqa: SLF001 - as the standard library's own locks do
+        self._closed = True
+        self._refusal = lambda: forks.closed(f"the log {self.path}")
+        for segment in self._segments:
+            with contextlib.suppress(BufferError):  # a thread of the parent was storing a frame: it stays mapped
+                segment.close(self._files)

@@ -45,6 +45,16 @@ def recover(files: FileSystem, path: str, *, recovered_to: int, read_only: bool)
     Corrupted if frames up to recovered_to are missing; read_only only notes that as damage: what is whole can be read.
     """
     found = Recovered()
+    try:
+        _recover(files, path, found, recovered_to=recovered_to, read_only=read_only)
+    except BaseException:
+        for segment in found.segments:
+            segment.close(files)
+        raise
+    return found
+
+
+def _recover(files: FileSystem, path: str, found: Recovered, *, recovered_to: int, read_only: bool) -> None:
     names = [name for name in files.listdir(path) if name.endswith(".log") and name[:-4].isdigit()]
     _read_headers(files, path, names, found, read_only=read_only)
     segments = found.segments
@@ -53,7 +63,7 @@ def recover(files: FileSystem, path: str, *, recovered_to: int, read_only: bool)
             _note_or_raise(
                 found, path, 0, f"is empty, but frames up to {recovered_to} were applied", read_only=read_only
             )
-        return found
+        return
     begin = max((i for i, segment in enumerate(segments) if segment.first <= recovered_to + 1), default=0)
     found.last = segments[begin].first - 1
     if recovered_to and found.last > recovered_to:
@@ -80,7 +90,6 @@ def recover(files: FileSystem, path: str, *, recovered_to: int, read_only: bool)
             files, previous.path, found.log_id, previous.first, START, upto=segments[begin].first - 1
         ):
             found.time = last.time
-    return found
 
 
 def _note_or_raise(found: Recovered, path: str, offset: int, what: str, *, read_only: bool) -> None:
@@ -103,9 +112,11 @@ def _read_headers(files: FileSystem, path: str, names: list[str], found: Recover
     for position, name in enumerate(names):
         file = f"{path}/{name}"
         fd = files.open(file)
-        size = files.size(fd)
-        header = decode_header(files.pread(fd, START, 0))
-        files.close(fd)
+        try:
+            size = files.size(fd)
+            header = decode_header(files.pread(fd, START, 0))
+        finally:
+            files.close(fd)
         if header is None or header[1] != int(name[:-4]) or (found.segments and header[0] != found.log_id):
             unborn = [f"{path}/{later}" for later in names[position:]]  # more than one, if much was taken at once
             if all(frame.only_zeros(read_file(files, later), START) for later in unborn):
@@ -144,12 +155,11 @@ def _scan_segment(files: FileSystem, segment: Segment, found: Recovered, *, fina
         )
         return
     if final and not read_only:
-        fd = files.open(segment.path)
+        segment.fd = files.open(segment.path)
         if torn:
-            files.truncate(fd, end)
+            files.truncate(segment.fd, end)
             segment.reserved = end
-        files.fdatasync(fd)
-        segment.fd = fd
+        files.fdatasync(segment.fd)
 
 
 def examine(files: FileSystem, segments: list[Segment], log_id: int, last: int, damage: Corrupted | None) -> Report:

@@ -7,6 +7,7 @@ that changed meanwhile is named before LMDB follows it. The seal is withdrawn, d
 file above 256 MB is not read at open, only by verify().
 """
 
+import contextlib
 import struct
 
 from engines._native.frame import crc32c
@@ -42,7 +43,8 @@ class Seal:
 
     def withdraw(self) -> None:
         """Before the file changes: no seal may outlive what it vouches for."""
-        self._files.unlink(f"{self._folder}/SEAL")
+        with contextlib.suppress(FileNotFoundError):  # somebody has deleted it: it vouches for nothing any more
+            self._files.unlink(f"{self._folder}/SEAL")
         self._files.fsync_dir(self._folder)
 
 

@@ -58,16 +58,28 @@ class Segment:
     marks: list[tuple[int, int]] = field(default_factory=list)  # (sequence, offset), about one every MARK_EVERY bytes
 
     def mark(self, sequence: int, offsets: list[int]) -> None:
-        """Remember where some of the frames are, given where `sequence` and those after it begin."""
+        """Remember where some of the frames are, given where `sequence` and those after it begin.
+
+        All at once: other threads look at the list without a lock. What append() adds meanwhile may get lost.
+        """
+        marks = list(self.marks)
         for number, offset in enumerate(offsets, sequence):
-            if offset >= self.marks[-1][1] + MARK_EVERY:
-                self.marks.append((number, offset))
+            if offset >= marks[-1][1] + MARK_EVERY:
+                marks.append((number, offset))
+        self.marks = marks
 
     def unmap(self) -> None:
         """No more frames come this way."""
         memory, self.memory, self.mapped = self.memory, None, 0
         if memory is not None:
             memory.close()
+
+    def close(self, files: FileSystem) -> None:
+        """Let go of the file; whoever reads it opens it anew."""
+        self.unmap()
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            files.close(fd)
 
     def near(self, sequence: int) -> tuple[int, int]:
         """The last remembered (sequence, offset) that is not after this sequence."""
@@ -103,9 +115,7 @@ def bear(files: FileSystem, segment: Segment, log_id: int, previous: Segment | N
     """Put a new segment on disk, after all of the previous one. May be repeated after an interrupt."""
     if previous is not None and previous.fd >= 0:
         files.fdatasync(previous.fd)
-        previous.unmap()
-        fd, previous.fd = previous.fd, -1
-        files.close(fd)
+        previous.close(files)
     files.pwrite(segment.fd, encode_header(log_id, segment.first), 0)
     files.fdatasync(segment.fd)
     files.fsync_dir(os.path.dirname(segment.path))

@@ -21,6 +21,7 @@ class Ticker:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.started = False
 
     def start(self) -> None:
         """Begin, unless it has begun or was stopped already."""
@@ -29,6 +30,7 @@ class Ticker:
                 if self._thread is None and not self._stopped.is_set():
                     self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                     self._thread.start()
+                    self.started = True
 
     def stop(self) -> None:
         """Return when work() is not running and will not run again."""

@@ -20,27 +20,33 @@ wait for a disk.
 **The map** is address space for the file. It doubles at a checkpoint that finds it half full, and when it is full in
 between: then the open transaction is thrown away and the Log replayed, which is why nothing is lost.
 
-LMDB ties its writer lock to a thread, so a keeper thread alone begins, commits and aborts. In memory (path None) LMDB
-runs on an unnamed memory file, without locks or log.
+**A write** is one frame in the Log, then what it means for the tree: write() does both. What is stopped in between (by
+a full map, by Ctrl-C) is mended in the same way, by a replay. Should Ctrl-C stop even that, a Late stands in the place
+of the transaction: whoever comes next does the replay.
+
+LMDB ties its writer lock to a thread, so a keeper (keeper.py) alone begins, commits and aborts. In memory (path None)
+LMDB runs on an unnamed memory file, without locks. A child of a fork finds its copy closed (forks.py).
 
 Simpler than production: one writer; a long snapshot keeps old pages from reuse, so the file grows.
 
-Invariants: a checkpoint never holds a frame that is not on disk in the Log. A snapshot never changes.
+Invariants: a checkpoint never holds a frame that is not on disk in the Log, and all frames up to the sequence that it
+names. A snapshot never changes. A dropped keyspace is never read again, however late its user comes.
 """
 
 import contextlib
 import struct
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from functools import partial
 from typing import Any
 
 import lmdb
 
 from engines.display import Problem, Report
 from engines.errors import Closed, Conflict, Corrupted, NotFound, Poisoned, ReadOnly
-from engines.storage import environment, seal
+from engines.storage import environment, forks, seal
 from engines.storage.files import FileSystem, RealFileSystem
+from engines.storage.keeper import Gone, Keeper, Late
 from engines.storage.keyspace import Keyspace, ReadTree
 from engines.storage.log import CHECKPOINT, Frame, Log
 
@@ -76,19 +82,21 @@ class Tree:
         self._handles: dict[str, Any] = {}  # LMDB's, of all keyspaces that are there now
         self._kept_handles: dict[str, Any] = {}  # of those in the last checkpoint
         self._dropped: dict[str, Any] = {}  # of those emptied since, which the next checkpoint deletes
-        self._keeper: SimpleQueue[_Task | None] | None = None  # an executor would not survive Ctrl-C: its locks
-        if path is not None and not read_only:
-            self._keeper = SimpleQueue()
-            threading.Thread(target=_keep_going, args=(self._keeper,), name="tree keeper", daemon=True).start()
+        self._keeper = Keeper(threaded=path is not None and not read_only)
         self._seal: seal.Seal | None = None
         self._claimed = ""
-        self.transaction: lmdb.Transaction
+        self._environment: lmdb.Environment = None  # type: ignore[assignment] # until it is open
+        self.transaction: lmdb.Transaction  # what everybody uses
+        self._begun: lmdb.Transaction | None = None  # what LMDB has: only the keeper changes that
+        self.late: Any = Late(self._caught_up)  # stands in for a transaction that lags behind the log
         self._checkpointed = self.applied = 0
+        self._own = 0  # the last note that the log made for itself: there is nothing to apply in it
+        forks.register(self)
         try:
             self._environment = self._open()
             if not self.read_only:
                 self._grow_half_full()  # it may have outgrown map_size in an earlier life
-            self._begin()
+            self._keeper.run(self._begin_first)
             self._meta = self.keyspace("meta")
             self.applied = self._checkpointed = struct.unpack("<Q", self._meta.get(b"applied") or bytes(8))[0]
         except lmdb.Error as error:
@@ -137,12 +145,20 @@ class Tree:
         self._handles = dict(self._kept_handles)
         self._dropped = {}
 
-    def drop(self, name: str) -> None:
-        """Delete a keyspace with all it holds; nothing happens if there is none."""
+    def drop(self, name: str, reason: Exception | None = None) -> None:
+        """Delete a keyspace with all it holds; nothing happens if there is none.
+
+        Whoever has it still, and waits for the lock, hears the reason (default: a NotFound that names the keyspace).
+        """
         if name in self._handles:
-            self.transaction.drop(self._handles[name], delete=False)  # a snapshot of the last checkpoint may need it
-            self._dropped[name] = self._handles.pop(name)
-            self._keyspaces.pop(name, None)
+            gone: Any = Gone(reason or NotFound(f"the keyspace {name} was dropped"))
+            handle, keyspace = self._handles[name], self._keyspaces.get(name)
+            self.transaction.drop(handle, delete=False)  # a snapshot of the last checkpoint may need it
+            if keyspace is not None:
+                keyspace.tree = keyspace.db = gone
+                del self._keyspaces[name]
+            self._dropped[name] = handle  # no calls since the drop: an interrupt finds all of this done, or nothing
+            del self._handles[name]
 
     def keyspaces(self) -> list[str]:
         """The names of all keyspaces, sorted."""
@@ -169,10 +185,65 @@ class Tree:
     def _replay(self) -> None:
         assert self._log is not None  # noqa: S101 - set by recover
         assert self._apply is not None  # noqa: S101 - set by recover
+        last = self._log.last
         for found in self._log.read(self.applied, durable=False):
             self._apply(found)
             self.applied = found.sequence
             self.dirty_writes += 1
+        self._own = last
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, payload: bytes, kind: int, apply: Callable[[int], None], *, writes: int = 1) -> int:
+        """One frame for the log, and with apply(sequence) what it means for the tree; the sequence, to acknowledge.
+
+        Under the lock. Done as a whole or, where an error says so, not at all. writes: how much it counts towards the
+        next checkpoint. A full map is mended; what the log refuses (a full disk, say) is raised.
+        """
+        assert self._log is not None  # noqa: S101 - set by recover
+        self.catch_up()
+        before = self._log.last
+        try:
+            sequence = self._log.append(payload, kind)
+            apply(sequence)
+            self.note(sequence, len(payload), writes)
+        except BaseException as error:  # noqa: BLE001 - mend raises it again unless the write has happened
+            if self._log.last > before:
+                self.transaction = self.late  # without a call, so before Ctrl-C can keep mend from being called
+            sequence = self.mend(error, before)
+        return sequence
+
+    def mend(self, error: BaseException, before: int) -> int:
+        """Under the lock, after a write failed: where its frame was taken, show again what the log holds.
+
+        before: log.last as it was when the write began. The sequence to acknowledge where that saved the write (the map
+        was full); raises the error again where not. For compiled writers, which call log.append and note themselves,
+        and before this, if log.last > before, set tree.transaction = tree.late, as write() does.
+        """
+        if self._log is not None and self._log.last > before:
+            full = isinstance(error, lmdb.MapFullError)
+            self.rebuild(grow=full)
+            if full:
+                return self._log.last
+        raise error
+
+    def catch_up(self) -> None:
+        """Under the lock, before a write: apply what an interrupted one has left in the log. Poisoned, Closed.
+
+        A compiled writer calls it where log.last != tree.applied, before it looks at anything.
+        """
+        self.transaction.id()  # a Late catches up, a Gone raises its reason
+        if self._log is not None and self.applied < self._log.last != self._own:
+            self.rebuild(grow=False)
+
+    def _caught_up(self) -> lmdb.Transaction:
+        """For a Late: the transaction that is up to date. Under the lock."""
+        if self._log is None and self._begun is not None:  # nothing to replay, and the keeper had not begun
+            self._keeper.run(_nothing)
+            self.transaction = self._begun
+        else:
+            self.rebuild(grow=False)
+        return self.transaction
 
     def note(self, sequence: int, size: int, writes: int = 1) -> bool:
         """Say that the frame `sequence` has been applied, of about `size` bytes; whether a checkpoint is due.
@@ -191,10 +262,12 @@ class Tree:
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
-    def checkpoint(self) -> int:
+    def checkpoint(self, before: Callable[[], None] | None = None) -> int:
         """Make the present durable in the tree itself; the sequence that is now on disk.
 
-        Poisoned if the disk failed: nothing acknowledged is lost, the log has it; close and reopen.
+        before() runs under the lock, and what it puts is in the checkpoint; it may run twice. It does not run where no
+        checkpoint is made: in memory, while there are snapshots. Poisoned if the disk failed: nothing acknowledged is
+        lost, the log has it; close and reopen.
         """
         if self.read_only:
             raise ReadOnly(f"{self.path} was opened with read_only=True")
@@ -203,39 +276,150 @@ class Tree:
         with self.lock:
             if self.path is None and self._snapshots:
                 return self._checkpointed  # an old view in memory is safe only until the next commit but one
+            self.catch_up()
             if self._log is not None:
                 self._log.sync(self.applied)
             try:
                 if self._seal is not None:
                     self._seal.withdraw()
                     self._seal = None
-                self._commit()
+                self._commit(before)
             except (lmdb.Error, OSError) as error:
                 raise self._broken("the checkpoint", error) from error
-            self._checkpointed, self.dirty_bytes, self.dirty_writes = self.applied, 0, 0
-            self._kept_handles = dict(self._handles)
-            self.checkpoints += 1
             if self._log is not None:
-                with contextlib.suppress(ReadOnly):  # a full disk: the checkpoint stands without its note
-                    self._log.append(struct.pack("<Q", self.applied), CHECKPOINT)
+                self._own = self._log.remark(struct.pack("<Q", self.applied), CHECKPOINT) or self._own
             return self._checkpointed
 
-    def _commit(self) -> None:
+    def _commit(self, before: Callable[[], None] | None) -> None:
         """Commit the present with its sequence, and begin anew."""
+        while True:
+            try:
+                if before is not None:
+                    before()
+                self.transaction = self.late  # nobody touches what the keeper is at work on, whatever comes in between
+                self._keeper.run(self._commit_and_begin)
+            except lmdb.MapFullError:
+                self.rebuild(grow=True)
+            else:
+                return
+
+    def rebuild(self, *, grow: bool) -> None:
+        """Throw the open transaction away and replay the log, in a map of twice the size if it must grow.
+
+        Under the lock. For a write that was stopped after its frame was taken: by lmdb.MapFullError, or by whatever
+        else. Poisoned where that cannot be done: the tree then takes and shows nothing more. An interrupt is no
+        failure: whoever touches the tree next rebuilds it.
+        """
+        if isinstance(self.transaction, Gone):
+            self.transaction.id()  # raises the reason
+        self.transaction = self.late  # from here to the end: half of the present would look like all of it
         try:
-            for handle in self._dropped.values():
-                self.transaction.drop(handle)
-            self._dropped = {}
-            self._meta.put(b"applied", struct.pack("<Q", self.applied))
-            self._keep(self._commit_and_begin)
+            while not self._rebuilt(grow=grow):
+                grow = True
+        except Poisoned as error:
+            self.transaction = Gone(error)  # type: ignore[assignment] # whoever touches it hears why
+            raise
+        except Exception as error:
+            self.transaction = self.late  # until it is said that nothing will help
+            raise self._broken("the replay", error) from error
+        except BaseException:
+            self.transaction = self.late
+            raise
+
+    def _rebuilt(self, *, grow: bool) -> bool:
+        """Whether that was done; False if the map is too small."""
+        if self._log is None or (grow and self._snapshots):
+            reason = "close open snapshots first" if self._snapshots else "there is no log to replay"
+            raise self._broken("the map is full and growing it", Conflict(reason))
+        self._keeper.run(partial(self._begin_again, grow=grow))
+        try:
+            self.transaction = self._begun  # type: ignore[assignment] # the replay's, nobody else's
+            for keyspace in self._keyspaces.values():
+                keyspace.db = self._handle(keyspace.name)
+            self._replay()
         except lmdb.MapFullError:
-            self.rebuild(grow=True)
-            self._commit()
+            self.transaction = self.late
+            return False
+        return True
+
+    def _broken(self, what: str, cause: BaseException) -> Poisoned:
+        """Take and show nothing from now on (called under the lock). Returns the error to raise."""
+        error = self._poisoned(what, cause)
+        self.transaction = Gone(error)  # type: ignore[assignment] # whoever touches it hears why
+        if self._log is not None:
+            self._log.refuse(error)
+        with contextlib.suppress(lmdb.Error):
+            self._keeper.run(self._abort)
+        return error
+
+    def _poisoned(self, what: str, cause: BaseException) -> Poisoned:
+        return Poisoned(
+            f"{what} of {self.path or 'the tree in memory'} failed ({cause}); every acknowledged write is in the log: "
+            "free space or mend the disk, then close and reopen"
+        )
+
+    def snapshot(self) -> ReadTree:
+        """A view of the last checkpoint (in memory: of now) for any thread; close it soon, it keeps old pages alive."""
+        if self.path is None:
+            self.checkpoint()
+        with self.lock:
+            if self._environment is None:
+                self.transaction.id()  # raises the reason
+            try:
+                begun = self._environment.begin(buffers=True)
+            except lmdb.ReadersFullError as error:
+                readers = self._environment.max_readers()
+                raise Conflict(
+                    f"{self.path or 'the tree in memory'} has {readers} open snapshots, in this process and others, "
+                    "and there is no room for more: close some first"
+                ) from error
+            view = ReadTree(begun, self._kept_handles, self._snapshots.remove)
+            self._snapshots.append(view)
+            return view
+
+    # -- what only the keeper does ------------------------------------------------------------------------------------
+
+    def _begin_first(self) -> None:
+        self._open_handles()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.transaction = self._begun = self._environment.begin(write=not self.read_only, buffers=True)
+
+    def _abort(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.abort()
 
     def _commit_and_begin(self) -> None:
-        self._files.commit(self._environment, self.transaction)
-        self._grow_half_full()
-        self.transaction = self._environment.begin(write=True, buffers=True)
+        assert self._begun is not None  # noqa: S101 - who commits has caught up
+        try:
+            for handle in self._dropped.values():
+                self._begun.drop(handle)
+            self._begun.put(b"applied", struct.pack("<Q", self.applied), db=self._meta.db)
+            begun, self._begun = self._begun, None
+            self._files.commit(self._environment, begun)
+            self._checkpointed, self.dirty_bytes, self.dirty_writes = self.applied, 0, 0
+            self._kept_handles, self._dropped = dict(self._handles), {}
+            self.checkpoints += 1
+            self._grow_half_full()
+            self._begin()
+        except lmdb.MapFullError:
+            raise  # there is a remedy
+        except (lmdb.Error, OSError) as error:  # said here: whoever asked may be interrupted before it can say so
+            self.transaction = Gone(self._poisoned("the checkpoint", error))  # type: ignore[assignment] # as in _broken
+            raise
+
+    def _begin_again(self, *, grow: bool) -> None:
+        """Go back to the last checkpoint. The transaction is not shown before the log has been replayed in it."""
+        self.rebuilds += 1
+        self._abort()
+        if grow:
+            self._map_size *= 2
+            self._environment.set_mapsize(self._map_size)
+        self.applied, self.dirty_bytes, self.dirty_writes = self._checkpointed, 0, 0
+        self._open_handles()  # those made or dropped in the aborted transaction died with it
+        self._begun = self._environment.begin(write=True, buffers=True)
 
     def _grow_half_full(self) -> None:
         """Where no transaction is open: the only safe moment."""
@@ -243,83 +427,7 @@ class Tree:
             self._map_size *= 2
             self._environment.set_mapsize(self._map_size)
 
-    def rebuild(self, *, grow: bool) -> None:
-        """Throw the open transaction away and replay the log, in a map of twice the size if it must grow.
-
-        Under the lock. For a write that was stopped after its frame was taken: by lmdb.MapFullError, or by whatever
-        else. Poisoned where that cannot be done: the tree then takes and shows nothing more.
-        """
-        if self._log is None or (grow and self._snapshots):
-            reason = "close open snapshots first" if self._snapshots else "there is no log to replay"
-            raise self._broken("the map is full and growing it", Conflict(reason))
-
-        def abort_and_begin() -> None:
-            self.rebuilds += 1
-            self.transaction.abort()
-            if grow:
-                self._map_size *= 2
-                self._environment.set_mapsize(self._map_size)
-            self._open_handles()  # those made or dropped in the aborted transaction died with it
-            self.transaction = self._environment.begin(write=True, buffers=True)
-
-        try:
-            self._keep(abort_and_begin)
-            for keyspace in self._keyspaces.values():
-                keyspace.db = self._handle(keyspace.name)
-            self.applied, self.dirty_bytes, self.dirty_writes = self._checkpointed, 0, 0
-            self._replay()
-        except lmdb.MapFullError:
-            self.rebuild(grow=True)
-        except BaseException as error:  # half of the present would look like all of it
-            raise self._broken("the replay", error) from error
-
-    def _broken(self, what: str, cause: BaseException) -> Poisoned:
-        """Take and show nothing from now on (called under the lock). Returns the error to raise."""
-        error = Poisoned(
-            f"{what} of {self.path or 'the tree in memory'} failed ({cause}); every acknowledged write is in the log: "
-            "free space or mend the disk, then close and reopen"
-        )
-        if self._log is not None:
-            self._log.refuse(error)
-        if not isinstance(self.transaction, Gone):
-            with contextlib.suppress(lmdb.Error):
-                self._keep(self.transaction.abort)
-        self.transaction = Gone(error)  # type: ignore[assignment] # whoever touches it hears why
-        return error
-
-    def snapshot(self) -> ReadTree:
-        """A view of the last checkpoint (in memory: of now) for any thread; close it soon, it keeps old pages alive."""
-        if self.path is None:
-            self.checkpoint()
-        with self.lock:
-            view = ReadTree(self._environment.begin(buffers=True), self._kept_handles, self._snapshots.remove)
-            self._snapshots.append(view)
-            return view
-
     # -- life ---------------------------------------------------------------------------------------------------------
-
-    def _begin(self) -> None:
-        def begin() -> None:
-            self._open_handles()
-            self.transaction = self._environment.begin(write=not self.read_only, buffers=True)
-
-        self._keep(begin)
-
-    def _keep(self, work: Callable[[], None]) -> None:
-        """Run in the thread that owns LMDB's writer lock."""
-        if self._keeper is None:
-            work()
-        else:
-            task = _Task(work)
-            try:
-                self._keeper.put(task)
-                task.ended.get()
-            except BaseException:  # Ctrl-C: nobody may touch the transaction while the keeper is at work on it
-                if not task.done:
-                    task.ended.get()
-                raise
-            if task.error is not None:
-                raise task.error
 
     def _used(self) -> int:
         return (int(self._environment.info()["last_pgno"]) + 1) * int(self._environment.stat()["psize"])
@@ -375,11 +483,9 @@ class Tree:
     def _let_go(self) -> None:
         """Under the lock: other threads may be in the middle of a read or write."""
         with self.lock:
-            opened = getattr(self, "_environment", None)
-            transaction = getattr(self, "transaction", None)
+            opened = self._environment
             if opened is not None:
-                if transaction is not None and not isinstance(transaction, Gone):
-                    self._keep(transaction.abort)
+                self._keeper.run(self._abort)
                 opened.close()
             self._environment = None  # type: ignore[assignment] # closed
             closed = Closed(f"the tree {self.path or 'in memory'} is closed: open it again")
@@ -389,46 +495,34 @@ class Tree:
         for view in list(self._snapshots):
             view.close()
         self._let_go()
-        if self._keeper is not None:
-            self._keeper.put(None)
+        self._keeper.stop()
         environment.release(self._claimed)
 
+    def forked(self) -> None:
+        """In the child: closed. LMDB is asked to let go only if no thread was in the middle of something.
 
-class _Task:
-    """A piece of work for the keeper thread, and how it ended."""
+        What stands in memory shared with the parent, its writer lock and its table of readers, stays as it is.
+        """
+        opened, begun, busy = self._environment, self._begun, self.lock.locked()
+        if opened is None:
+            return
+        views, self._snapshots = self._snapshots, []
+        self._environment = self._begun = None  # type: ignore[assignment] # closed
+        self._keeper = Keeper(threaded=False)
+        self.dirty_writes = self.dirty_bytes = 0
+        gone: Any = Gone(forks.closed(f"the tree {self.path or 'in memory'}"))
+        self.transaction = gone
+        for view in views:
+            view.transaction = gone
+        self.lock._at_fork_reinit()  # type: ignore[attr-defined] # noqa: SLF001 - as the standard library's own locks do
+        if busy or views or self.read_only:
+            forks.keep_for_ever(opened)
+        else:
+            if begun is not None:
+                begun.abort()
+            opened.close()
+            environment.release(self._claimed)
 
-    def __init__(self, work: Callable[[], None]) -> None:
-        self.work = work
-        self.done = False
-        self.error: BaseException | None = None
-        self.ended: SimpleQueue[None] = SimpleQueue()
 
-
-def _keep_going(tasks: "SimpleQueue[_Task | None]") -> None:
-    """The keeper thread: one task after the other, until there is None."""
-    while (task := tasks.get()) is not None:
-        try:
-            task.work()
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
-            task.error = error
-        task.done = True
-        task.ended.put(None)
-
-
-class Gone:
-    """In place of a transaction that is no more: every use raises the reason."""
-
-    def __init__(self, reason: Exception) -> None:
-        self._reason = reason
-
-    def __getattr__(self, name: str) -> object:
-        raise self._reason
-
-    def __call__(self, *_: object) -> None:
-        raise self._reason
-
-    def __enter__(self) -> None:
-        raise self._reason
-
-    def __exit__(self, *_: object) -> None:
-        raise self._reason
+def _nothing() -> None:
+    """When the keeper has done this, it has done what it was asked for before."""

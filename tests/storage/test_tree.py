@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from logs import full, snapshot
 from trees import SMALL, Engine
 
-from engines.errors import Conflict, Corrupted, NotFound, ReadOnly
+from engines.errors import Closed, Conflict, Corrupted, NotFound, ReadOnly
 from engines.storage import tree as tree_module
 from engines.storage.keyspace import LONGEST_KEY, PAGE_BYTES, PAGE_ENTRIES
 from engines.storage.log import Log
@@ -389,11 +389,12 @@ def test_a_closed_snapshot_is_used_no_more(path):
     keyspace = view.keyspace("a")
     view.close()
     view.close()
-    with pytest.raises(AttributeError):
+    with pytest.raises(Closed, match="snapshot"):
         keyspace.get(b"k")
-    left = tree.snapshot()
+    left = tree.snapshot().keyspace("a")
     tree.close()  # closes what was left open
-    assert left.transaction is None
+    with pytest.raises(Closed, match="snapshot"):
+        left.get(b"k")
 
 
 def test_a_snapshot_in_memory_holds_now_and_holds_checkpoints_back():

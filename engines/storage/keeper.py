@@ -1,0 +1,97 @@
+"""The keeper: the one thread that begins, commits and aborts LMDB's write transactions.
+
+LMDB's writer lock belongs to the thread that took it: a commit from another one leaves it locked, and the next begin
+waits for ever. Gets and puts may come from any thread, so only what begins and ends a transaction goes through here.
+
+Ctrl-C reaches the main thread only, so what the keeper has begun it completes. Whoever asked for it is held back until
+then. A second Ctrl-C breaks even that: so before it asks, a Tree puts a Late in the place of its transaction, and
+nobody touches what the keeper is at work on.
+
+In memory LMDB keeps no locks: there the work is done by whoever asks, without a thread.
+"""
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+
+class Keeper:
+    """Does one thing after the other; threaded: in a thread of its own, which ends with stop()."""
+
+    def __init__(self, *, threaded: bool) -> None:
+        self._tasks: SimpleQueue[_Task | None] | None = None  # an executor would not survive Ctrl-C: its locks
+        if threaded:
+            self._tasks = SimpleQueue()
+            threading.Thread(target=_keep_going, args=(self._tasks,), name="tree keeper", daemon=True).start()
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Return when it is done; what it raises is raised here."""
+        if self._tasks is None:
+            work()
+            return
+        task = _Task(work)
+        try:
+            self._tasks.put(task)
+            task.ended.get()
+        except BaseException:  # Ctrl-C: nobody may go on while the keeper is at work
+            if not task.done:
+                task.ended.get()
+            raise
+        if task.error is not None:
+            raise task.error
+
+    def stop(self) -> None:
+        """The thread ends after what it was asked for."""
+        if self._tasks is not None:
+            self._tasks.put(None)
+
+
+class _Task:
+    """A piece of work, and how it ended."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.done = False
+        self.error: BaseException | None = None
+        self.ended: SimpleQueue[None] = SimpleQueue()
+
+
+def _keep_going(tasks: "SimpleQueue[_Task | None]") -> None:
+    """The thread: one task after the other, until there is None."""
+    while (task := tasks.get()) is not None:
+        try:
+            task.work()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
+            task.error = error
+        task.done = True
+        task.ended.put(None)
+
+
+class Gone:
+    """In place of something that is no more (a transaction, a keyspace's handle): every use raises the reason."""
+
+    def __init__(self, reason: Exception) -> None:
+        self._reason = reason
+
+    def __getattr__(self, name: str) -> object:
+        raise self._reason
+
+    def __call__(self, *_: object) -> None:
+        raise self._reason
+
+    def __enter__(self) -> None:
+        raise self._reason
+
+    def __exit__(self, *_: object) -> None:
+        raise self._reason
+
+
+class Late:
+    """In place of a transaction that lags behind: whoever touches it, under the lock, waits until it has caught up."""
+
+    def __init__(self, catch_up: Callable[[], Any]) -> None:
+        self._catch_up = catch_up
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transaction has
+        return getattr(self._catch_up(), name)

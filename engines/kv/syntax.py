@@ -16,16 +16,17 @@ with a caret; words that are grammatical but not allowed (reserved, a constant f
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, NoReturn
+from typing import ClassVar, NamedTuple, NoReturn, TypeVar
 
 from engines.errors import Invalid, QueryError, nearest
 from engines.kv.reserved import RESERVED
 from engines.kv.values import EXPRESSION_BYTES, IN_VALUES, NESTING, OPERATORS
 
-DEEPEST = 100  # parentheses and NOTs inside each other: far from Python's own limit
+DEEPEST = 100  # parentheses, NOTs and functions inside each other: far from Python's own limit
+Grouped = TypeVar("Grouped")
 
 
 # --- the tree ---
@@ -55,7 +56,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function; its arguments are operands. size is the only one that is an operand itself."""
+    """A function; its arguments are operands. Of a condition's functions, size is the only operand itself."""
 
     function: str
     arguments: tuple["Operand", ...]
@@ -165,6 +166,8 @@ _HINTS = {
     "#": "a name placeholder is # and letters, digits or _",
     ":": "a value placeholder is : and letters, digits or _",
     "`": "write a placeholder like #name, and pass the name in names",
+    "*": "expressions only add and subtract; for all attributes leave the projection out",
+    "/": "expressions only add and subtract",
 }
 
 
@@ -197,7 +200,12 @@ CONDITION_FUNCTIONS = {
 
 
 class Parser:
-    """Reads one expression from left to right. A grammar is a method that reads from here on: condition() is one."""
+    """Reads one expression from left to right. A grammar is a method that reads from here on: condition() is one.
+
+    Grammars with other operands (updates.py) say which functions they have, and what check_call() asks of a call.
+    """
+
+    functions: ClassVar[Mapping[str, int]] = CONDITION_FUNCTIONS  # how many arguments each takes
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -236,6 +244,23 @@ class Parser:
         if self.operators > OPERATORS:
             raise Invalid(f"an expression has at most {OPERATORS} operators and functions; {token.text!r} is one more")
 
+    def descend(self) -> None:
+        """One level deeper; whoever goes down takes self.depth back up."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise Invalid(f"an expression has at most {DEEPEST} parentheses, NOTs and functions inside each other")
+
+    def grouped(self, read: Callable[[], Grouped]) -> Grouped:
+        """What read() reads between ( and ). Invalid where a second pair stands around the same."""
+        opened = self.index
+        self.take("(")
+        node = read()
+        self.take(")")
+        if self.group == (opened + 1, self.index - 2):
+            raise Invalid(f"the parentheses around ({node}) are doubled: leave one pair out")
+        self.group = (opened, self.index - 1)
+        return node
+
     # conditions
 
     def condition(self, power: int = 0) -> Condition:
@@ -258,20 +283,13 @@ class Parser:
         token = self.token
         if token.keyword not in ("NOT", "("):
             return self.operand()
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise Invalid(f"an expression has at most {DEEPEST} parentheses and NOTs inside each other")
-        opened = self.index
-        self.index += 1
+        self.descend()
         if token.keyword == "NOT":
+            self.index += 1
             self.count(token)
             node: Condition = Not(self.condition(NOT_POWER), token.at)
         else:
-            node = self.condition()
-            self.take(")")
-            if self.group == (opened + 1, self.index - 2):
-                raise Invalid(f"the parentheses around ({node}) are doubled: leave one pair out")
-            self.group = (opened, self.index - 1)
+            node = self.grouped(self.condition)
         self.depth -= 1
         return node
 
@@ -332,11 +350,12 @@ class Parser:
 
     def call(self) -> Call:
         token = self.token
-        size = CONDITION_FUNCTIONS.get(token.text)
+        size = self.functions.get(token.text)
         if size is None:
-            hint = nearest(token.text.lower(), CONDITION_FUNCTIONS).removeprefix("; ")
-            self.fail(f"there is no function {token.text!r}", hint=hint)
+            hint = nearest(token.text.lower(), self.functions).removeprefix("; ")
+            self.fail(f"there is no function {token.text!r} here", hint=hint)
         self.count(token)
+        self.descend()
         self.index += 1
         self.take("(")
         arguments = [self.operand()]
@@ -344,11 +363,17 @@ class Parser:
             arguments.append(self.operand())
         if len(arguments) != size:
             self.fail(f"{token.text} takes {size} argument{'s' * (size > 1)}, got {len(arguments)}", token)
-        if not isinstance(arguments[0], Path):
-            raise Invalid(f"the first argument of {token.text} is an attribute, got {arguments[0]}")
-        if any(isinstance(argument, Call) and argument.function != "size" for argument in arguments):
-            raise Invalid(f"a condition can not be an argument of {token.text}")
-        return Call(token.text, tuple(arguments), token.at)
+        self.depth -= 1
+        call = Call(token.text, tuple(arguments), token.at)
+        self.check_call(call)
+        return call
+
+    def check_call(self, call: Call) -> None:
+        """Invalid for arguments that may not stand there."""
+        if not isinstance(call.arguments[0], Path):
+            raise Invalid(f"the first argument of {call.function} is an attribute, got {call.arguments[0]}")
+        if any(isinstance(argument, Call) and argument.function != "size" for argument in call.arguments):
+            raise Invalid(f"a condition can not be an argument of {call.function}")
 
     def path(self) -> Path:
         start = self.token.at

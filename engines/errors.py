@@ -16,6 +16,7 @@ service uses for the same thing, so that a front door that speaks the service's 
     |- QueryError        a query text is wrong: line, column, caret   ValidationException
     |- Corrupted         bytes on disk are not what was written       InternalServerError
     |- ReadOnly          this engine takes no writes                  AccessDeniedException
+    |- Denied            a policy does not allow this                 AccessDeniedException
     |- Closed            the engine was closed                        ResourceNotFoundException
     |- Locked            another process has it open for writing      ResourceInUseException
     `- Poisoned          a sync failed; reopen to recover             InternalServerError
@@ -159,6 +160,13 @@ class ReadOnly(EngineError):
     """This engine takes no writes: it was opened so, or damage was found, or the disk let it down."""
 
     code = "read-only"
+    aws = "AccessDeniedException"
+
+
+class Denied(EngineError):
+    """A policy forbids this, or none allows it: `.action` on `.resource`, `.statement` is what denied it, or None."""
+
+    code = "denied"
     aws = "AccessDeniedException"
 
 

@@ -96,7 +96,7 @@ def test_threads_never_get_the_same_stamp():
 
 def test_every_error_has_a_code_of_its_own_and_a_name_for_the_service():
     classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, EngineError)]
-    assert len(classes) == 15
+    assert len(classes) == 16
     assert len({error.code for error in classes}) == len(classes)
     assert all(error.aws.endswith(("Exception", "Error")) for error in classes)
     assert all(error.__doc__ for error in classes)

@@ -40,7 +40,6 @@ import numpy as np
 from engines.clock import MICROSECONDS, Clock
 from engines.display import Table
 from engines.errors import Invalid
-from engines.rows import Column
 
 MINUTE, HOUR, DAY = 60 * MICROSECONDS, 3600 * MICROSECONDS, 86400 * MICROSECONDS
 MINUTES_UP, MINUTES_DOWN = 2, 15
@@ -132,13 +131,16 @@ class ScalingPolicy:
         with self._lock:
             activities = list(self.activities)
             stats = {"rate": self.rate, "minimum": self.minimum, "maximum": self.maximum, "target": self.target}
-        columns: dict[str, Column] = {
-            "time": np.array([activity.time for activity in activities], dtype="M8[us]"),
-            "before": [activity.before for activity in activities],
-            "after": [activity.after for activity in activities],
-            "why": [activity.why for activity in activities],
-        }
-        return Table(columns, title="scaling activities", stats=stats)
+        return Table(
+            {
+                "time": np.array([activity.time for activity in activities], dtype="M8[us]"),
+                "before": [activity.before for activity in activities],
+                "after": [activity.after for activity in activities],
+                "why": [activity.why for activity in activities],
+            },
+            title="scaling activities",
+            stats=stats,
+        )
 
     def _close_minutes(self) -> int:
         """Put the minutes that are over away, idle ones too; the time. A clock that steps back changes nothing."""

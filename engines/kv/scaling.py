@@ -158,8 +158,7 @@ class ScalingPolicy:
         if len(minutes) >= MINUTES_UP and min(minutes[-MINUTES_UP:]) > self._target * self.rate:
             wanted, why = self._fitting(minutes[-MINUTES_UP:]), f"{MINUTES_UP} minutes above the target"
         elif len(minutes) >= MINUTES_DOWN and max(minutes) <= (self._target - BELOW) * self.rate:
-            wanted = min(self._fitting(minutes), self.rate)
-            why = f"{MINUTES_DOWN} minutes 20 % or more below the target"
+            wanted, why = self._fitting(minutes), f"{MINUTES_DOWN} minutes 20 % or more below the target"
         return min(max(wanted, self.minimum), self.maximum), why
 
     def _fitting(self, minutes: list[Fraction]) -> int:

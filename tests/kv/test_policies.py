@@ -12,7 +12,7 @@ from engines.errors import Denied, Invalid
 from engines.kv.policies import Policy
 from engines.kv.policyconditions import MANY, ONE, Template, glob
 
-NOON = ManualClock(1_767_268_800_000_000)  # 2026-01-01T12:00:00Z
+NOON = ManualClock(1_767_268_800_250_000)  # 2026-01-01T12:00:00.25Z: the time is that of the second
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
 
 
@@ -152,6 +152,7 @@ ANN = {"context": {"aws:username": "ann"}}
         (when(ForAllValues__StringEquals={LEADING: "ann"}), {}, True),
         (when(ForAllValues__StringEquals={LEADING: "17"}), {"leading_keys": [17]}, True),
         (when(ForAllValues__StringEquals={LEADING: "1500"}), {"leading_keys": [Decimal("1.5E+3")]}, True),
+        (when(ForAllValues__StringEquals={LEADING: "1.5"}), {"leading_keys": [Decimal("1.50")]}, True),
         (when(ForAllValues__StringEquals={LEADING: "AAE="}), {"leading_keys": [b"\0\1"]}, True),
         (when(ForAllValues__StringNotEquals={LEADING: ["eve", "mal"]}), {"leading_keys": ["ann", "bob"]}, True),
         (when(ForAllValues__StringNotEquals={LEADING: ["eve", "mal"]}), {"leading_keys": ["ann", "mal"]}, False),
@@ -206,6 +207,8 @@ ANN = {"context": {"aws:username": "ann"}}
         (when(ForAllValues__StringEquals={LEADING: "${AWS:UserName}"}), {"leading_keys": ["bob"]} | ANN, False),
         (when(ForAllValues__StringLike={LEADING: "${aws:username}#*"}), {"leading_keys": ["ann#1"]} | ANN, True),
         (when(StringEquals={USER: "${aws:userid, 'ann'}"}), ANN, True),
+        (when(StringEqualsIgnoreCase={USER: "${aws:userid}"}), {"context": {"aws:userid": "ANN", USER: "Ann"}}, True),
+        (when(StringEquals={USER: "${aws:userid}"}), {"context": {"aws:userid": "ANN", USER: "Ann"}}, False),
         (when(StringLike={USER: "${*}"}), ANN, False),
         (when(StringLike={USER: "${?}${$}a${*}"}), {"context": {"aws:username": "?$a*"}}, True),
     ],

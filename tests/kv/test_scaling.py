@@ -107,6 +107,9 @@ def test_four_decreases_a_day_and_one_more_an_hour_after_the_last(clock):
     clock.advance(seconds=1)
     assert policy.tick() == 10
     assert lower(policy, 2) == [None, None]
+    policy.set_rate(5000)
+    assert policy.tick() == 10  # where it must not stay, it does not
+    policy.set_rate(1000)
     hours = 0
     while clock.now() < 86_400_000_000 - 3_600_000_000:
         clock.advance(hours=1)

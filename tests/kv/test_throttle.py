@@ -170,9 +170,12 @@ def test_another_rate_keeps_what_is_there_as_far_as_it_fits():
     assert bucket.level == 0
     clock.advance(1)
     assert bucket.level == 100
+    clock.advance(1)
+    bucket.set_rate(1)  # what flowed in before came at the rate before
+    assert bucket.level == 200
     with pytest.raises(Invalid):
         bucket.set_rate(-1)
-    assert bucket.rate == 100
+    assert bucket.rate == 1
 
 
 def test_on_demand_refuses_nothing_and_counts_all():

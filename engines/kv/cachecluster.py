@@ -44,12 +44,12 @@ class Node(Protocol):
         """All live keys."""
         ...
 
-    def dump(self, key: Key) -> Entry | None:
+    def entry(self, key: Key) -> Entry | None:
         """A key with a copy of its value, None if there is none."""
         ...
 
     def restore(self, key: Key, kind: Kind, value: Any, expires: int | None) -> None:  # noqa: ANN401 - what `kind` says
-        """Store what dump has given."""
+        """Store what entry() has given."""
         ...
 
     def delete(self, *keys: Key) -> int: ...
@@ -168,7 +168,7 @@ class CacheCluster:
 
     def _move(self, key: Key, source: str, target: str) -> bool:
         """Under the slot's lock: first there, then away, so that a failure loses nothing."""
-        entry = self._caches[source].dump(key)
+        entry = self._caches[source].entry(key)
         if entry is None:
             return False
         self._caches[target].restore(*entry)

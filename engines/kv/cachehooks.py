@@ -10,6 +10,13 @@ Redis writes its append-only file after the change, and stops the server when th
 Recorded is what happened, not what was asked: `spop` records the members it drew, `hincrby` the sum. So a replay needs
 no dice and no clock. What one command does is one record, also where it changes two keys: a crash never finds half.
 
+A cache that wants journal, transactions, clusters and replicas has, beside the hooks of `Containers`:
+
+    _changed(command, arguments)    called by its _record, so that who watches a key learns of it   cachetransaction.py
+    _together()                     journal.together(), so that a transaction is one frame          cachetransaction.py
+    entries() apply(commands)       all it holds; recorded commands, applied as when replayed       cachereplica.py
+    entry(key) restore(...)         one key out, and in                                             cachecluster.py
+
 Keys, fields and members are str, bytes or numbers, kept and given back as they are. They are equal as Python has it:
 1, 1.0 and True are one member, "1" and b"1" are two more. Values of hashes and elements of lists are any object, not
 copied: change them and the cache sees it, but the journal does not.

@@ -1,57 +1,27 @@
 """The cache's journal under power loss, failing disks, kills, flipped bytes: all kinds, transactions, snapshots."""
 
 import errno
-import threading
 
 import pytest
 from crash.recorder import RecordingFileSystem
 from crash.rules import Subject, crash, fail_everywhere, flip_every_byte, kill_everywhere, workload
+from models.cachestanding import Standing
 from models.cachetypes import Model
 
 from engines.clock import ManualClock
-from engines.kv.cachejournal import CacheJournal
-from engines.kv.cachesnapshot import Entry
-from engines.kv.cachetypes import CacheTypes, plain
+from engines.kv.cachetypes import plain
 
 START = 1_000_000 * 1_000_000  # microseconds
 
 
-class Journaled(CacheTypes):
-    """The smallest cache there can be: containers in a dict, their commands in a journal."""
+class Journaled(Standing):
+    """The stand-in for a cache, opened by its files alone."""
 
     def __init__(self, files):
-        self.files = files
-        self._lock = threading.RLock()
-        self.reopen()
-
-    def reopen(self):
-        self.entries, self.replaying = {}, True
-        self.journal = CacheJournal.open(self.files, "/cache", ManualClock(START), "commit", segment=4096)
-        for command, arguments in self.journal.replay():
-            getattr(self, command)(*arguments)
-        self.replaying = False
-
-    def restore(self, key, kind, value, expires):
-        assert expires is None
-        self.entries[key] = kind, value
-
-    def _container(self, key, kind):
-        return self.entries.get(key, (kind, None))[1]
-
-    def _keep(self, key, kind, value):
-        self.entries.pop(key, None)
-        if len(value):
-            self.entries[key] = kind, value
-
-    def _record(self, command, *arguments):
-        if not self.replaying:
-            self.journal.record(command, *arguments)
+        super().__init__(files, ManualClock(START), durability="commit")
 
     def verify(self):
         return self.journal.verify()
-
-    def close(self):
-        self.journal.close()
 
 
 class Caches(Subject):
@@ -63,7 +33,7 @@ class Caches(Subject):
     def do(self, cache, operation):
         match operation:
             case ("snapshot",):
-                cache.journal.snapshot(Entry(key, kind, value, None) for key, (kind, value) in cache.entries.items())
+                cache.journal.snapshot(cache.entries())
             case ("reopen",):
                 cache.close()
                 cache.reopen()
@@ -79,7 +49,7 @@ class Caches(Subject):
     def state(self, cache):
         return {
             key: sorted(value) if kind == "set" else dict(value) if kind == "zset" else plain(kind, value)
-            for key, (kind, value) in cache.entries.items()
+            for key, (kind, value, _) in cache.found.items()
         }
 
     def model(self, operations):

@@ -2,48 +2,17 @@
 
 import math
 import random
-import threading
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models.cachestanding import Standing
 from models.cachetypes import Model, place
 
 from engines.errors import Invalid, NotFound
 from engines.kv.cacheranking import CHUNK, Ranking
-from engines.kv.cachetypes import CacheTypes, container, plain
-
-
-class Standing(CacheTypes):
-    """The hooks over a dict: what a cache without time, size and disk would do."""
-
-    def __init__(self):
-        self._lock = threading.RLock()
-        self.entries = {}
-        self.records = []
-
-    def _container(self, key, kind):
-        found, value = self.entries.get(key, (kind, None))
-        if found != kind:
-            raise Invalid(f"{key!r} is a {found}, not a {kind}", code="WRONGTYPE")
-        return value
-
-    def _keep(self, key, kind, value):
-        self.entries.pop(key, None)
-        if len(value):
-            self.entries[key] = kind, value
-
-    def _record(self, command, *arguments):
-        self.records.append((command, arguments))
-
-    def shown(self):
-        """Everything, in a form that says whether two caches hold the same."""
-        return {
-            key: sorted(map(repr, value)) if kind == "set" else plain(kind, value)
-            for key, (kind, value) in self.entries.items()
-        }
-
+from engines.kv.cachetypes import container, plain
 
 MEMBERS = ["a", b"a", "b", "", b"", 1, Decimal("1.5"), 2.5, True, "1", "é", "\uffee", "\U0001f600", b"\xff", -7, 10**30]
 SCORES = [0, 1, -1, 0.5, Decimal("0.5"), 1e308, -math.inf, math.inf, "2", -0.0]
@@ -52,6 +21,7 @@ LEX = ["-", "+", "[a", "(a", "[b", "(", "[", "(é", "[\U0001f600"]
 
 members = st.sampled_from(MEMBERS)
 some = st.lists(members, min_size=1, max_size=4).map(tuple)
+elements = st.sampled_from(["a", "b", b"a", 1])  # few, so that they are found again
 values = st.one_of(members, st.none(), st.integers(0, 3), st.lists(st.integers(0, 2), max_size=2))
 index = st.integers(-6, 6)
 count = st.none() | st.integers(0, 4)
@@ -82,14 +52,14 @@ HASHES = [
     *(call(name, hash_key) for name in ("hgetall", "hkeys", "hvals", "hlen")),
 ]
 LISTS = [
-    *(variadic(name, list_key, st.lists(values, min_size=1, max_size=4).map(tuple)) for name in ("lpush", "rpush")),
+    *(variadic(name, list_key, st.lists(elements, min_size=1, max_size=4).map(tuple)) for name in ("lpush", "rpush")),
     *(call(name, list_key, count) for name in ("lpop", "rpop")),
     call("lrange", list_key, index, index),
     call("llen", list_key),
     call("lindex", list_key, index),
-    call("lset", list_key, index, values),
-    call("linsert", list_key, st.sampled_from(["before", "after"]), values, values),
-    call("lrem", list_key, st.integers(-2, 2), values),
+    call("lset", list_key, index, elements),
+    call("linsert", list_key, st.sampled_from(["before", "after"]), elements, elements),
+    call("lrem", list_key, st.integers(-2, 2), elements),
     call("ltrim", list_key, index, index),
     call("lmove", list_key, list_key, side, side),
 ]
@@ -143,8 +113,8 @@ def run(operations):
         found = getattr(cache, name)(*arguments, **options)
         assert found == expected, (name, arguments, options)
         assert type(found) is type(expected), (name, found, expected)
-        assert cache.entries.keys() == model.keys.keys(), (name, arguments)
-    for key, (kind, value) in cache.entries.items():
+        assert cache.found.keys() == model.keys.keys(), (name, arguments)
+    for key, (kind, value, _) in cache.found.items():
         if kind == "zset":
             assert list(value) == model.pairs(key)
         elif kind == "set":
@@ -207,6 +177,18 @@ def test_members_stand_in_the_order_of_their_bytes_and_not_of_their_characters()
     cache = Standing()
     cache.zadd("z", {"\U0001f600": 0, "\uffee": 0, "a": 0, "B": 0, 10: 0, 9: 0, b"a": 0})
     assert cache.zrange("z") == [10, 9, "B", b"a", "a", "\uffee", "\U0001f600"]
+
+
+def test_a_member_stays_as_it_was_first_written():
+    cache = Standing()
+    for member in (1, True, 1.0, Decimal(1)):
+        cache.hset("h", {member: member})
+        cache.sadd("s", member)
+        cache.zincrby("z", 1, member)
+    found = [*cache.hkeys("h"), *cache.smembers("s"), *cache.zrange("z")]
+    assert [type(member) for member in found] == [int, int, int]
+    assert cache.zscore("z", 1) == 4.0
+    assert type(cache.hget("h", 1)) is Decimal
 
 
 # -- the ranking itself -----------------------------------------------------------------------------------------------
@@ -439,12 +421,14 @@ def test_a_store_replaces_what_stood_there_of_whatever_kind():
     cache.rpush("x", 1)
     cache.sadd("s", "a")
     cache.zadd("z", {"a": 2})
-    assert cache.sunionstore("x", "s") == 1
-    assert cache.smembers("x") == {"a"}
-    assert cache.zunionstore("x", ["z", "z"]) == 1
+    for store in (lambda: cache.sunionstore("x", "s"), lambda: cache.zunionstore("x", ["z", "z"])):
+        kind, value, _ = cache.found["x"]
+        cache.found["x"] = kind, value, 99
+        assert store() == 1
+        assert cache.found["x"][2] is None  # its time to live went with it
     assert cache.zscore("x", "a") == 4.0
     assert cache.sinterstore("x", "s", "none") == 0
-    assert "x" not in cache.entries
+    assert "x" not in cache.found
 
 
 def test_what_is_handed_out_is_a_copy():

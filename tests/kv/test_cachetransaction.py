@@ -111,3 +111,27 @@ def test_a_refused_command_stops_no_other_and_is_raised_at_the_end():
     assert refusal.value.code == "WRONGTYPE"
     assert (cache.get("a"), cache.get("b")) == (1, 2)
     assert [type(result).__name__ for result in transaction.results] == ["NoneType", "Invalid", "Invalid", "NoneType"]
+
+
+def test_a_command_without_keys_counts_as_a_change_of_all():
+    cache = Standing()
+    with pytest.raises(Conflict), cache.transaction("w"):
+        cache._changed("clear", ())
+
+
+def test_nobody_comes_between_the_commands_of_a_transaction():
+    class Busy(Standing):
+        def incr(self, key, by=1):
+            thread = threading.Thread(target=self.set, args=(key, 100))
+            threads.append(thread)
+            thread.start()
+            thread.join(0.05)
+            return super().incr(key, by)
+
+    threads, cache = [], Busy()
+    with cache.transaction() as transaction:
+        transaction.set("a", 1)
+        transaction.incr("a")
+    threads[0].join()
+    assert transaction.results == [None, 2]
+    assert cache.get("a") == 100

@@ -179,6 +179,18 @@ def test_members_stand_in_the_order_of_their_bytes_and_not_of_their_characters()
     assert cache.zrange("z") == [10, 9, "B", b"a", "a", "\uffee", "\U0001f600"]
 
 
+def test_elements_are_removed_from_the_side_that_the_sign_says():
+    cache = Standing()
+    for count, left in [(2, "bcaa"), (-2, "abac"), (0, "bc"), (9, "bc"), (-9, "bc")]:
+        cache.delete("l")
+        cache.rpush("l", *"abacaa")
+        cache.lrem("l", count, "a")
+        assert "".join(cache.lrange("l")) == left
+    assert cache.linsert("l", "before", "c", "x") == 3
+    assert cache.linsert("l", "after", "c", "y") == 4
+    assert cache.lrange("l") == ["b", "x", "c", "y"]
+
+
 def test_a_member_stays_as_it_was_first_written():
     cache = Standing()
     for member in (1, True, 1.0, Decimal(1)):

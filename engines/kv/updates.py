@@ -22,7 +22,7 @@ Invariant: apply(old, key) leaves old and key as they were.
 """
 
 from collections.abc import Callable, Sequence
-from decimal import Context, Decimal, DecimalException, Inexact, Overflow, Subnormal
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow, Subnormal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -300,7 +300,7 @@ def _delete(old: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - a set
 # --- numbers ---
 
 LARGE = 10**38  # integers below are int, others Decimal
-_NUMBERS = Context(prec=38, Emin=-130, Emax=125, traps=[Inexact, Overflow, Subnormal])
+_NUMBERS = Context(prec=38, Emin=-130, Emax=125, traps=[Inexact, InvalidOperation, Overflow, Subnormal])
 
 
 def exact(sign: str, left: int | Decimal, right: int | Decimal) -> int | Decimal:

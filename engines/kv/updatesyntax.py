@@ -166,16 +166,17 @@ class _UpdateParser(Parser):
         self.index += 1
 
     def right(self) -> Right:
-        left = self.grouped(self.sum) if self.token.text == "(" else self.sum()
+        if self.token.text == "(":
+            self.descend()
+            left = self.grouped(self.right)
+            self.depth -= 1
+        else:
+            left = self.operand()
         if self.token.text not in ("+", "-"):
             return left
-        if isinstance(left, Arithmetic):  # a + b + c, or (a + b) + c
-            self.fail(f"{left} can not be added to, {self.found()}", hint="a right side has at most one + or -")
+        if isinstance(left, Arithmetic):  # (a + b) + c; of a + b + c the second + is found where the action should end
+            self.fail(f"({left}) can not be an operand, {self.found()}", hint="a right side has at most one + or -")
         return self.added(left)
-
-    def sum(self) -> Right:
-        left = self.operand()
-        return self.added(left) if self.token.text in ("+", "-") else left
 
     def added(self, left: Operand) -> Arithmetic:
         token = self.token
@@ -208,10 +209,14 @@ class _UpdateParser(Parser):
             raise Invalid(f"the first argument of if_not_exists is an attribute, got {call.arguments[0]}")
 
     def name(self) -> str:
-        token = self.token
+        token, after_comma = self.token, self.tokens[self.index - 1].text == ","
+        if token.kind == "end" and after_comma:
+            self.fail(
+                "expected the name of an attribute, but the expression ends here", hint="leave out the last comma"
+            )
         if token.keyword in CLAUSES:
             hint = f"an attribute of that name is written #{token.text}, with names"
-            if self.tokens[self.index - 1].text == ",":
+            if after_comma:
                 hint = f"leave out the comma before {token.text}; {hint}"
             self.fail(f"{token.text} begins a clause, and an attribute should stand here", hint=hint)
         return super().name()

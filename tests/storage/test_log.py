@@ -347,6 +347,15 @@ def test_a_sync_of_the_ticker_proves_nothing_once_another_has_failed(path):
     log.close()
 
 
+def test_the_ticker_runs_from_the_first_acknowledged_frame_on_whoever_wrote_it(path):
+    log = Log(path, durability="interval")
+    sequence = log.append(b"x")
+    log.write()  # as a reader of what is not durable does
+    log.acknowledge(sequence)
+    assert log.wait(0, 20)
+    log.close()
+
+
 # -- following
 
 
@@ -415,6 +424,54 @@ def test_following_starts_behind_what_is_there(path):
     thread.start()
     assert next(follower).sequence == 6
     thread.join()
+    log.close()
+
+
+def test_waiting_for_more_says_whether_it_came(path):
+    log = Log(path)
+    fill(log, 2)
+    assert log.wait(1)
+    assert not log.wait(2, 0)
+    thread = threading.Thread(target=fill, args=(log, 1))
+    thread.start()
+    assert log.wait(2)
+    thread.join()
+    thread = threading.Thread(target=log.close)
+    thread.start()
+    assert log.wait(3)  # the note of the close
+    assert not log.wait(4)
+    thread.join()
+
+
+def test_waiting_ends_in_time_while_others_write_what_does_not_get_to_the_disk(path):
+    log = Log(path, durability="checkpoint")
+    done = threading.Event()
+
+    def write():
+        while not done.is_set():
+            log.append(b"x")
+            log.write()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    waiter = threading.Thread(target=log.wait, args=(0, 0.05))
+    waiter.start()
+    waiter.join(20)
+    alive = waiter.is_alive()
+    done.set()
+    writer.join()
+    assert not alive
+    log.close()
+
+
+def test_who_looks_for_a_frame_never_sees_half_of_the_places(path):
+    log = Log(path)
+    fill(log, 10, 100_000)
+    segment = log._segments[0]
+    segment.marks = looked_at = segment.marks[:1]
+    segment.mark(1, [START + i * (1 << 17) for i in range(5)])
+    assert len(looked_at) == 1
+    assert len(segment.marks) == 5
     log.close()
 
 

@@ -1,6 +1,7 @@
 """The Log when it cannot go on: full disks, failing disks, interrupts. Power loss is in tests/crash/test_log.py."""
 
 import errno
+import os
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ from crash.watched import InterruptedFileSystem, WatchedFileSystem
 from logs import contents, fill, full
 
 from engines.clock import ManualClock
-from engines.errors import Closed, Poisoned, ReadOnly
+from engines.errors import Closed, Corrupted, Poisoned, ReadOnly
 from engines.storage.log import Log
 from engines.storage.segment import START
 
@@ -248,3 +249,93 @@ def test_a_tick_that_fails_poisons_and_the_next_writer_hears_of_it(path):
         log.append(b"y")
     assert log.durable == 0
     log.close()
+
+
+# -- too many open files
+
+
+def no_descriptor(*_):
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_no_descriptor_for_a_new_segment_refuses_the_append_and_poisons_nothing(path):
+    files = WatchedFileSystem()
+    log = Log(path, files=files, segment=4096)
+    log.sync(log.append(bytes(3000)))
+    files.before["open"] = no_descriptor
+    with pytest.raises(ReadOnly, match="close some files") as caught:
+        log.append(bytes(3000))
+    assert caught.value.code == "too-many-files"
+    assert not log.failed
+    files.before.clear()
+    log.sync(log.append(bytes(3000)))
+    assert log.last == 2
+    log.close()
+
+
+def test_no_descriptor_for_the_folder_of_a_new_segment_leaves_the_sync_to_the_next_one(path):
+    files = WatchedFileSystem()
+    log = Log(path, files=files, segment=4096)
+    fill(log, 1)
+    last = log.append(bytes(4000))
+    files.before["fsync_dir"] = no_descriptor
+    with pytest.raises(ReadOnly, match="close some files"):
+        log.sync()
+    assert log.durable < last
+    files.before.clear()
+    log.sync(log.append(b"x"))
+    assert log.durable == last + 1
+    log.close()
+    log = Log(path, segment=4096)
+    assert log.verify().ok
+    log.close()
+
+
+# -- remarks
+
+
+def test_a_remark_is_left_out_on_a_full_disk_only(path):
+    files = WatchedFileSystem()
+    log = Log(path, files=files, segment=4096)
+    assert log.remark(b"x", 1) == 1
+    files.before["preallocate"] = full
+    assert log.remark(bytes(8000), 1) == 0
+    files.before.clear()
+    log.refuse(Poisoned("a sync failed"))
+    with pytest.raises(Poisoned):
+        log.remark(b"x", 1)
+    log.close()
+
+
+# -- nothing stays open after a refusal to open
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "truncate", "size"])
+def test_a_log_that_cannot_be_opened_leaves_no_file_open(path, call):
+    log = Log(path)
+    fill(log, 3)
+    log.write()
+    log.close()
+    with open(log.layout()[0][0], "ab") as file:
+        file.write(b"a torn tail")
+    files = WatchedFileSystem()
+    files.before[call] = full
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="No space"):
+        Log(path, files=files)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_log_that_ends_too_early_or_can_not_be_born_leaves_no_file_open(path):
+    before = len(os.listdir("/proc/self/fd"))
+    files = WatchedFileSystem()
+    files.before["fdatasync"] = full
+    with pytest.raises(OSError, match="No space"):
+        Log(path, files=files)
+    assert len(os.listdir("/proc/self/fd")) == before
+    log = Log(path)
+    fill(log, 3)
+    log.close()
+    with pytest.raises(Corrupted, match="ends at 4"):
+        Log(path, recovered_to=9)
+    assert len(os.listdir("/proc/self/fd")) == before

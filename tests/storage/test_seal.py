@@ -108,6 +108,15 @@ def test_a_seal_is_gone_before_the_first_commit_and_back_after_a_clean_close(pat
     assert seal.check(FILES, path).problems() == []
 
 
+def test_a_seal_that_somebody_has_deleted_needs_no_withdrawal(path):
+    tree = Tree(path, map_size=SMALL)
+    tree.keyspace("a").put(b"new", b"x")
+    os.unlink(f"{path}/SEAL")
+    tree.checkpoint()
+    assert tree.keyspace("a").get(b"new") == b"x"
+    tree.close()
+
+
 def test_verify_compares_with_the_seal_until_something_is_committed(path):
     tree = Tree(path, map_size=SMALL)
     assert tree.verify().ok

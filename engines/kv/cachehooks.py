@@ -5,6 +5,7 @@
                 yet                 WRONGTYPE           or refuses it
 
 The order is the point: what can be refused is refused before the first change, so a refused command has done nothing.
+A cache that is full and must not evict refuses in _record, as it refuses what cannot be persisted; _keep never refuses.
 Redis writes its append-only file after the change, and stops the server when that fails.
 
 Recorded is what happened, not what was asked: `spop` records the members it drew, `hincrby` the sum. So a replay needs
@@ -39,7 +40,7 @@ Key = Member
 class Containers:
     """The hooks. Every method of the containers calls them under `_lock`, which one thread may take repeatedly."""
 
-    _lock: AbstractContextManager[Any]
+    _lock: AbstractContextManager[Any]  # with a journal a JournalLock, which acknowledges after the change
 
     @cached_property
     def _dice(self) -> random.Random:

@@ -38,12 +38,11 @@ class Caches(Subject):
                 cache.close()
                 cache.reopen()
             case ("together", commands):
-                with cache.journal.together():
+                with cache.transaction() as transaction:
                     for name, *arguments in commands:
-                        getattr(cache, name)(*arguments)
+                        getattr(transaction, name)(*arguments)
             case (name, *arguments):
                 getattr(cache, name)(*arguments)
-        cache.journal.acknowledge()
         return True
 
     def state(self, cache):
@@ -124,7 +123,7 @@ class Lazy(Caches):
 
     def do(self, cache, operation):
         log = cache.journal.log
-        cache.journal.acknowledge = lambda: log.sync() if operation is EXTRA else None
+        cache.journal.acknowledge = lambda sequence: log.sync() if operation is EXTRA else None
         if operation == ("snapshot",) and not self.sync:
             log.sync = lambda sequence: None
         super().do(cache, operation)

@@ -2,6 +2,7 @@
 
 import math
 import struct
+import threading
 from decimal import Decimal
 from enum import IntEnum
 
@@ -9,6 +10,7 @@ import pytest
 from crash.recorder import RecordingFileSystem
 from hypothesis import example, given
 from hypothesis import strategies as st
+from models.cachestanding import Standing
 
 from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Closed, Corrupted, Invalid, Locked, Poisoned, ReadOnly
@@ -370,6 +372,54 @@ def test_a_damaged_log_opens_read_only_with_what_is_before():
             refused()
     assert not journal.verify().ok
     journal.close()
+
+
+def test_who_waits_for_the_disk_does_not_hold_the_lock():
+    cache = Standing(RecordingFileSystem(), durability="commit")
+    waiting, acknowledge = [], cache.journal.acknowledge
+
+    def waits(sequence):
+        other = threading.Thread(target=cache.exists_locked)
+        other.start()
+        other.join(10)
+        waiting.append((sequence, other.is_alive()))
+        acknowledge(sequence)
+
+    def exists_locked():
+        with cache._lock:
+            return cache.exists("a")
+
+    cache.exists_locked, cache.journal.acknowledge = exists_locked, waits
+    cache.set("a", 1)
+    cache.hincrby("h", "n")  # hset within: acknowledged once
+    cache.smembers("s")
+    with cache.transaction() as transaction:
+        transaction.set("b", 1)
+        transaction.set("c", 2)
+    assert waiting == [(1, False), (2, False), (3, False)]
+    assert cache.journal.log.durable == 3
+    cache.close()
+
+
+def test_a_sync_that_failed_is_heard_of_at_the_end_of_the_command():
+    class Failing(RecordingFileSystem):
+        broken = False
+
+        def fdatasync(self, fd):
+            if self.broken:
+                raise OSError(5, "Input/output error")
+            super().fdatasync(fd)
+
+    files = Failing()
+    cache = Standing(files, durability="commit")
+    cache.set("a", 1)
+    files.broken = True
+    with pytest.raises(Poisoned):
+        cache.set("a", 2)
+    with pytest.raises(Poisoned):
+        cache.sadd("s", 2)
+    assert cache.smembers("s") == set()
+    cache.close()
 
 
 def test_a_folder_has_one_writer_and_one_engine():

@@ -9,7 +9,7 @@ import threading
 from engines.clock import ManualClock
 from engines.errors import Invalid, TooLarge
 from engines.kv.cachechannels import Publishing
-from engines.kv.cachejournal import CacheJournal
+from engines.kv.cachejournal import CacheJournal, JournalLock
 from engines.kv.cachesnapshot import Entry
 from engines.kv.cachetransaction import Transactions
 from engines.kv.cachetypes import CacheTypes, container, plain
@@ -29,6 +29,7 @@ class Standing(CacheTypes, Transactions, Publishing):
         self.found, self.records, self.applying = {}, [], False
         if self.files:
             self.journal = CacheJournal.open(self.files, "/cache", self.clock, self.durability, segment=4096)
+            self._lock = JournalLock(self.journal)
             self.apply(self.journal.replay())
 
     # -- the hooks

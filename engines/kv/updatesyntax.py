@@ -120,8 +120,11 @@ class _UpdateParser(Parser):
             return token.keyword
         if not before:
             hint = nearest(token.keyword, CLAUSES).removeprefix("; ")
-            if self.tokens[self.index + 1].text in ("=", ".", "["):
+            after = "" if token.kind == "end" else self.tokens[self.index + 1].text
+            if after in ("=", ".", "["):
                 hint = f"write SET {self.text.strip()}"
+            elif after in ("+", "-"):
+                hint = f"write SET {token.text} = {token.text} {after} :value"
             self.fail(f"an update begins with SET, REMOVE, ADD or DELETE, {self.found()}", hint=hint)
         return self.fail(f"expected a comma, another clause or the end, {self.found()}", hint=self.hint(before[-1]))
 

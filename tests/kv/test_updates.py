@@ -70,6 +70,7 @@ def test_a_right_side_and_its_operands_may_have_parentheses(text):
     [
         ("SET a += :v", 7, r"write SET a = a \+ :value"),
         ("SET a -= :v", 7, r"write SET a = a - :value"),
+        ("a += :v", 1, r"write SET a = a \+ :value"),
         ("a = :v", 1, "begins with SET, REMOVE, ADD or DELETE(.|\n)*write SET a = :v"),
         ("a.b[1] = :v", 1, "write SET a.b"),
         ("UPDATE a = :v", 1, "begins with SET"),

@@ -82,11 +82,15 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Schema(msgspec.Struct, frozen=True):
-    """A SCHEMA frame: a table that was created, one that has changed, or the name of one that was dropped."""
+    """A SCHEMA frame: a table that was created, one that has changed, or the name of one that was dropped.
+
+    renamed: the name that the changed one had before.
+    """
 
     create: Definition | None = None
     drop: str | None = None
     alter: Definition | None = None
+    renamed: str | None = None
 
 
 class Names(msgspec.Struct, frozen=True):

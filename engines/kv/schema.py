@@ -95,6 +95,16 @@ class Tables:
             sequence = self._log(Schema(alter=definition))
         self._store.log.acknowledge(sequence)
 
+    def rename(self, table: Table, name: str) -> None:
+        """Give a table another name, in one frame. AlreadyExists."""
+        with self._tree.lock:
+            self._store.check_open()
+            if name in self.by_name:
+                raise AlreadyExists(f"there is a table {name!r} already: choose another name")
+            definition = msgspec.structs.replace(self.named(table.name).definition, name=name)
+            sequence = self._log(Schema(alter=definition, renamed=table.name))
+        self._store.log.acknowledge(sequence)
+
     def drop(self, name: str) -> None:
         with self._tree.lock:
             self._store.check_open()
@@ -180,6 +190,8 @@ class Tables:
             self._drop(schema.drop)
         elif schema.alter is not None:
             self._alter(schema.alter, replaying=replaying)
+            if schema.renamed is not None:
+                self._rename(schema.renamed, schema.alter)
 
     def _create(self, definition: Definition) -> None:
         self._keep(definition)
@@ -217,6 +229,15 @@ class Tables:
                 low: bytes | None = b""
                 while low is not None:
                     low = table.records.fill_index(index.name, low, PAGE_ITEMS)
+
+    def _rename(self, before: str, definition: Definition) -> None:
+        table = self.by_id.get(definition.id)
+        self._catalog.delete(b"table/" + before.encode())
+        if table is not None:
+            table.name = definition.name
+            self.by_name[definition.name] = table
+            if self.by_name.get(before) is table:
+                del self.by_name[before]
 
     def _drop(self, name: str) -> None:
         """First in memory: should Ctrl-C come in between, nobody has a handle on what the rebuilt tree drops.

@@ -14,6 +14,7 @@ from itertools import takewhile
 from typing import Any, Self
 
 import lmdb
+import msgspec
 
 from engines import display
 from engines.changes import Change
@@ -21,11 +22,14 @@ from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import Closed, Invalid, ReadOnly, Trimmed
 from engines.kv import catalog, journal, transactions, verify
+from engines.kv.bases import Bases
 from engines.kv.catalog import Definition
 from engines.kv.frames import Frames
 from engines.kv.page import check_limit
+from engines.kv.restore import Moment, drop_unfinished, restore_store, restore_table
 from engines.kv.retention import Retention
 from engines.kv.schema import Tables
+from engines.kv.snapshots import FILLING, Snapshots
 from engines.kv.table import Table
 from engines.kv.throttle import Capacity, Consumed
 from engines.kv.tokens import Tokens
@@ -97,6 +101,8 @@ class Store:
         self.frames = Frames(self)
         self.retention = Retention(self.log, self.clock, self.catalog, self.schema.definitions)
         self.references = self.retention.references
+        self.kept_snapshots = Snapshots(self, self._files)
+        self.bases = Bases(self, self.kept_snapshots)
         self.tokens = Tokens(self.catalog, self.clock.now)
         self.schema.load()
         if not self.read_only:
@@ -104,6 +110,7 @@ class Store:
             self.tree.recover(self.log, self.frames.replay)
             if self.tree.checkpoints == 0 and self.tree.applied == 0 and not self.schema.by_name:
                 self.tree.checkpoint()  # so that others can open it read-only from now on
+            drop_unfinished(self)
             self.schema.fill_unready()
 
     def _note_references(self, after: int) -> None:
@@ -158,9 +165,9 @@ class Store:
         return self.schema.named(name)
 
     def tables(self) -> list[str]:
-        """The names of all tables, sorted."""
+        """The names of all tables, sorted; of one that is being filled (restored, imported), once it is there."""
         self.check_open()
-        return sorted(self.schema.by_name)
+        return sorted(name for name in self.schema.by_name if not name.endswith(FILLING))
 
     def drop_table(self, name: str) -> None:
         """Delete a table with all its items. NotFound."""
@@ -231,7 +238,7 @@ class Store:
         emptied = self.schema.emptied
         reached = self.tree.checkpoint()
         self.schema.emptied -= emptied
-        self.log.trim(min(reached + 1, self.retention.keep))
+        self.log.trim(min(reached + 1, self.retention.keep, self.bases.after_checkpoint()))
         return reached
 
     # -- several at once ----------------------------------------------------------------------------------------------
@@ -269,6 +276,73 @@ class Store:
         """Up to 25 kv.Put and kv.Delete without conditions, one sync; those for which no write units were left."""
         self.check_open()
         return transactions.batch_write(self, actions, consumed)
+
+    # -- snapshots, and the past --------------------------------------------------------------------------------------
+
+    def snapshot(
+        self, name: str, to: str | os.PathLike[str] | None = None, *, tables: Sequence[str] | None = None
+    ) -> None:
+        """Keep all tables, or these, as they are now, under a name; writers go on meanwhile. AlreadyExists.
+
+        to: a folder into which the snapshot is copied as well, as far as it is not there; a snapshot that has been
+        taken before under this name is only copied. On disk when it returns; after a crash it is whole or not there.
+        """
+        self.kept_snapshots.take(name, to, tables)
+
+    def snapshots(self) -> display.Table:
+        """The snapshots of this store, oldest first: name, time, tables, items, bytes, sequence."""
+        return self.kept_snapshots.table()
+
+    def drop_snapshot(self, name: str) -> None:
+        """Delete a snapshot. What no other needs goes an hour later. NotFound."""
+        self.kept_snapshots.drop(name)
+
+    @classmethod
+    def restore(
+        cls,
+        source: "str | os.PathLike[str] | Store",
+        name: str,
+        path: str | os.PathLike[str] | None,
+        *,
+        clock: Clock | None = None,
+        durability: Durability = "commit",
+        files: FileSystem | None = None,
+    ) -> "Store":
+        """A new store in the folder `path` (None: in memory) that holds what a snapshot holds.
+
+        source: a store or its folder, also one that is open, or a folder that snapshot(to=) has copied to. NotFound,
+        AlreadyExists if there is something at `path`, Corrupted names a damaged blob; then nothing is left at `path`.
+        """
+
+        def open_store(path: str | None) -> Store:
+            return cls(path, clock=clock, durability=durability, files=files)
+
+        return restore_store(open_store, source, name, path, files)
+
+    def restore_table(
+        self,
+        name: str,
+        *,
+        to: str,
+        at: Moment | None = None,
+        snapshot: str | None = None,
+        ttl: str | None = None,
+    ) -> Table:
+        """A new table `to` that holds what `name` held at a moment of the last 35 days, or in a snapshot.
+
+        at: a datetime, or seconds since 1970; the table needs pitr=True. A table that was dropped is found by the name
+        that it had then, as long as the log is kept. Key, indexes and capacity are taken over; stream, time to live and
+        pitr are off, as in DynamoDB: ttl= names the attribute to switch it on. NotFound says which moments are covered.
+        """
+        return restore_table(self, name, to=to, at=at, snapshot=snapshot, ttl=ttl)
+
+    def set_pitr(self, name: str, *, enabled: bool) -> None:
+        """Switch point-in-time recovery of a table on, from now on, or off, which forgets its past. NotFound."""
+        self.check_open()
+        if not isinstance(enabled, bool):
+            raise Invalid(f"enabled is True or False, got {enabled!r:.80}")
+        self.schema.alter(self.table(name), lambda definition: msgspec.structs.replace(definition, pitr=enabled))
+        self.checkpoint()  # takes the first base
 
     # -- the change stream --------------------------------------------------------------------------------------------
 
@@ -361,7 +435,7 @@ class Store:
         """
         self.check_open()
         where = f"{self.path}/tree/data.mdb"
-        report = self.log.verify() + self.tree.verify()
+        report = self.log.verify() + self.tree.verify() + self.kept_snapshots.verify()
         if not report.ok:
             return report
         for table in self.schema.all():

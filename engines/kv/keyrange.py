@@ -42,6 +42,7 @@ def index_key(codec: KeyCodec, values: tuple[object, ...], table_key: bytes) -> 
 
 
 def with_table_key(start: bytes, table_key: bytes) -> bytes:
+    """An index key's own components, then the table key, or its digest where that finds no room."""
     if len(start) + len(table_key) > LONGEST_KEY:
         table_key = blake2b(table_key, digest_size=DIGEST_BYTES).digest()
     return start + table_key

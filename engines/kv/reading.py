@@ -168,5 +168,6 @@ def _read_some(table: "Table", page: Page, low: bytes, high: bytes | None) -> tu
 
 
 def check_text(what: str, text: str | None) -> None:
+    """Invalid if an expression is neither a text nor left out."""
     if text is not None and not isinstance(text, str):
         raise Invalid(f"{what} is an expression, a text like 'customer = :c', got {text!r:.80}")

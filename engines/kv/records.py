@@ -77,7 +77,7 @@ class Records:
         self._log = store.log
         self._clock = store.clock
         self._encode_key = self.keys.encode
-        self._key_names = definition.key_names
+        self.key_names = definition.key_names
         self._id = definition.id
         self.codec = ItemCodec(names)
         self.names_logged = len(names)
@@ -133,7 +133,7 @@ class Records:
         self.reader.now = self._clock.now if self.hides else None
         self.writer.names = codec.names
         self.indexes = {
-            index.name: IndexEntries(index, self._key_names, self._tree, codec) for index in definition.indexes
+            index.name: IndexEntries(index, self.key_names, self._tree, codec) for index in definition.indexes
         }
         self.writer.indexed = bool(self.indexes)
 
@@ -160,7 +160,7 @@ class Records:
 
     def key_item(self, key: bytes) -> Item:
         """The key attributes of an encoded key."""
-        return dict(zip(self._key_names, self.keys.decode(key), strict=True))
+        return dict(zip(self.key_names, self.keys.decode(key), strict=True))
 
     def stored_key(self, key: bytes) -> bytes:
         return key if len(key) <= LONGEST_PARTITION else tree_key(key, self.keys.types)
@@ -168,26 +168,35 @@ class Records:
     def encode(self, item: Item) -> Write:
         """An item to be stored. Invalid or TooLarge, with the attribute's name, if it can not be."""
         try:
-            key = self.keys.encode_from(item, self._key_names)
-            expires = 0 if self._ttl is None else expiry(item, self._ttl, self._clock.now())
-            image = self.codec.encode(item, expires)
-        except ItemTooLarge as error:
-            raise TooLarge(str(error), size=error.size, limit=ITEM_BYTES) from None
+            key = self.keys.encode_from(item, self.key_names)
         except ValueError as error:
             raise Invalid(str(error)) from None
         except TypeError:
             if isinstance(item, dict):
                 raise
             raise Invalid(f"an item is a dict from attribute names to values, got {type(item).__name__}") from None
-        for index in self.indexes.values():
-            index.check(item)
+        image, expires = self.encode_image(item)
         return Write(self, key, image, expires)
+
+    def encode_image(self, item: Item) -> tuple[bytes, int]:
+        """The image of an item whose key is known to be right, and when it expires. Invalid, TooLarge."""
+        try:
+            expires = 0 if self._ttl is None else expiry(item, self._ttl, self._clock.now())
+            image = self.codec.encode(item, expires)
+        except ItemTooLarge as error:
+            raise TooLarge(str(error), size=error.size, limit=ITEM_BYTES) from None
+        except ValueError as error:
+            raise Invalid(str(error)) from None
+        if self.indexes:
+            for index in self.indexes.values():
+                index.check(item)
+        return image, expires
 
     def encode_stored(self, image: bytes) -> Write:
         """A stored image, decoded and encoded again. ValueError if it makes no sense."""
         item = self.decode(image)
         expires = item_expires(image)
-        return Write(self, self.keys.encode_from(item, self._key_names), self.codec.encode(item, expires), expires)
+        return Write(self, self.keys.encode_from(item, self.key_names), self.codec.encode(item, expires), expires)
 
     def expires(self, image: bytes | memoryview) -> int:
         """The second in which an item expires, 0 for never."""
@@ -430,7 +439,7 @@ class Records:
         return len(writes)
 
     def _key_of(self, image: memoryview) -> bytes:
-        return self.keys.encode_from(self.decode(image), self._key_names)
+        return self.keys.encode_from(self.decode(image), self.key_names)
 
     def _note_first_due(self) -> None:
         first = None if self.due is None else self.due.first()

@@ -119,14 +119,15 @@ class Table(TableReads):
         returns: "NONE", the item before ("ALL_OLD") or after ("ALL_NEW"), or only the attributes that the expression
         names ("UPDATED_OLD", "UPDATED_NEW"). Otherwise as put.
         """
-        check_text("expression", expression)
+        if type(expression) is not str:
+            raise Invalid(f"expression is an update, a text like 'SET a = :a', got {expression!r:.80}")
         if returns not in UPDATE_RETURNS:
             raise Invalid(f"returns is one of {', '.join(UPDATE_RETURNS)}, got {returns!r}")
         records = self.records
         placeholders = Placeholders(names, values)
-        change = compile_update(expression, placeholders, records.definition.key_names)
+        change = compile_update(expression, placeholders, records.key_names)
         holds = _condition(condition, placeholders)
-        encoded = records.encode_key(key_tuple(key))
+        encoded = records.encode_key(key if type(key) is tuple else key_tuple(key))
         work = _Work(records, encoded, change)
         old = records.write(encoded, None, 0, holds, returns in ("ALL_OLD", "UPDATED_OLD"), work.make, consumed)
         if returns == "NONE":
@@ -450,6 +451,8 @@ def _cost_of_filter(text: str, scanned: int, found: int) -> str:
 class _Work:
     """One update under way: from the old item to the new one."""
 
+    __slots__ = ("_change", "_key", "_records", "new")
+
     def __init__(self, records: Records, key: bytes, change: Update) -> None:
         self._records, self._key, self._change = records, key, change
         self.new: Item | None = None
@@ -459,5 +462,4 @@ class _Work:
         self.new = self._change.apply(old, self._records.key_item(self._key) if old is None else old)
         if self.new is None:
             return None, 0
-        write = self._records.encode(self.new)
-        return write.image, write.expires
+        return self._records.encode_image(self.new)

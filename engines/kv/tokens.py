@@ -19,6 +19,7 @@ DIGEST_BYTES = 16
 
 
 def encode_token(token: str, digest: bytes) -> bytes:
+    """What a transaction's frame begins with."""
     return bytes([len(token)]) + token.encode() + digest
 
 

@@ -102,6 +102,7 @@ class Answers(list[Item | None]):
 
 
 def key_tuple(key: Any) -> Key:  # noqa: ANN401 - a key value, or a tuple or list of them
+    """A key as a tuple, however it was given."""
     return tuple(key) if isinstance(key, (tuple, list)) else (key,)
 
 

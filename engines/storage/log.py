@@ -10,7 +10,8 @@ double from 1 to 64 MB: a sync on a preallocated file changes no metadata, one o
 
 **Group commit** (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", SIGMOD 1984). append()
 only numbers and encodes; sync(n) returns when frame n is on disk. Whoever finds no leader becomes one: takes all that
-is pending, writes and syncs it outside the lock, wakes the others. Meanwhile new frames queue up for the next leader.
+is pending, writes and syncs it outside the lock, then wakes those it has served and one more: the next leader, for
+whom new frames have queued up meanwhile. The rest sleep on, for in one interpreter every wake-up holds up all others.
 
 **A torn tail or damage?** Power fails in mid-write: the last segment may end in a broken frame, with whole ones after
 it, because unsynced writes reach the disk in any order. That is the trace of a crash and is cut off. But a frame that
@@ -111,7 +112,8 @@ class Log(LogReader):
         self._segment_bytes = segment
         self._lock = threading.Lock()
         self._turn = threading.Condition(self._lock)
-        self._waiting = 0
+        self._waiting = 0  # how many wait at _turn: followers
+        self._sleeping: list[tuple[int, bool, threading.Lock]] = []  # (target, sync, locked): those a leader works for
         self._leading: object = None  # whoever leads now
         self._refusal: Callable[[], EngineError] | None = None
         self._closed = False
@@ -230,31 +232,33 @@ class Log(LogReader):
         """Write, and sync, all that is pending, unless another thread does it for us first."""
         me = object()
         try:
-            with self._lock:
-                while True:
-                    if (self.durable if sync else self.written) >= target:
-                        return
-                    if self._refusal is not None:
+            while (self.durable if sync else self.written) < target:
+                with self._lock:
+                    if self._refusal is not None and (self.durable if sync else self.written) < target:
                         raise self._refusal()  # noqa: TRY301 - what is caught below are interrupts
-                    if not self._leading:
-                        break
-                    self._waiting += 1
-                    self._turn.wait()
-                    self._waiting -= 1
-                self._leading = me
-            self._carry(sync=sync)
+                    if self._leading:
+                        bed = threading.Lock()
+                        bed.acquire()
+                        self._sleeping.append((target, sync, bed))
+                    else:
+                        bed = None
+                        self._leading = me
+                if bed is None:
+                    self._carry(sync=sync)
+                else:
+                    bed.acquire()  # whoever wakes us has done it for us, or wants us to lead
         except OSError as error:
             with self._lock:
                 if error.errno in NO_DESCRIPTOR:  # no harm done: the next leader goes on at the same place
                     self._leading = None
-                    self._turn.notify_all()
+                    self._wake()
                     raise self._no_descriptor(error) from error
                 raise self._poison(error) from error
         except BaseException:  # an interrupt (Ctrl-C): nothing is lost, the next leader writes the same bytes again
+            if self._leading is me:  # else it came after the work, and another may lead by now
+                self._leading = None
             with self._lock:
-                if self._leading is me:  # else it came after the work, and another may lead by now
-                    self._leading = None
-                    self._turn.notify_all()
+                self._wake()
             raise
 
     def _carry(self, *, sync: bool) -> None:
@@ -284,8 +288,35 @@ class Log(LogReader):
             if sync:
                 self.durable = upto
                 self.syncs += 1
+            if self._sleeping:
+                self._wake_served()
             if self._waiting:
                 self._turn.notify_all()
+
+    def _wake_served(self) -> None:
+        """Under the lock: those whose frames are there, and one of the others, to lead. The rest sleep on.
+
+        With 16 writers that saves a third of the CPU time of a commit (bench_ground.py, group "append, 16 threads").
+        """
+        left: list[tuple[int, bool, threading.Lock]] = []
+        leads = False
+        for sleeper in self._sleeping:
+            target, sync, bed = sleeper
+            served = (self.durable if sync else self.written) >= target
+            if served or not leads:
+                leads = leads or not served
+                bed.release()
+            else:
+                left.append(sleeper)
+        self._sleeping = left
+
+    def _wake(self) -> None:
+        """Under the lock: everybody."""
+        for _, _, bed in self._sleeping:
+            if bed.locked():  # else an interrupt came when it had been woken
+                bed.release()
+        self._sleeping = []
+        self._turn.notify_all()
 
     def _no_descriptor(self, cause: OSError) -> ReadOnly:
         return ReadOnly(
@@ -305,14 +336,14 @@ class Log(LogReader):
 
         self._refusal = refusal
         self._leading = None
-        self._turn.notify_all()
+        self._wake()
         return refusal()
 
     def refuse(self, reason: EngineError) -> None:
         """Take nothing from now on: what this log feeds has failed, and says why."""
         with self._lock:
             self._refusal = lambda: reason
-            self._turn.notify_all()
+            self._wake()
 
     def _acknowledge_written(self, sequence: int) -> None:
         """Keep "interval": with the kernel now, on disk with the next tick."""
@@ -406,7 +437,7 @@ class Log(LogReader):
             with self._lock:
                 self._closed = True
                 self._refusal = lambda: Closed(f"the log {self.path} is closed: open it again")
-                self._turn.notify_all()
+                self._wake()
             for segment in self._segments:
                 segment.close(self._files)
 

@@ -1,12 +1,15 @@
 """The Log when it cannot go on: full disks, failing disks, interrupts. Power loss is in tests/crash/test_log.py."""
 
+import contextlib
 import errno
 import os
+import sys
 import threading
 
 import pytest
 from crash.recorder import RecordingFileSystem
 from crash.watched import InterruptedFileSystem, WatchedFileSystem
+from interrupts import CtrlC
 from logs import contents, fill, full
 
 from engines.clock import ManualClock
@@ -248,6 +251,51 @@ def test_a_tick_that_fails_poisons_and_the_next_writer_hears_of_it(path):
     with pytest.raises(Poisoned, match="broken"):
         log.append(b"y")
     assert log.durable == 0
+    log.close()
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="knows where Python 3.11 looks for signals")
+def test_whoever_is_interrupted_while_another_leads_leaves_nobody_asleep(path):
+    files = WatchedFileSystem()
+    log = Log(path, files=files)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait(*_):
+        files.before.clear()
+        reached.set()
+        go_on.wait(20)
+
+    def release():
+        """When both sleep, or the first of them was interrupted."""
+        for _ in range(50):
+            if len(log._sleeping) == 2:
+                break
+            go_on.wait(0.001)
+        go_on.set()
+
+    for n in range(1, 200):
+        files.before["fdatasync"] = wait
+        leader = threading.Thread(target=log.sync, args=(log.append(b"x"),))
+        leader.start()
+        assert reached.wait(20)
+        mine, other = log.append(b"y"), log.append(b"z")
+        follower = threading.Thread(target=log.sync, args=(other,))
+        releaser = threading.Thread(target=release)
+        for thread in (follower, releaser):
+            thread.start()
+        ctrl_c = CtrlC(n)
+        with contextlib.suppress(KeyboardInterrupt), ctrl_c:
+            log.sync(mine)
+        for thread in (leader, follower, releaser):
+            thread.join(20)
+            assert not thread.is_alive(), ctrl_c.where
+        assert log.durable == other
+        log.sync(log.append(b"more"))
+        for event in (reached, go_on):
+            event.clear()
+        if ctrl_c.where is None:
+            assert n > 5
+            break
     log.close()
 
 

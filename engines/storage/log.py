@@ -296,7 +296,7 @@ class Log(LogReader):
     def _wake_served(self) -> None:
         """Under the lock: those whose frames are there, and one of the others, to lead. The rest sleep on.
 
-        With 16 writers that saves a third of the CPU time of a commit (bench_ground.py, group "ground [power-safe] append, 16 threads").
+        With 16 writers that saves a third of the CPU time of a commit (bench_ground.py, "append, 16 threads").
         """
         left: list[tuple[int, bool, threading.Lock]] = []
         leads = False

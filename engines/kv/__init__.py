@@ -31,9 +31,23 @@ written.
 """
 
 from engines.kv.page import Page
+from engines.kv.replica import GlobalTable, Replica
 from engines.kv.store import Store
 from engines.kv.table import BatchWriter, Table
 from engines.kv.throttle import Consumed
 from engines.kv.transactions import Check, Delete, Get, Put, Update
 
-__all__ = ["BatchWriter", "Check", "Consumed", "Delete", "Get", "Page", "Put", "Store", "Table", "Update"]
+__all__ = [
+    "BatchWriter",
+    "Check",
+    "Consumed",
+    "Delete",
+    "Get",
+    "GlobalTable",
+    "Page",
+    "Put",
+    "Replica",
+    "Store",
+    "Table",
+    "Update",
+]

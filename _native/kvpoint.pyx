@@ -43,19 +43,19 @@ cdef inline uint64_t expiry_of(const Py_buffer* view) noexcept nogil:
 cdef class PointReader:
     """Reads single items of one table. get() may be called from any thread.
 
-    encode, decode: methods of the codecs. now: the clock's, or None where nothing expires. keyspace.db: LMDB's handle.
+    encode, decode: methods of the codecs. now: the clock's, or None where nothing expires. keyspace: the items'.
     acquire, release: the lock's. shorten(key): the tree's key for an encoded key of more than `longest` bytes.
     metered: reads cost units, so they go another way (TableReads).
     """
 
     cdef public object encode, decode, now, acquire, release
     cdef public bint metered
-    cdef object tree, keyspace, shorten
+    cdef object keyspace, shorten
     cdef Py_ssize_t longest
 
-    def __init__(self, encode, decode, lock, tree, keyspace, now, shorten, Py_ssize_t longest):
+    def __init__(self, encode, decode, lock, keyspace, now, shorten, Py_ssize_t longest):
         self.encode, self.decode, self.acquire, self.release = encode, decode, lock.acquire, lock.release
-        self.tree, self.keyspace, self.now, self.shorten, self.longest = tree, keyspace, now, shorten, longest
+        self.keyspace, self.now, self.shorten, self.longest = keyspace, now, shorten, longest
 
     cpdef get(self, tuple key):
         """The item with this key, or None. ValueError if the key is wrong, or the bytes found are no item."""
@@ -64,7 +64,7 @@ cdef class PointReader:
             encoded = self.shorten(encoded)
         self.acquire()
         try:
-            found = self.tree.transaction.get(encoded, None, self.keyspace.db)
+            found = self.keyspace.tree.transaction.get(encoded, None, self.keyspace.db)
             if found is None or (self.now is not None and self.expired(found)):
                 return None
             return self.decode(found)
@@ -99,7 +99,7 @@ cdef class TableReads:
             return self.get_with(key, projection, names, consistent, consumed)
         try:
             item = self.reader.get(key)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise self.records.read_error(key, error) from error
         if consistent:
             self.records.wait()
@@ -176,18 +176,20 @@ cdef class PointWriter:
             stored_key = self.shorten(key)
         self.acquire()
         try:
+            if self.log.last != self.tree.applied:
+                self.tree.catch_up()
             if len(self.names) != self.records.names_logged:
                 self.records.log_names()
             if self.sweeps:
                 self.records.sweep_before(stored_key)
-            view = self.tree.transaction.get(stored_key, None, self.items.db)
+            view = self.items.tree.transaction.get(stored_key, None, self.items.db)
             if holds is not None or returns_old or make is not None:
                 old_item = self.records.checked(key, view, holds)
                 if make is not None:
                     image, expires = make(old_item)
                     if len(self.names) != self.records.names_logged:
                         self.records.log_names()
-                        view = self.tree.transaction.get(stored_key, None, self.items.db)
+                        view = self.items.tree.transaction.get(stored_key, None, self.items.db)
             if self.metered or consumed is not None:
                 self.records.charge_write(stored_key, view, image, consumed)
             before = sequence = self.log.last
@@ -198,7 +200,9 @@ cdef class PointWriter:
                     self.apply(stored_key, image, old_expires, expires, sequence)
                     due = self.tree.note(sequence, PyBytes_GET_SIZE(payload))
                 except BaseException as error:
-                    sequence = self.records.mend(error, before)
+                    if self.log.last > before:
+                        self.tree.transaction = self.tree.late
+                    sequence = self.tree.mend(error, before)
         finally:
             self.release()
         self.acknowledge(sequence)
@@ -244,9 +248,9 @@ cdef class PointWriter:
         if self.indexed:
             self.records.reindex(key, image)
         if image is None:
-            self.tree.transaction.delete(key, b"", self.items.db)
+            self.items.tree.transaction.delete(key, b"", self.items.db)
         else:
             stored = stamp(image, sequence) if self.keeps_old else image
-            self.tree.transaction.put(key, stored, True, True, False, self.items.db)
+            self.items.tree.transaction.put(key, stored, True, True, False, self.items.db)
         if self.expires and old_expires != expires:
             self.records.reschedule(key, old_expires, expires)

@@ -20,7 +20,6 @@ class PointReader:
         encode: Callable[[tuple[Any, ...]], bytes],
         decode: Callable[[Any], _Item],
         lock: _Lock,
-        tree: object,
         keyspace: object,
         now: Callable[[], int] | None,
         shorten: Callable[[bytes], bytes],

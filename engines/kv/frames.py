@@ -43,7 +43,9 @@ class Frames:
             if token:
                 self._note_token(token, self._store.clock.now())
 
-        return self._store.write(token + payload, TRANSACTION_FRAME if token else ITEMS_FRAME, apply, len(applied) or 1)
+        return self._store.tree.write(
+            token + payload, TRANSACTION_FRAME if token else ITEMS_FRAME, apply, writes=len(applied) or 1
+        )
 
     def log_names(self, records: Records) -> None:
         """Under the lock: make the attribute names that a table has learnt durable before an item uses them."""
@@ -54,7 +56,7 @@ class Frames:
             self._store.catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
             records.names_logged = len(names)
 
-        self._store.write(catalog.encode(learnt), NAMES_FRAME, apply)
+        self._store.tree.write(catalog.encode(learnt), NAMES_FRAME, apply)
 
     def replay(self, found: Frame) -> None:
         """Apply one frame of the log again."""

@@ -28,6 +28,7 @@ from engines.kv.catalog import ITEMS_FRAME, Definition, Index
 from engines.kv.indexes import IndexEntries
 from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
 from engines.kv.page import Item, Key, check_limit
+from engines.kv.scaling import Scaler
 from engines.kv.throttle import Capacity, Consumed, read_units, write_units
 from engines.kv.ttl import NEVER, SWEPT_AT_ONCE, SWEPT_BY_A_WRITE, due_key, expiry
 from engines.kv.values import ITEM_BYTES, PAGE_ITEMS
@@ -83,7 +84,7 @@ class Records:
         self.names_logged = len(names)
         shorten = partial(tree_key, types=self.keys.types)
         self.reader = PointReader(
-            self._encode_key, self.codec.decode, self.lock, self._tree, self.items, None, shorten, LONGEST_PARTITION
+            self._encode_key, self.codec.decode, self.lock, self.items, None, shorten, LONGEST_PARTITION
         )
         self.writer = PointWriter(
             self,
@@ -100,6 +101,7 @@ class Records:
         )
         self.write = self.writer.write
         self.capacity: Capacity | None = None
+        self.scaler: Scaler | None = None
         self.indexes: dict[str, IndexEntries] = {}
         self.next_due = NEVER  # the second in which the first item expires
         self.define(definition)
@@ -125,6 +127,13 @@ class Records:
         else:
             self.capacity.set_rates(read, write)
         self.reader.metered = self.writer.metered = self.capacity is not None
+        if self.capacity is None or read is None or not (self.definition.read_scaling or self.definition.write_scaling):
+            self.scaler = None
+            self.write = self.writer.write
+        else:
+            self.scaler = self.scaler or Scaler(self._clock)
+            self.scaler.follow(self.definition, self.capacity)
+            self.write = self._write_at_scale
 
     def learn(self, codec: ItemCodec) -> None:
         """Take over a codec with the table's attribute names, in the order of their numbers."""
@@ -222,13 +231,12 @@ class Records:
         )
 
     def read_error(self, key: Key, error: Exception) -> Exception:
-        """What to raise where a read failed: the key's fault, the table was dropped meanwhile, or damage."""
+        """What to raise where a read failed: it was the key's fault, or there is damage."""
         try:
             encoded = self.encode_key(key)
-            self.items.count()
         except EngineError as reason:
             return reason
-        return self.damaged(encoded, error) if isinstance(error, ValueError) else error
+        return self.damaged(encoded, error)
 
     def wait(self) -> None:
         """Until all that was read or written is on disk."""
@@ -309,10 +317,21 @@ class Records:
                     shares.append((index.definition, units))
         return Cost(write_units(size, transaction=transaction), shares)
 
+    def tick_if_due(self) -> None:
+        """Not under the lock, before an operation: where rates follow the load, do what the last minutes ask for."""
+        if self.scaler is not None:
+            self._store.ticks.if_due()
+
+    def _write_at_scale(self, *arguments: Any, **more: Any) -> Item | None:  # noqa: ANN401 - those of PointWriter.write
+        self.tick_if_due()
+        return self.writer.write(*arguments, **more)
+
     def take(self, cost: "Cost", stored_key: bytes) -> None:
         """Pay. Throttled, with nothing taken, if that much is not there."""
         if self.capacity is not None:
             self.capacity.take(cost.total, self._partition(stored_key))
+            if self.scaler is not None:
+                self.scaler.observe()
 
     def give_back(self, cost: "Cost", stored_key: bytes) -> None:
         if self.capacity is not None:
@@ -363,16 +382,14 @@ class Records:
         units = read_units(size, consistent=consistent, transaction=transaction)
         if self.capacity is not None:
             self.capacity.charge(units, None if stored_key is None else self._partition(stored_key))
+            if self.scaler is not None:
+                self.scaler.observe()
         if consumed is not None:
             name, local = (None, False) if index is None else (index.definition.name, index.definition.local)
             consumed.add(self.definition.name, read=units, index=name, local=local)
         return units
 
     # -- mishaps ------------------------------------------------------------------------------------------------------
-
-    def mend(self, error: BaseException, before: int) -> int:
-        """Under the lock, after a write failed: see Store.mend."""
-        return self._store.mend(error, before)
 
     def checkpoint_if_due(self) -> None:
         self._store.checkpoint_if_due()

@@ -147,6 +147,7 @@ class Tables:
         builds = -1
         while low is not None:
             with self._tree.lock:
+                self._tree.catch_up()
                 if builds != self._tree.rebuilds:  # what had been entered since the last checkpoint is lost
                     low, builds = b"", self._tree.rebuilds
                 try:
@@ -180,7 +181,7 @@ class Tables:
 
     def _log(self, schema: Schema) -> int:
         """Under the lock: log it, do it; the frame's sequence."""
-        return self._store.write(catalog.encode(schema), SCHEMA_FRAME, lambda _: self.apply(schema), 1000)
+        return self._tree.write(catalog.encode(schema), SCHEMA_FRAME, lambda _: self.apply(schema), writes=1000)
 
     def apply(self, schema: Schema, *, replaying: bool = False) -> None:
         """Harmless where it is done already."""
@@ -189,7 +190,7 @@ class Tables:
         elif schema.drop is not None:
             self._drop(schema.drop)
         elif schema.alter is not None:
-            self._alter(schema.alter, replaying=replaying)
+            self._alter(schema.alter, schema.renamed or schema.alter.name, replaying=replaying)
             if schema.renamed is not None:
                 self._rename(schema.renamed, schema.alter)
 
@@ -204,6 +205,10 @@ class Tables:
         if following > self._next_id():
             self._catalog.put(b"next", following.to_bytes(4, "little"))
 
+    def _stored(self, name: str) -> Definition:
+        """In the catalog, where it is known to be."""
+        return catalog.decode_definition(self._catalog.get(b"table/" + name.encode()) or b"")
+
     def _add(self, definition: Definition) -> None:
         table = self.by_id.get(definition.id)
         if table is None:
@@ -211,18 +216,19 @@ class Tables:
             table = self.by_id[definition.id] = Table(self._store, definition, names)
         self.by_name[definition.name] = table
 
-    def _alter(self, definition: Definition, *, replaying: bool) -> None:
+    def _alter(self, definition: Definition, name: str, *, replaying: bool) -> None:
+        """name: under which it is in the catalog."""
         table = self.by_id.get(definition.id)
         if table is None:
             return  # dropped later, and met again in a replay
-        before = table.definition.indexes
+        before = self._stored(name).indexes  # not what memory says: a rebuilt tree knows less
         self._keep(definition)
         table.records.define(definition)
         kept = {index.id for index in definition.indexes}
         for index in before:
             if index.id not in kept:
                 self.emptied += 1
-                self._tree.drop(f"i/{index.id}")
+                self._tree.drop(f"i/{index.id}", NotFound(f"the index {index.name} was dropped"))
         were_ready = {index.id for index in before if index.ready}
         for index in definition.indexes:
             if replaying and index.ready and index.id not in were_ready:  # what was entered meanwhile is not in the log
@@ -256,11 +262,9 @@ class Tables:
                 if has_the_name:
                     del self.by_name[name]
             self.emptied += _keyspaces(definition)
-            self._tree.drop(f"t/{definition.id}")
-            if definition.ttl is not None:
-                self._tree.drop(f"x/{definition.id}")
-            for index in definition.indexes:
-                self._tree.drop(f"i/{index.id}")
+            keyspaces = [f"t/{definition.id}", *(f"i/{index.id}" for index in definition.indexes)]
+            for keyspace in [*keyspaces, *([f"x/{definition.id}"] if definition.ttl is not None else [])]:
+                self._tree.drop(keyspace, NotFound(f"table {name} was dropped"))
             self._catalog.delete(entry)
             self._catalog.delete(b"names/%d" % definition.id)
 

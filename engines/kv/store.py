@@ -9,11 +9,10 @@ The log is the database; the tree is a cache of it that is never wrong, only lat
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Self
 
-import lmdb
 import msgspec
 
 from engines import display
@@ -21,13 +20,14 @@ from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import Closed, Invalid, ReadOnly, Trimmed
-from engines.kv import catalog, journal, transactions, verify
+from engines.kv import catalog, imports, journal, transactions, transfer, verify
 from engines.kv.bases import Bases
 from engines.kv.catalog import Definition
 from engines.kv.frames import Frames
 from engines.kv.page import check_limit
 from engines.kv.restore import Moment, drop_unfinished, restore_store, restore_table
 from engines.kv.retention import Retention
+from engines.kv.scaling import Ticks
 from engines.kv.schema import Tables
 from engines.kv.snapshots import FILLING, Snapshots
 from engines.kv.table import Table
@@ -36,7 +36,7 @@ from engines.kv.tokens import Tokens
 from engines.kv.values import check_table_name, key_schema
 from engines.storage.files import FileSystem, RealFileSystem
 from engines.storage.folder import Folder
-from engines.storage.log import Durability, Log
+from engines.storage.log import Durability, Frame, Log
 from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Keyspace, Tree
 
@@ -98,6 +98,7 @@ class Store:
             raise self.log.damage
         self.catalog: Keyspace = self.tree.keyspace("catalog")
         self.schema = Tables(self)
+        self.ticks = Ticks(self)
         self.frames = Frames(self)
         self.retention = Retention(self.log, self.clock, self.catalog, self.schema.definitions)
         self.references = self.retention.references
@@ -147,6 +148,20 @@ class Store:
         second, None for on demand. pitr=True keeps 35 days of changes, so that restore_table() can go back to any
         moment of them. AlreadyExists, Invalid.
         """
+        definition = self._defined(name, key, ttl, stream, capacity, pitr=pitr, show_expired=show_expired)
+        return self.schema.create(definition, indexes)
+
+    def _defined(
+        self,
+        name: str,
+        key: str | Sequence[str],
+        ttl: str | None,
+        stream: bool | str,  # noqa: FBT001 - as create_table's
+        capacity: tuple[float, float] | None,
+        *,
+        pitr: bool,
+        show_expired: bool,
+    ) -> Definition:
         check_table_name(name)
         parts = key_schema(key)
         view = catalog.stream_view(stream)
@@ -156,8 +171,7 @@ class Store:
             raise Invalid("show_expired=True is for tables with a ttl: name the attribute that holds the second")
         read, write = capacity if capacity is not None else (None, None)
         Capacity(read, write, self.clock)  # Invalid for what makes no sense
-        definition = Definition(0, name, parts, ttl, view, 0, 0, (), read, write, pitr, show_expired)
-        return self.schema.create(definition, indexes)
+        return Definition(0, name, parts, ttl, view, 0, 0, (), read, write, pitr, show_expired)
 
     def table(self, name: str) -> Table:
         """The table of this name. NotFound offers the nearest one."""
@@ -172,31 +186,6 @@ class Store:
     def drop_table(self, name: str) -> None:
         """Delete a table with all its items. NotFound."""
         self.schema.drop(name)
-
-    # -- the write protocol -------------------------------------------------------------------------------------------
-
-    def write(self, payload: bytes, kind: int, apply: Callable[[int], None], writes: int = 1) -> int:
-        """Under the lock: log one frame and do in the tree what it means; its sequence, for log.acknowledge()."""
-        self.tree.transaction.id()  # raises the reason where there is none any more, before anything is logged
-        before = self.log.last
-        try:
-            sequence = self.log.append(payload, kind)
-            apply(sequence)
-            self.tree.note(sequence, len(payload), writes)
-        except BaseException as error:  # noqa: BLE001 - mend raises it again unless the change was saved
-            sequence = self.mend(error, before)
-        return sequence
-
-    def mend(self, error: BaseException, before: int) -> int:
-        """Under the lock, after a write failed: where its frame was taken already, rebuild the tree from the log.
-
-        The sequence to acknowledge if that saved the write (the map was full); raises the error again if not.
-        """
-        if self.log.last > before:
-            self.tree.rebuild(grow=isinstance(error, lmdb.MapFullError))
-            if isinstance(error, lmdb.MapFullError):
-                return self.log.last
-        raise error
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -213,6 +202,14 @@ class Store:
             if limit is None or count < limit:
                 count += table.records.expire(None if limit is None else limit - count)
         return count
+
+    def tick(self) -> int:
+        """Do what the minutes that are over ask of tables with scale(): other rates; how many tables have got them.
+
+        Happens by itself before the first operation of a minute on such a table. Not expire(), nor checkpoint().
+        """
+        self.check_open()
+        return self.ticks.tick()
 
     def checkpoint(self) -> int:
         """Bring the tree on disk up to date and drop what the log no longer needs; the sequence that is covered.
@@ -233,10 +230,8 @@ class Store:
                 self._checkpointing.release()
 
     def _checkpoint(self) -> int:
-        with self.tree.lock:
-            self.retention.mark()
         emptied = self.schema.emptied
-        reached = self.tree.checkpoint()
+        reached = self.tree.checkpoint(self.retention.mark)
         self.schema.emptied -= emptied
         self.log.trim(min(reached + 1, self.retention.keep, self.bases.after_checkpoint()))
         return reached
@@ -257,6 +252,7 @@ class Store:
         actions are done once, for ten minutes. Or 1 to 100 of kv.Get: the items (None: not there) at one moment.
         """
         self.check_open()
+        self.ticks.if_due()
         return transactions.transact(self, actions, token, consumed)
 
     def batch_get(self, requests: Iterable[Any], *, consumed: Consumed | None = None) -> transactions.Answers:
@@ -265,6 +261,7 @@ class Store:
         `.unprocessed` of the answer are the requests for which their table had no read units left.
         """
         self.check_open()
+        self.ticks.if_due()
         return transactions.batch_get(self, requests, consumed)
 
     def batch_write(
@@ -275,6 +272,7 @@ class Store:
     ) -> list[transactions.Put | transactions.Delete]:
         """Up to 25 kv.Put and kv.Delete without conditions, one sync; those for which no write units were left."""
         self.check_open()
+        self.ticks.if_due()
         return transactions.batch_write(self, actions, consumed)
 
     # -- snapshots, and the past --------------------------------------------------------------------------------------
@@ -344,6 +342,50 @@ class Store:
         self.schema.alter(self.table(name), lambda definition: msgspec.structs.replace(definition, pitr=enabled))
         self.checkpoint()  # takes the first base
 
+    def export(
+        self,
+        name: str,
+        to: str | os.PathLike[str],
+        *,
+        at: Moment | None = None,
+        since: Moment | None = None,
+        format: transfer.Format = "dynamodb-json",  # noqa: A002 - the usual word
+    ) -> transfer.Exported:
+        """Write a table as it is, or was at a moment, into files in a folder, as DynamoDB lays its exports out.
+
+        since: only what changed after that moment, with old and new images; this and at= in the past need pitr=True.
+        format: "dynamodb-json" (gzip) or "parquet" (extra [arrow]; not with since). Writers go on meanwhile, no read
+        units are consumed. The summary manifest is written last: an export without it was cut short.
+        """
+        return transfer.export(self, name, to, at=at, since=since, format=format)
+
+    def import_table(
+        self,
+        name: str,
+        source: imports.Source,
+        *,
+        key: str | Sequence[str],
+        format: imports.Format = "dynamodb-json",  # noqa: A002 - the usual word
+        delimiter: str = ",",
+        types: Mapping[str, str] | None = None,
+        ttl: str | None = None,
+        stream: bool | str = False,
+        indexes: Iterable[Mapping[str, Any]] = (),
+        capacity: tuple[float, float] | None = None,
+        pitr: bool = False,
+        show_expired: bool = False,
+    ) -> tuple[Table, Report]:
+        """A new table with the items in files, and a report that names each row that could not be stored.
+
+        source: a file, a folder, an export's folder, or a list of them; plain, gzip or zstd. format: "dynamodb-json",
+        "csv" (delimiter; types: of attributes that are no texts, S, N, B or BOOL), "parquet" (extra [arrow]). The other
+        arguments are create_table's. No write units are consumed. Corrupted if a file is damaged: no table then.
+        """
+        definition = self._defined(name, key, ttl, stream, capacity, pitr=pitr, show_expired=show_expired)
+        return imports.import_table(
+            self, definition, source, format=format, indexes=indexes, delimiter=delimiter, types=types or {}
+        )
+
     # -- the change stream --------------------------------------------------------------------------------------------
 
     def changes(
@@ -377,7 +419,9 @@ class Store:
                 f"read the table, then start from {since - 1}",
                 oldest=since,
             )
-        frames = self.log.follow(after, timeout=timeout) if follow else self.log.read(after)
+        if follow and not self.read_only:
+            return journal.follow(self.log, after, tables, limit, timeout)
+        frames: Iterable[Frame] = self.log.read(after)
         if self.read_only:  # frames after the checkpoint may use attribute names that it does not know
             frames = takewhile(lambda found: found.sequence <= self.tree.applied, frames)
         return journal.read(frames, self.log, tables, limit)

@@ -200,6 +200,8 @@ class Tree:
         Under the lock. Done as a whole or, where an error says so, not at all. writes: how much it counts towards the
         next checkpoint. A full map is mended; what the log refuses (a full disk, say) is raised.
         """
+        if self.read_only:
+            raise ReadOnly(f"{self.path} was opened with read_only=True")
         assert self._log is not None  # noqa: S101 - set by recover
         self.catch_up()
         before = self._log.last

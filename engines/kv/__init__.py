@@ -30,6 +30,7 @@ a thousand puts, a put each time: load with the former. An item left in a `with 
 written.
 """
 
+from engines.kv.cache import Cache
 from engines.kv.page import Page
 from engines.kv.replica import GlobalTable, Replica
 from engines.kv.store import Store
@@ -39,6 +40,7 @@ from engines.kv.transactions import Check, Delete, Get, Put, Update
 
 __all__ = [
     "BatchWriter",
+    "Cache",
     "Check",
     "Consumed",
     "Delete",

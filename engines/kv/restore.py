@@ -131,8 +131,7 @@ class Contents:
 def contents_at(store: "Store", name: str, at: int) -> Contents:
     """What a table, or one that had its name then, held at a moment. NotFound if that is not covered."""
     store.log.sync()
-    if at > store.clock.now():
-        raise NotFound(f"{iso(moment_of(at))} is in the future: table {name} can be restored up to now")
+    check_past(store, name, at)
     upto = store.bases.sequence_at(at)
     definition = holder(store, name, upto)
     start = start_before(store, definition, upto, at)
@@ -147,6 +146,12 @@ def contents_at(store: "Store", name: str, at: int) -> Contents:
     for found in changes_of(store, definition, names, start.sequence, upto):
         changed.update(found[1])
     return Contents(definition, names, base, changed, at if _hides(definition) else None)
+
+
+def check_past(store: "Store", name: str, at: int) -> None:
+    """NotFound if a moment has not come yet."""
+    if at > store.clock.now():
+        raise NotFound(f"{iso(moment_of(at))} is in the future: table {name} is known up to now")
 
 
 def _nothing() -> Iterator[list[Entry]]:
@@ -240,7 +245,9 @@ def start_before(store: "Store", definition: Definition, upto: int, at: int) -> 
 
 def contents_in(view: ReadTree, name: str, hidden_at: int) -> Contents:
     """What a table holds in a checkpoint, without what has expired by then."""
-    definition = next(found for found in definitions_in(view) if found.name == name)
+    definition = next((found for found in definitions_in(view) if found.name == name), None)
+    if definition is None:
+        raise NotFound(f"the last checkpoint has no table {name!r}: try again after checkpoint()")
     items = view.keyspace(f"t/{definition.id}")
 
     def base() -> Iterator[list[Entry]]:
@@ -272,6 +279,7 @@ def restore_table(
     if ttl is not None and (not isinstance(ttl, str) or not ttl or ttl in definition.key_names):
         raise Invalid(f"ttl names an attribute that is no part of the key, got {ttl!r:.80}")
     options = {"ttl": ttl, "stream": None, "pitr": False, "show_expired": False}
+    options |= {"read_scaling": None, "write_scaling": None}  # as in DynamoDB: the rates of that moment stay
     return fill(store, msgspec.structs.replace(definition, **options), contents, to)
 
 
@@ -324,9 +332,11 @@ class new_table:  # noqa: N801 - used like a function
 
     table: "Table"
 
-    def __init__(self, store: "Store", definition: Definition, name: str) -> None:
+    def __init__(
+        self, store: "Store", definition: Definition, name: str, indexes: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
         self._store, self._name = store, name
-        indexes = [index_options(index) for index in definition.indexes]
+        indexes = [*indexes, *map(index_options, definition.indexes)]
         hidden = msgspec.structs.replace(definition, name=name + FILLING, indexes=())
         self.table = store.schema.create(hidden, indexes)
 

@@ -20,11 +20,12 @@ from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import Closed, Invalid, ReadOnly, Trimmed
-from engines.kv import catalog, imports, journal, transactions, transfer, verify
+from engines.kv import catalog, imports, journal, partiql, transactions, transfer, verify
 from engines.kv.bases import Bases
 from engines.kv.catalog import Definition
 from engines.kv.frames import Frames
-from engines.kv.page import check_limit
+from engines.kv.page import Page, check_limit
+from engines.kv.partiqlbinding import Text as Statement
 from engines.kv.restore import Moment, drop_unfinished, restore_store, restore_table
 from engines.kv.retention import Retention
 from engines.kv.scaling import Ticks
@@ -274,6 +275,54 @@ class Store:
         self.check_open()
         self.ticks.if_due()
         return transactions.batch_write(self, actions, consumed)
+
+    # -- PartiQL ------------------------------------------------------------------------------------------------------
+
+    def execute(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        consistent: bool = False,
+        limit: int | None = None,
+        start: Sequence[Any] | None = None,
+        consumed: Consumed | None = None,
+    ) -> Page | list[dict[str, Any]] | None:
+        """Do what a PartiQL statement says: SELECT, INSERT, UPDATE or DELETE. parameters: a value for each ? in it.
+
+        SELECT gives a Page, as query() and scan() do; limit and start are theirs. UPDATE and DELETE with RETURNING give
+        a list of the one item, or of none, others None. QueryError or Invalid before anything is read; ConditionFailed
+        where an INSERT finds its key taken, an UPDATE no item, or WHERE with the full key does not hold.
+        """
+        self.check_open()
+        return partiql.execute(
+            self, statement, parameters, consistent=consistent, limit=limit, start=start, consumed=consumed
+        )
+
+    def execute_batch(
+        self, statements: Iterable[Statement], *, consistent: bool = False, consumed: Consumed | None = None
+    ) -> list[partiql.Outcome]:
+        """1 to 25 statements, a text or (text, parameters) each: all SELECT of one item by its key, or all writing.
+
+        Each for itself: its outcome has .item, or .error, the exception that execute() would have raised.
+        """
+        self.check_open()
+        return partiql.execute_batch(self, statements, consistent=consistent, consumed=consumed)
+
+    def execute_transaction(
+        self, statements: Iterable[Statement], *, token: str | None = None, consumed: Consumed | None = None
+    ) -> transactions.Answers | None:
+        """1 to 100 statements as in transact(): all SELECT of one item by its key, or all writing.
+
+        Each is a text or (text, parameters), about another item; EXISTS(SELECT ...) is a check.
+        """
+        self.check_open()
+        return partiql.execute_transaction(self, statements, token=token, consumed=consumed)
+
+    def explain_statement(self, statement: str, parameters: Sequence[Any] = ()) -> display.Plan:
+        """Run a SELECT and say what it touched, as explain() does; of one that writes, what it would do."""
+        self.check_open()
+        return partiql.explain(self, statement, parameters)
 
     # -- snapshots, and the past --------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from engines.errors import Corrupted, Invalid
+from engines.kv.scaling import Scaling
 from engines.kv.values import KeyPart
 
 ITEMS_FRAME, SCHEMA_FRAME, NAMES_FRAME, TRANSACTION_FRAME = 16, 17, 18, 19  # kinds of frame in the log
@@ -43,7 +44,8 @@ class Definition(msgspec.Struct, frozen=True):
 
     read, write: units a second that were bought, None for on demand. pitr: the log is kept for 35 days, so that any
     moment of them can be restored. show_expired: items whose time is over are seen until they are deleted.
-    partition_limits: a partition key gets no more than 3,000 read and 1,000 write units a second.
+    partition_limits: a partition key gets no more than 3,000 read and 1,000 write units a second. read_scaling,
+    write_scaling: the rates follow the load, within these limits (scaling.py); they rest while it is on demand.
     """
 
     id: int
@@ -59,6 +61,8 @@ class Definition(msgspec.Struct, frozen=True):
     pitr: bool = False
     show_expired: bool = False
     partition_limits: bool = False
+    read_scaling: Scaling | None = None
+    write_scaling: Scaling | None = None
 
     @property
     def partition(self) -> str:

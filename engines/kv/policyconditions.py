@@ -120,7 +120,8 @@ def _as_text(name: str, value: object) -> str:
         case int() if not isinstance(value, bool):
             return str(value)
         case Decimal():
-            return format(value.normalize(), "f")
+            text = format(value, "f")  # normalize() would round it to the digits of decimal.getcontext()
+            return text.rstrip("0").rstrip(".") if "." in text else text
         case _:
             raise Invalid(f"{name} are texts, numbers or bytes, got {value!r}")
 

@@ -111,6 +111,7 @@ def read_page(table: "Table", request: Request, start: Sequence[Any] | None) -> 
         if begin < low or (high is not None and begin >= high):
             raise Invalid(f"start={tuple(start)!r} is no key of this query: pass the last_key of its page before")
         low, high = (low, begin) if request.reverse else (begin + b"\x00", high)
+    records.tick_if_due()
     records.check_read(None)
     page = Page(request, names, lambda request, start: read_page(table, request, start))
     while page.more and page.scanned != request.limit and page.size < PAGE_BYTES:

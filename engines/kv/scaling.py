@@ -22,8 +22,19 @@ Where this differs from the service: a minute without any use counts as 0 (there
 never scaled down); alarms have no delay, and a new rate holds at once, not after minutes; a cooldown lets no larger
 increase pass.
 
-Nothing runs by itself: whoever owns the policy calls tick() when it suits, at most once a minute is of use. With a
-ManualClock all of it is exact.
+    table.scale(read=Scaling(5, 100), write=Scaling(5, 50, target=0.5))
+
+    Definition    Scaling, which is a policy's numbers, and the rates as they are    in the log and the catalog
+    Scaler        a ScalingPolicy for reads, one for writes: minutes, cooldowns      in memory, anew when it is opened
+    Ticks         at tick(), or before the first operation of a minute on a table that is scaled: asks every Scaler, and
+                  alters the definitions of the tables whose rates change
+
+No thread runs: without operations and without tick() nothing changes, and need not. With a ManualClock all of it is
+exact. A rate changes outside the store's lock and before an operation, so that operation pays at the new rate already.
+As the minutes seen are not durable, a store that is opened again decides after two new minutes or fifteen.
+
+What the indexes of a table cost comes out of the table's own buckets, so one policy serves them all; in the service
+each global index has rates, and policies, of its own.
 
 Invariants: the rate is in minimum ... maximum after every tick; an increase needs 2 minutes above the target, a
 decrease 15 at or below target - 0.2; the same units at the same times give the same rates.
@@ -32,14 +43,23 @@ decrease 15 at or below target - 0.2; the same units at the same times give the 
 import math
 import threading
 from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from engines.clock import MICROSECONDS, Clock
 from engines.display import Table
-from engines.errors import Invalid
+from engines.errors import Invalid, NotFound, ReadOnly
+
+if TYPE_CHECKING:
+    from engines.kv.catalog import Definition
+    from engines.kv.store import Store
+    from engines.kv.throttle import Bucket, Capacity
 
 MINUTE, HOUR, DAY = 60 * MICROSECONDS, 3600 * MICROSECONDS, 86400 * MICROSECONDS
 MINUTES_UP, MINUTES_DOWN = 2, 15
@@ -47,6 +67,29 @@ BELOW = Fraction(20, 100)  # of the rate: how far under the target a decrease be
 LOWEST_TARGET, HIGHEST_TARGET = 0.2, 0.9
 DECREASES_A_DAY = 4
 ACTIVITIES = 1000  # remembered
+KINDS = ("read", "write")
+
+
+class Scaling(msgspec.Struct, frozen=True):
+    """The numbers of a policy: what Table.scale() takes and a table's definition keeps. See ScalingPolicy."""
+
+    minimum: int
+    maximum: int
+    target: float = 0.7
+    cooldown_up: float = 0
+    cooldown_down: float = 0
+
+    def policy(self, clock: Clock, rate: float) -> "ScalingPolicy":
+        """A policy of these numbers, without any memory, that goes on from a rate (the next whole one). Invalid."""
+        return ScalingPolicy(
+            self.minimum,
+            self.maximum,
+            clock=clock,
+            rate=math.ceil(rate),
+            target=self.target,
+            cooldown_up=self.cooldown_up,
+            cooldown_down=self.cooldown_down,
+        )
 
 
 class Activity(NamedTuple):
@@ -195,3 +238,145 @@ def _is_number(value: object) -> bool:
 def _whole(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise Invalid(f"{name} is a whole number of units a second from 1 on, got {value!r}")
+
+
+# -- policies at work in a store --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Side:
+    """The reads or the writes of a table: what is asked of them, who decides, who is paid, and what of it was seen."""
+
+    numbers: Scaling
+    policy: ScalingPolicy
+    bucket: "Bucket"
+    seen: float
+
+
+class Scaler:
+    """The policies of one table, and what its buckets tell them. Safe to share between threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sides: dict[str, _Side] = {}
+
+    def follow(self, definition: "Definition", capacity: "Capacity") -> None:
+        """Take over a table's definition, new or changed. Policies whose numbers are the same keep their memory."""
+        with self._lock:
+            for kind in KINDS:
+                rate, numbers, bucket = getattr(definition, kind), scaling_of(definition, kind), getattr(capacity, kind)
+                side = self._sides.get(kind)
+                if numbers is None:
+                    self._sides.pop(kind, None)
+                elif side is None or side.numbers != numbers:
+                    self._sides[kind] = _Side(numbers, numbers.policy(self._clock, rate), bucket, bucket.consumed)
+                else:
+                    side.policy.set_rate(math.ceil(rate))
+                    if side.bucket is not bucket:
+                        side.bucket, side.seen = bucket, bucket.consumed
+
+    def observe(self) -> None:
+        """Note what the buckets were paid since the last time, as used now. What is given back counts against more."""
+        with self._lock:
+            for side in self._sides.values():
+                paid = side.bucket.consumed
+                if paid > side.seen:
+                    side.policy.observe(paid - side.seen)
+                    side.seen = paid
+
+    def tick(self, definition: "Definition") -> dict[str, int]:
+        """The rates that shall be other ones than those of the definition: "read", "write", both or none."""
+        with self._lock:
+            for side in self._sides.values():
+                side.policy.tick()
+            rates = {kind: side.policy.rate for kind, side in self._sides.items()}
+        return {kind: rate for kind, rate in rates.items() if rate != getattr(definition, kind)}
+
+    def to_table(self) -> Table:
+        """The changes of both rates in the order of time, and the limits as stats."""
+        with self._lock:
+            rows = [
+                (activity.time, kind, activity.before, activity.after, activity.why)
+                for kind, side in self._sides.items()
+                for activity in list(side.policy.activities)
+            ]
+            stats = {f"{kind} units": f"{n.minimum} to {n.maximum}" for kind, n in self._numbers()}
+        rows.sort(key=lambda row: row[0])
+        return _activities(rows, stats)
+
+    def _numbers(self) -> list[tuple[str, Scaling]]:
+        return [(kind, side.numbers) for kind, side in self._sides.items()]
+
+
+def _activities(rows: list[tuple[int, str, int, int, str]], stats: dict[str, str]) -> Table:
+    return Table(
+        {
+            "time": np.array([row[0] for row in rows], dtype="M8[us]"),
+            **{name: [row[at] for row in rows] for at, name in enumerate(("units", "before", "after", "why"), 1)},
+        },
+        title="scaling activities",
+        stats=stats,
+    )
+
+
+def activities(scaler: Scaler | None) -> Table:
+    """The changes of a table's rates, also of a table that is not scaled."""
+    return _activities([], {}) if scaler is None else scaler.to_table()
+
+
+def scaling_of(definition: "Definition", kind: str) -> Scaling | None:
+    return definition.read_scaling if kind == "read" else definition.write_scaling
+
+
+def scaled(definition: "Definition", read: Scaling | None, write: Scaling | None, clock: Clock) -> "Definition":
+    """The definition with these policies, and with rates within their limits. Invalid for a table on demand, ..."""
+    for kind, numbers in (("read", read), ("write", write)):
+        rate = getattr(definition, kind)
+        if numbers is None:
+            continue
+        if not isinstance(numbers, Scaling):
+            raise Invalid(f"{kind} is a kv.Scaling(minimum, maximum), or None for rates by hand, got {numbers!r:.80}")
+        numbers.policy(clock, 1)  # Invalid for what makes no sense
+        if rate is None:
+            raise Invalid(f"table {definition.name} is on demand, there is no rate to scale: buy capacity() first")
+        fitting = min(max(math.ceil(rate), numbers.minimum), numbers.maximum)
+        definition = msgspec.structs.replace(definition, **{kind: fitting})
+    return msgspec.structs.replace(definition, read_scaling=read, write_scaling=write)
+
+
+class Ticks:
+    """Asks the scaled tables of a store whether their rates have to change: once in every minute of use."""
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+        self._ticking = threading.Lock()
+        self._minute = store.clock.now() // MINUTE
+
+    def tick(self) -> int:
+        """Ask now; how many tables have got other rates. Not under the store's lock: definitions are altered."""
+        changed = 0
+        for table in self._store.schema.all():
+            scaler = table.records.scaler
+            rates = {} if scaler is None else scaler.tick(table.definition)
+            if rates:
+                with suppress(NotFound):  # it was dropped meanwhile
+                    self._store.schema.alter(table, partial(_at_rates, rates))
+                    changed += 1
+        return changed
+
+    def if_due(self) -> None:
+        """The same, if it is the first time in this minute. A store that takes no writes goes on at the old rates."""
+        minute = self._store.clock.now() // MINUTE
+        if minute != self._minute and not self._store.read_only and self._ticking.acquire(blocking=False):
+            try:
+                self._minute = minute
+                with suppress(ReadOnly):
+                    self.tick()
+            finally:
+                self._ticking.release()
+
+
+def _at_rates(rates: dict[str, int], definition: "Definition") -> "Definition":
+    """The definition at these rates, unless it was changed to on demand meanwhile."""
+    return definition if definition.read is None else msgspec.structs.replace(definition, **rates)

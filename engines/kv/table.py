@@ -20,6 +20,7 @@ from engines.kv.page import Item, Key, Page
 from engines.kv.projections import compile_projection
 from engines.kv.reading import check_text, read_page, understand
 from engines.kv.records import Records, Write
+from engines.kv.scaling import Scaling, activities, scaled
 from engines.kv.throttle import Capacity, Consumed
 from engines.kv.transactions import key_tuple
 from engines.kv.updates import Update, compile_update
@@ -73,6 +74,7 @@ class Table(TableReads):
         shown = None if projection is None else compile_projection(projection, placeholders)
         placeholders.done()
         encoded = self.records.encode_key(key)
+        self.records.tick_if_due()
         with self.records.lock:
             item = self.records.read_paying(encoded, consumed, consistent=consistent)
         if consistent:
@@ -335,6 +337,20 @@ class Table(TableReads):
         )
         return self.buckets()
 
+    def scale(self, *, read: Scaling | None = None, write: Scaling | None = None) -> display.Table:
+        """Let the read or write units a second follow the load, between limits; None: as capacity() has set them.
+
+        kv.Scaling(5, 100): from 5 to 100, so that 70 % are in use (target=0.7). Decided by the minutes of the store's
+        clock: before the first operation of one, or at Store.tick(). Kept with the table. Returns what scaling() does.
+        Invalid for a table on demand.
+        """
+        self._store.schema.alter(self, lambda definition: scaled(definition, read, write, self._store.clock))
+        return self.scaling()
+
+    def scaling(self) -> display.Table:
+        """What scaling has changed since the store was opened, at most the last 1,000 changes of each rate."""
+        return activities(self.records.scaler)
+
     def buckets(self) -> display.Table:
         """The buckets of read and write units: what is in them, what was used, what was refused."""
         return (self.records.capacity or Capacity(None, None, self._store.clock)).to_table()
@@ -377,6 +393,7 @@ class Table(TableReads):
                 for index in definition.indexes
             ],
             "capacity": None if definition.read is None else (definition.read, definition.write),
+            "scaling": {"read": _numbers(definition.read_scaling), "write": _numbers(definition.write_scaling)},
             "pitr": definition.pitr,
             "items": count,
             "created": definition.created,
@@ -424,6 +441,10 @@ class BatchWriter:
     ) -> None:
         if kind is None:
             self.flush()
+
+
+def _numbers(scaling: Scaling | None) -> dict[str, float] | None:
+    return None if scaling is None else msgspec.structs.asdict(scaling)
 
 
 def _wants_old(returns: str) -> bool:

@@ -26,6 +26,9 @@ is the first microsecond at which the same request passes, and not one later.
 A rate of None is on demand: everything is counted, nothing refused. `partition_limits` adds what holds in either mode:
 no partition key gets more than 3,000 read and 1,000 write units a second, however much the table has.
 
+What an index costs is paid from its table's buckets; in DynamoDB every global index has buckets of its own, and a write
+is refused when one of those is empty. Consumed tells the shares apart, so a Capacity for each index could be added.
+
 Simpler than DynamoDB: a table is not split among partitions whose share of the rate shrinks as it grows; burst is
 promised, there it is best effort; on demand has no ceiling (there 40,000 units, and twice the last peak).
 

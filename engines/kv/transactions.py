@@ -235,20 +235,22 @@ def read_together(store: "Store", gets: Sequence[Get], consumed: Consumed | None
         raise Invalid("every key is asked for once: leave the second one out")
     items: list[Item | None] = []
     unprocessed: list[Get] = []
+    waits: list[Any] = []
     with store.tree.lock:
         for get, (records, key, projection) in zip(gets, asked, strict=True):
             try:
                 item = records.read_paying(key, consumed, consistent=transaction, transaction=transaction)
-            except Throttled:
+            except Throttled as error:
                 if transaction:
                     raise
                 unprocessed.append(get)
+                waits.append(error.details["retry_after"])
                 item = None
             items.append(item if item is None or projection is None else projection.pick(item))
     if transaction:
         store.log.sync()
     if unprocessed and len(unprocessed) == len(gets):
-        raise Throttled("no read units are left for any of these items: try again later", retry_after=1.0)
+        raise _none_left("read", waits)
     return Answers(items, unprocessed)
 
 
@@ -300,6 +302,7 @@ def batch_write(store: "Store", actions: Iterable[Put | Delete], consumed: Consu
         raise Invalid("every action of a batch is on another item: leave one of those on the same key out")
     done: list[Write] = []
     unprocessed: list[Put | Delete] = []
+    waits: list[Any] = []
     with store.tree.lock:
         for records in {id(step.records): step.records for step in steps}.values():
             records.sweep_due()
@@ -311,14 +314,21 @@ def batch_write(store: "Store", actions: Iterable[Put | Delete], consumed: Consu
                 if consumed is not None or records.capacity is not None:
                     records.charge_write(stored_key, records.view(stored_key), write.image, consumed)
                 done.append(write)
-            except Throttled:
+            except Throttled as error:
                 unprocessed.append(action)
+                waits.append(error.details["retry_after"])
         if not done:
-            raise Throttled("no write units are left for any of these items: try again later", retry_after=1.0)
+            raise _none_left("write", waits)
         sequence = store.frames.write_together(done)
     store.log.acknowledge(sequence)
     store.checkpoint_if_due()
     return unprocessed
+
+
+def _none_left(kind: str, waits: Sequence[Any]) -> Throttled:
+    """What a batch raises of which nothing could be done: after the shortest of the waits, something can."""
+    wait = min(waits)
+    return Throttled(f"no {kind} units are left for any of these items: wait {wait} s", retry_after=wait)
 
 
 def fingerprint(actions: Sequence[Action]) -> bytes:

@@ -144,36 +144,44 @@ class Replica:
         last write is older than the deletions that the other remembers: it may have deleted them.
         """
         self._check_other(other)
+        versions = self._versions
+        versions.catch_up()
         floor = other.standing().floor
-        applied = 0
+        applied, reached = 0, None
         for offer in other.everything():
             applied += self._apply(other.region, offer, trusting=True)
+            reached = offer.reached
+        assert reached is not None  # noqa: S101 - the last of everything says it
         low: bytes | None = b""
-        versions = self._versions
         while low is not None:
             with self._lock:
-                versions.digest()
                 page = versions.versions.items.page(low, None, limit=PAGE)
                 keys = [versions.key_of(versions.versions, image) for _, image in page]
                 old = [key for key in keys if self._older(key, floor)]
                 low = page[-1][0] + b"\0" if page else None
-            unknown = other.unknown(old)
-            with self._lock:
-                versions.digest()
-                dropped = [key for key in unknown if self._older(key, floor)]
-                there = [key for key in dropped if versions.item(key) is not None]
-                standing = versions.standing()
-                if dropped:
-                    versions.write(
-                        standing, items=[Write(self.table.records, key, None) for key in there], forget=dropped
-                    )
-            applied += len(there)
+            applied += self._drop(other.unknown(old), floor)
         with self._lock:
             standing = versions.standing()
-            born = max(standing.born + 1, self.store.clock.now())  # others read all of it anew
-            sequence = versions.write(replace(standing, born=born, floor=max(standing.floor, floor)))
+            born = max(standing.born + 1, self.store.clock.now())  # others read all of this one anew
+            anew = dict.fromkeys(versions.all_reached(), Reached(0, 0))  # and this one all of the others
+            sequence = versions.write(
+                replace(standing, born=born, floor=max(standing.floor, floor)), reached=anew | {other.region: reached}
+            )
+            self._read_to.clear()
         self.store.log.acknowledge(sequence)
         return applied
+
+    def _drop(self, keys: Sequence[bytes], floor: int) -> int:
+        """Remove the items under these keys, and what is known of them, unless they were written since; how many."""
+        versions = self._versions
+        with self._lock:
+            versions.digest()
+            dropped = [key for key in keys if self._older(key, floor)]
+            there = [key for key in dropped if versions.item(key) is not None]
+            if dropped:
+                items = [Write(self.table.records, key, None) for key in there]
+                versions.write(versions.standing(), items=items, forget=dropped)
+        return len(there)
 
     def _older(self, key: bytes, floor: int) -> bool:
         version = self._versions.version(key)
@@ -241,7 +249,7 @@ class Replica:
                     self._read_to[region] = reached
                 return 0
             sequence = versions.write(
-                replace(standing, clock=clock), newer, items, reached=None if reached is None else (region, reached)
+                replace(standing, clock=clock), newer, items, reached=None if reached is None else {region: reached}
             )
         self.store.log.acknowledge(sequence)
         self.store.checkpoint_if_due()

@@ -29,7 +29,7 @@ Invariants: under the lock, after digest(), each item has a version and each ver
 of one region never repeat for an item; the clock is not before any version's stamp.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +189,12 @@ class Versions:
         found = self._get(f"from {region}")
         return None if found is None else Reached(found["born"], found["position"])
 
+    def all_reached(self) -> dict[str, Reached]:
+        """Under the lock: how far each other region has been read, as written."""
+        found = [self._standings.decode(image) for _, image in self._standings.items.page(limit=1 << 20)]
+        places = [(str(item["of"]), item) for item in found if item["of"] != "self"]
+        return {of.removeprefix("from "): Reached(item["born"], item["position"]) for of, item in places}
+
     def _encode_reached(self, region: str, reached: Reached) -> Write:
         return self._standings.encode({"of": f"from {region}", "born": reached.born, "position": reached.position})
 
@@ -210,7 +216,7 @@ class Versions:
         versions: Iterable[tuple[bytes, Stamp, bool]] = (),
         items: Iterable[Write] = (),
         *,
-        reached: tuple[str, Reached] | None = None,
+        reached: Mapping[str, Reached] | None = None,
         forget: Iterable[bytes] = (),
     ) -> int:
         """Under the lock: one frame with items, versions (key, stamp, deleted), and positions; its sequence.
@@ -224,8 +230,7 @@ class Versions:
             item = _version_item(self.records.key_item(key), Version(stamp, deleted, sequence))
             writes.append(self.versions.encode(item))
         writes += [Write(self.versions, key, None) for key in forget]
-        if reached is not None:
-            writes.append(self._encode_reached(*reached))
+        writes += [self._encode_reached(region, place) for region, place in (reached or {}).items()]
         writes.append(self._encode_standing(standing))
         return self.store.frames.write_together(writes)
 
@@ -241,6 +246,7 @@ class Versions:
         self.store.check_open()
         self.log.write()  # the long part, while others go on
         with self.lock:
+            self.records.items.count()  # NotFound if the table was dropped
             standing = self.standing()
         if standing.position < self.log.first - 1:
             self._survey(standing)

@@ -151,6 +151,35 @@ def compile_condition(text: str, placeholders: Placeholders) -> Holds:
     return lambda item: test(empty if item is None else item)
 
 
+def attributes(text: str, placeholders: Placeholders) -> frozenset[str]:
+    """The top-level attributes that a condition looks at: it holds for an item if it holds for these of it."""
+    names = _attributes(text)
+    return frozenset(placeholders.name(name) for name in names)
+
+
+@lru_cache(512)
+def _attributes(text: str) -> frozenset[str]:
+    found: set[str] = set()
+    left: list[Any] = [parse_condition(text)]
+    while left:
+        match left.pop():
+            case Path(parts=(str() as name, *_)):
+                found.add(name)
+            case Compare(left=a, right=b):
+                left += [a, b]
+            case Between(operand=a, low=b, high=c):
+                left += [a, b, c]
+            case In(operand=a, options=options):
+                left += [a, *options]
+            case Not(condition=inner):
+                left.append(inner)
+            case Joined(conditions=parts):
+                left += parts
+            case Call(arguments=arguments):
+                left += arguments
+    return frozenset(found)
+
+
 def _test(node: Condition, known: Placeholders) -> Callable[[Item], bool]:
     match node:
         case Compare():

@@ -10,6 +10,7 @@ from engines.kv.keyrange import Bounds
 from engines.rows import Column
 
 if TYPE_CHECKING:
+    from engines._native.kvscan import Stretch
     from engines.kv.expressions import Holds
     from engines.kv.indexes import IndexEntries
     from engines.kv.projections import Projection
@@ -26,6 +27,7 @@ class Request:
     stretch: Bounds
     index: "IndexEntries | None" = None
     holds: "Holds | None" = None
+    filter_names: frozenset[str] = frozenset()  # the attributes that holds looks at
     projection: "Projection | None" = None
     fetches: bool = False  # a local index does not hold all that is asked for: the table is read too
     limit: int | None = None
@@ -58,18 +60,14 @@ class Page(display.Table):
         self._read = read
         self._made: dict[str, Column] | None = None
 
-    def add(self, item: Item, size: int, fetch: Callable[[Item], Item]) -> None:
-        """Take one examined item, if it passes. fetch: from an index's entry to the table's item, if need be."""
-        self.scanned += 1
-        self.size += size
-        self.last = item
-        request = self.request
-        if request.fetches:
-            item = fetch(item)
-        if request.holds is None or request.holds(item):
-            self.count += 1
-            if not request.count_only:
-                self.items.append(item if request.projection is None else request.projection.pick(item))
+    def add(self, found: "Stretch") -> None:
+        """Take what was read under one hold of the lock."""
+        self.scanned += found.scanned
+        self.size += found.size
+        self.count += found.count
+        self.items += found.items
+        self.last = self.last if found.last_item is None else found.last_item
+        self.more = found.more
 
     def end(self) -> None:
         """Nothing more is read for this page."""

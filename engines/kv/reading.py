@@ -11,15 +11,15 @@ segments, whatever is written meanwhile.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engines._native.frame import crc32c
-from engines._native.kvitem import item_size
+from engines._native.kvscan import read_stretch
 from engines.errors import Invalid
-from engines.kv.expressions import Placeholders, compile_condition, compile_key_condition
+from engines.kv.expressions import Placeholders, attributes, compile_condition, compile_key_condition
 from engines.kv.indexes import IndexEntries, find
 from engines.kv.keyrange import Bounds, bounds
 from engines.kv.page import Item, Key, Page, Request, check_limit
 from engines.kv.projections import Projection, compile_projection
 from engines.kv.values import PAGE_BYTES, PAGE_ITEMS
+from engines.storage.keyspace import seek
 
 if TYPE_CHECKING:
     from engines.kv.table import Table
@@ -62,6 +62,7 @@ def understand(
         except ValueError as error:
             raise Invalid(str(error)) from None
     holds = None if filter_ is None else compile_condition(filter_, placeholders)
+    filter_names = frozenset() if filter_ is None else attributes(filter_, placeholders)
     shown = None if projection is None else compile_projection(projection, placeholders)
     placeholders.done()
     if not (isinstance(segments, int) and isinstance(segment, int) and 0 <= segment < segments <= SEGMENTS):
@@ -72,6 +73,7 @@ def understand(
         stretch,
         entries,
         holds,
+        filter_names,
         shown,
         _fetches(entries, shown, consistent=consistent),
         check_limit(limit),
@@ -142,7 +144,7 @@ def _place(table: "Table", request: Request, names: Key, start: Sequence[Any]) -
 def _read_some(table: "Table", page: Page, low: bytes, high: bytes | None) -> tuple[bytes, bytes | None]:
     """Add up to PAGE_ITEMS items to the page, under one hold of the lock; the stretch that is left."""
     records, request = table.records, page.request
-    limit, reverse, segments = request.limit, request.reverse, request.segments
+    reverse = request.reverse
     entries = records.items if request.index is None else request.index.entries
 
     def fetch(item: Item) -> Item:
@@ -150,22 +152,32 @@ def _read_some(table: "Table", page: Page, low: bytes, high: bytes | None) -> tu
         view = records.view(records.stored_key(key))
         return item if view is None else records.decode(view)
 
-    with records.lock:
-        page.more = False
-        for seen, (key, view) in enumerate(entries.walk(low, high, reverse=reverse)):
-            if page.scanned == limit or page.size >= PAGE_BYTES or seen == PAGE_ITEMS:
-                page.more = True
-                break
-            low, high = (low, key) if reverse else (key + b"\x00", high)
-            if records.hides and records.expired(view):
-                continue
-            if segments > 1 and crc32c(key) % segments != request.segment:
-                continue
-            try:
-                page.add(records.decode(view), item_size(view), fetch)
-            except ValueError as error:
-                raise records.damaged(key, error) from error
-    return low, high
+    with records.lock, entries.tree.transaction.cursor(entries.db) as cursor:
+        found = read_stretch(
+            seek(cursor, low, high, reverse=reverse),
+            low,
+            high,
+            reverse=reverse,
+            limit=-1 if request.limit is None else request.limit - page.scanned,
+            limit_bytes=PAGE_BYTES - page.size,
+            limit_entries=PAGE_ITEMS,
+            second=records.second(),
+            decode=records.decode,
+            decode_some=records.codec.decode_some,
+            names=request.filter_names,
+            holds=request.holds,
+            fetch=fetch if request.fetches else None,
+            pick=None if request.projection is None else request.projection.pick,
+            count_only=request.count_only,
+            segment=request.segment,
+            segments=request.segments,
+        )
+    page.add(found)
+    if found.last is None:
+        return low, high
+    if found.error is not None:
+        raise records.damaged(found.last, found.error) from found.error
+    return (low, found.last) if reverse else (found.last + b"\x00", high)
 
 
 def check_text(what: str, text: str | None) -> None:

@@ -216,6 +216,10 @@ class Records:
         expires = item_expires(image) if self.hides else 0
         return expires != 0 and expires * MICROSECONDS <= self._clock.now()
 
+    def second(self) -> int:
+        """Items that expire in this second or before are not there; 0 where all are."""
+        return self._clock.now() // MICROSECONDS if self.hides else 0
+
     def view(self, stored_key: bytes) -> memoryview | None:
         """Under the lock: the image of an item that is there and not expired, valid until the next write."""
         view = self.items.view(stored_key)

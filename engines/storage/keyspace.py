@@ -88,20 +88,11 @@ class Keyspace:
     ) -> Iterator[tuple[bytes, memoryview]]:
         """The entries with low <= key < high. The values are views, valid until the next write: for under the lock."""
         with self.tree.transaction.cursor(self.db) as cursor:
-            if reverse:
-                found = high is not None and cursor.set_range(high)
-                if not (cursor.prev() if found else cursor.last()):
-                    return
-                entries = cursor.iterprev()
-            elif cursor.set_range(low) if low else cursor.first():
-                entries = cursor.iternext()
-            else:
-                return
-            for view, value in entries:
+            for view, value in seek(cursor, low, high, reverse=reverse):
                 key = bytes(view)
                 if (low is not None and key < low) if reverse else (high is not None and key >= high):
                     return
-                yield key, value  # type: ignore[misc] # buffers=True gives views
+                yield key, value
 
     def range(
         self, low: bytes | None = None, high: bytes | None = None, *, reverse: bool = False, limit: int | None = None
@@ -123,6 +114,18 @@ class Keyspace:
                 high = entries[-1][0]
             else:
                 low = entries[-1][0] + b"\0"
+
+
+def seek(
+    cursor: lmdb.Cursor, low: bytes | None, high: bytes | None, *, reverse: bool
+) -> Iterator[tuple[memoryview, memoryview]]:
+    """The entries from low on, or backwards from below high; the other bound is the caller's to mind."""
+    if reverse:
+        found = high is not None and cursor.set_range(high)
+        begins = cursor.prev() if found else cursor.last()
+        return cursor.iterprev() if begins else iter(())  # type: ignore[return-value] # buffers=True gives views
+    begins = cursor.set_range(low) if low else cursor.first()
+    return cursor.iternext() if begins else iter(())  # type: ignore[return-value] # the same
 
 
 class ReadTree:

@@ -36,7 +36,7 @@ def read_stretch(
     decode: Callable[[Any], _Item],
     decode_some: Callable[[Any, Any], _Item],
     names: AbstractSet[str],
-    holds: Callable[[_Item | None], bool] | None,
+    holds: Callable[[_Item], bool] | None,
     fetch: Callable[[_Item], _Item] | None,
     pick: Callable[[_Item], _Item] | None,
     count_only: bool,

@@ -146,9 +146,14 @@ def _plain_condition(text: str) -> Holds:
 
 def compile_condition(text: str, placeholders: Placeholders) -> Holds:
     """The same for a request with several expressions: they share the placeholders."""
-    test = _test(parse_condition(text), placeholders)
+    test = compile_filter(text, placeholders)
     empty: Item = {}
     return lambda item: test(empty if item is None else item)
+
+
+def compile_filter(text: str, placeholders: Placeholders) -> Callable[[Item], bool]:
+    """The same where there always is an item: a call less for each."""
+    return _test(parse_condition(text), placeholders)
 
 
 def attributes(text: str, placeholders: Placeholders) -> frozenset[str]:
@@ -215,6 +220,10 @@ def _compare(node: Compare, known: Placeholders) -> Callable[[Item], bool]:
         isinstance(node.left, Path) and isinstance(node.right, Path) and known.path(node.left) == known.path(node.right)
     ):
         raise Invalid(f"{node} compares {node.left} with itself: name another attribute or a :value")
+    if isinstance(node.left, Path) and isinstance(node.right, Value):
+        path, constant = known.path(node.left), known.value(node.right.name)
+        if len(path) == 1 and type(constant) in _ORDERED:
+            return _compare_attribute(str(path[0]), node.operator, constant)
     if node.operator == "=":
         return lambda item: same(left(item), right(item))
     if node.operator == "<>":
@@ -228,6 +237,17 @@ def _compare(node: Compare, known: Placeholders) -> Callable[[Item], bool]:
         return comparable(a, b) and order(a, b)
 
     return test
+
+
+def _compare_attribute(name: str, sign: str, constant: Any) -> Callable[[Item], bool]:  # noqa: ANN401 - S, N or B
+    """What most comparisons are, an attribute and a constant that has an order, without a call in between."""
+    types = _NUMBERS if type(constant) in _NUMBERS else (type(constant),)
+    if sign == "=":
+        return lambda item: type(value := item.get(name)) in types and value == constant
+    if sign == "<>":
+        return lambda item: type(value := item.get(name)) not in types or value != constant
+    order = _ORDER[sign]
+    return lambda item: type(value := item.get(name)) in types and order(value, constant)
 
 
 def _between(node: Between, known: Placeholders) -> Callable[[Item], bool]:

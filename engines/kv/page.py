@@ -11,7 +11,6 @@ from engines.rows import Column
 
 if TYPE_CHECKING:
     from engines._native.kvscan import Stretch
-    from engines.kv.expressions import Holds
     from engines.kv.indexes import IndexEntries
     from engines.kv.projections import Projection
     from engines.kv.throttle import Consumed
@@ -26,7 +25,7 @@ class Request:
 
     stretch: Bounds
     index: "IndexEntries | None" = None
-    holds: "Holds | None" = None
+    holds: "Callable[[Item], bool] | None" = None
     filter_names: frozenset[str] = frozenset()  # the attributes that holds looks at
     projection: "Projection | None" = None
     fetches: bool = False  # a local index does not hold all that is asked for: the table is read too

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engines._native.kvscan import read_stretch
 from engines.errors import Invalid
-from engines.kv.expressions import Placeholders, attributes, compile_condition, compile_key_condition
+from engines.kv.expressions import Placeholders, attributes, compile_filter, compile_key_condition
 from engines.kv.indexes import IndexEntries, find
 from engines.kv.keyrange import Bounds, bounds
 from engines.kv.page import Item, Key, Page, Request, check_limit
@@ -61,7 +61,7 @@ def understand(
             stretch = bounds(keys, asked, partition, sort)
         except ValueError as error:
             raise Invalid(str(error)) from None
-    holds = None if filter_ is None else compile_condition(filter_, placeholders)
+    holds = None if filter_ is None else compile_filter(filter_, placeholders)
     filter_names = frozenset() if filter_ is None else attributes(filter_, placeholders)
     shown = None if projection is None else compile_projection(projection, placeholders)
     placeholders.done()

@@ -19,7 +19,6 @@ Invariants: what export() wrote comes back item by item. Each row is either in t
 """
 
 import csv
-import gzip
 import io
 import os
 import zlib
@@ -54,6 +53,7 @@ Row = tuple[str, int, Callable[[], Item]]  # file, line, and the item in it, or 
 
 FORMATS = ("dynamodb-json", "csv", "parquet")
 SYNC_ITEMS = 1000
+CHUNK = 256 << 10  # bytes read at a time
 LONGEST_LINE = 4 << 20  # an item of 400 KB is at most about twice that in JSON, unless all of it has to be escaped
 MOST_PROBLEMS = 10_000  # that are named; the others are counted
 CSV_TYPES = ("S", "N", "B", "BOOL")
@@ -174,26 +174,53 @@ class SourceFile(io.RawIOBase):
         super().close()
 
 
+class Unpacked(io.RawIOBase):
+    """What a compressed file holds: any number of gzip members or zstd frames. EOFError where the last one is cut."""
+
+    def __init__(self, packed: io.RawIOBase, unpacker: Callable[[], Any]) -> None:
+        self._packed, self._new = packed, unpacker
+        self._current: Any = None
+        self._rest = self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - whatever has a buffer
+        while not self._ready:
+            data = self._rest or self._packed.read(CHUNK)
+            if not data:
+                if self._current is not None and not self._current.eof:
+                    raise EOFError("it ends too early")
+                return 0
+            if self._current is None or self._current.eof:
+                self._current = self._new()
+            self._ready = self._current.decompress(data)
+            self._rest = self._current.unused_data.lstrip(b"\0") if self._current.eof else b""  # gzip may be padded
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+
 def lines_of(files: FileSystem, path: str) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their numbers, unpacked; of one that is too long no more than its beginning."""
     with SourceFile(files, path) as raw:
         start = raw.read(4) or b""
         raw.seek(0)
-        plain: Any = raw
+        plain: io.RawIOBase = raw
         if start.startswith(GZIP):
-            plain = gzip.GzipFile(fileobj=io.BufferedReader(raw), mode="rb")
+            plain = Unpacked(raw, lambda: zlib.decompressobj(wbits=31))
         elif start == ZSTD:
-            plain = zstandard.ZstdDecompressor().stream_reader(io.BufferedReader(raw), read_across_frames=True)
-        with io.BufferedReader(plain, 1 << 18) as reader:
-            number = 0
-            try:
-                while line := reader.readline(LONGEST_LINE + 1):
-                    number += 1
-                    yield number, line
-                    while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
-                        line = reader.readline(LONGEST_LINE + 1)
-            except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
-                raise damaged(path, error, f"after line {number:,}") from error
+            plain = Unpacked(raw, zstandard.ZstdDecompressor().decompressobj)
+        reader = io.BufferedReader(plain, CHUNK)
+        number = 0
+        try:
+            while line := reader.readline(LONGEST_LINE + 1):
+                number += 1
+                yield number, line
+                while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+                    line = reader.readline(LONGEST_LINE + 1)
+        except (zlib.error, zstandard.ZstdError, EOFError) as error:
+            raise damaged(path, error, f"after line {number:,}") from error
 
 
 def damaged(path: str, error: object, where: str) -> Corrupted:

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from engines.clock import MICROSECONDS
-from engines.errors import Poisoned
+from engines.errors import EngineError
 from engines.kv.catalog import Definition
 from engines.kv.progress import Progress
 from engines.kv.retention import PITR_SECONDS
@@ -92,7 +92,7 @@ class Bases:
                 if due:
                     self._take(due)
                 self._drop_old(covered)
-            except (OSError, Poisoned):  # the checkpoint itself is made; the next one tries again
+            except (OSError, EngineError):  # the checkpoint is made, the next one tries again; verify() names damage
                 self._known = None
             finally:
                 self._snapshots.lock.release()

@@ -31,6 +31,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -208,13 +209,19 @@ class Snapshots:
             raise ReadOnly(f"{store.path} was opened with read_only=True: the process that writes takes snapshots")
         with self.lock:
             store.checkpoint()
-            with store.tree.snapshot() as view, Progress("snapshot", "items") as progress:
+            with self.view() as view, Progress("snapshot", "items") as progress:
                 definitions = [d for d in definitions_in(view) if chosen is None or d.id in chosen]
                 if chosen is not None and len(definitions) < len(chosen):
                     raise NotFound("a table was dropped before the snapshot was taken: name others")
                 progress.total = sum(view.keyspace(f"t/{d.id}").count() for d in definitions)
                 kept = [self.place.put_table(view, definition, progress) for definition in definitions]
                 return self.place.put_snapshot(kept, applied_in(view), store.clock.now())
+
+    @contextmanager
+    def view(self) -> Iterator[ReadTree]:
+        """The last checkpoint. In memory one at a time: there is none while another view is open."""
+        with self.lock if self._store.path is None else nullcontext(), self._store.tree.snapshot() as view:
+            yield view
 
     def table(self) -> display.Table:
         """See Store.snapshots."""
@@ -237,7 +244,8 @@ class Snapshots:
         if self._store.read_only:
             raise ReadOnly(f"{self._store.path} was opened with read_only=True: open it for writing to drop snapshots")
         with self.lock:
-            self.place.find(name)
+            if _ref(name) not in self.place.refs.names("snapshot/"):
+                self.place.find(name)  # says what there is
             self.place.refs.delete(_ref(name))
             self.collect()
 

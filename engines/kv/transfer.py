@@ -103,7 +103,7 @@ def export(
                 table = store.table(name).name
                 if not store.read_only:
                     store.checkpoint()
-                contents = contents_in(stack.enter_context(store.tree.snapshot()), table, now)
+                contents = contents_in(stack.enter_context(store.kept_snapshots.view()), table, now)
             else:
                 contents = contents_at(store, name, until)
             lines = parquet_parts(contents) if format == "parquet" else item_lines(contents)

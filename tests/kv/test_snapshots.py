@@ -284,6 +284,48 @@ def test_a_restore_that_failed_is_done_again_in_the_same_place(store, tmp_path, 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["again", "shop"]
 
 
+def test_a_damaged_snapshot_stops_no_checkpoint_and_can_be_dropped(store, tmp_path, clock):
+    table = fill(store, pitr=True)
+    for name in ("one", "two", "three"):
+        table.put({"customer": "ann", "order": 1, "text": name})
+        store.snapshot(name)
+    (tmp_path / "shop" / "snapshots" / "refs" / "snapshot" / "two").write_bytes(b"nonsense")
+    for _ in range(40):
+        table.put({"customer": "ann", "order": 2, "time": clock.now()})
+        clock.advance(days=1.5)
+        store.checkpoint()
+    assert "snapshot/two" in str(store.verify())
+    store.drop_snapshot("two")
+    clock.advance(days=1.5)
+    store.checkpoint()
+    assert store.verify().ok
+    assert len(store.bases.all()[1]) < 28
+    with kv.Store.restore(store, "three", None) as again:
+        assert again.table("orders").get("ann", 1)["text"] == "three"
+
+
+def test_views_of_a_store_in_memory_are_of_now_one_after_the_other(clock):
+    with kv.Store(clock=clock) as store:
+        table = fill(store)
+        entered, leave = threading.Event(), threading.Event()
+
+        def look():
+            with store.kept_snapshots.view():
+                entered.set()
+                leave.wait(10)
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        assert entered.wait(10)
+        table.put({"customer": "ann", "order": 1})
+        taking = threading.Thread(target=store.snapshot, args=("one",))
+        taking.start()
+        leave.set()
+        taking.join(10)
+        looking.join(10)
+        assert store.restore_table("orders", snapshot="one", to="again").scan(count=True).count == 301
+
+
 def test_a_reader_takes_no_snapshot_and_a_closed_store_says_so(store, tmp_path, clock):
     fill(store)
     store.snapshot("one")

@@ -285,6 +285,12 @@ class Scaler:
                     side.policy.observe(paid - side.seen)
                     side.seen = paid
 
+    def begin(self) -> None:
+        """Forget what a replay has changed."""
+        with self._lock:
+            for side in self._sides.values():
+                side.policy.activities.clear()
+
     def tick(self, definition: "Definition") -> dict[str, int]:
         """The rates that shall be other ones than those of the definition: "read", "write", both or none."""
         with self._lock:
@@ -352,6 +358,12 @@ class Ticks:
         self._store = store
         self._ticking = threading.Lock()
         self._minute = store.clock.now() // MINUTE
+
+    def begin(self) -> None:
+        """The store is open: from now on changes count."""
+        for table in self._store.schema.all():
+            if table.records.scaler is not None:
+                table.records.scaler.begin()
 
     def tick(self) -> int:
         """Ask now; how many tables have got other rates. Not under the store's lock: definitions are altered."""

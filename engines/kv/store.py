@@ -114,6 +114,7 @@ class Store:
                 self.tree.checkpoint()  # so that others can open it read-only from now on
             drop_unfinished(self)
             self.schema.fill_unready()
+            self.ticks.begin()
 
     def _note_references(self, after: int) -> None:
         """Of the frames between the last mark and its checkpoint: others wrote while that was being made."""

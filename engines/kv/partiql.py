@@ -34,12 +34,12 @@ from engines.kv.page import Item, Page
 from engines.kv.partiqlbinding import PARTITION, Bound, Text, in_their_words, together
 from engines.kv.partiqlselect import explain_select, projection, select_page
 from engines.kv.partiqltree import Delete, Exists, Insert, Select, Update, bind
-from engines.kv.syntax import Call, Condition, Joined
+from engines.kv.syntax import Call, Condition, Joined, Value
 from engines.kv.transactions import Action, Answers, Check, Get, Put
 from engines.kv.transactions import Delete as DeleteAction
 from engines.kv.transactions import Update as UpdateAction
 from engines.kv.updatesyntax import UpdateTree
-from engines.kv.values import TRANSACTION_ACTIONS
+from engines.kv.values import TRANSACTION_ACTIONS, type_of
 
 if TYPE_CHECKING:
     from engines.kv.store import Store
@@ -186,6 +186,7 @@ def _action(bound: Bound) -> Action:
     assert not isinstance(body, Select)  # noqa: S101 - the callers know
     key, rest = bound.point(body.where)
     if isinstance(body, Update):
+        _check_sets(bound, body)
         change = bound.text(UpdateTree(body.actions, (), ()))
         return UpdateAction(name, key, change, **_conditional(bound, together([_THERE, *rest]), change))
     if isinstance(body, Exists):
@@ -216,6 +217,15 @@ def _get(bound: Bound, select: Select) -> Get:
         bound.fail("in a transaction SELECT takes the full key alone", "test what comes back", rest[0].at)
     shown = projection(bound, select)
     return Get(bound.table.name, key, shown, bound.placeholders(shown)["names"])
+
+
+def _check_sets(bound: Bound, update: Update) -> None:
+    for action in update.actions:
+        if action.clause in ("ADD", "DELETE") and isinstance(action.right, Value):
+            kind = type_of(bound.value(action.right))
+            if kind not in ("SS", "NS", "BS"):
+                function = "set_add" if action.clause == "ADD" else "set_delete"
+                raise Invalid(f"{function} takes a set, and {bound.text(action.right)} is of type {kind}")
 
 
 def _check_plain(bound: Bound, select: Select) -> None:

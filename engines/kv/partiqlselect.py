@@ -157,9 +157,7 @@ def projection(bound: Bound, select: Select) -> str | None:
 def _key(bound: Bound, value: Value, key: KeyPart) -> Any:  # noqa: ANN401 - a key's value
     found = bound.value(value)
     if type_of(found) != key.type:
-        raise Invalid(
-            f"the key {key.name} is of type {key.type}, and {bound.shown(':', value.name[2:])} of type {type_of(found)}"
-        )
+        raise Invalid(f"the key {key.name} is of type {key.type}, and {bound.text(value)} of type {type_of(found)}")
     return found
 
 

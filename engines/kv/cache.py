@@ -27,7 +27,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any, Literal, Self
 
 from engines import display
@@ -38,9 +37,11 @@ from engines.errors import Closed, Corrupted, EngineError, Invalid, NotFound, Re
 from engines.kv import cachejournal
 from engines.kv.cachechannels import Channel, Publishing, _glob, _text
 from engines.kv.cachecommands import WRITES, keys_of
-from engines.kv.cachehooks import Kind, check_some, total, whole
+from engines.kv.cachehooks import Kind, check_some, whole
 from engines.kv.cachejournal import CacheJournal, Command
+from engines.kv.cachesizes import size_of
 from engines.kv.cachesnapshot import Entry
+from engines.kv.cachestrings import Strings
 from engines.kv.cachetransaction import Transaction, Transactions
 from engines.kv.cachetypes import CacheTypes, container, plain
 from engines.storage.files import FileSystem, RealFileSystem
@@ -63,7 +64,7 @@ _SHRINKING = frozenset(
 _REPLAYED = WRITES | {"clear", "expire_at"}
 
 
-class Cache(CacheCore, CacheTypes, Transactions, Publishing):
+class Cache(CacheCore, Strings, CacheTypes, Transactions, Publishing):
     """A cache in memory, with a journal if it has a path. Threads may share it; a context manager.
 
     max_items, max_bytes: how much it holds, no limit if left out. policy, volatile: who is evicted (see above).
@@ -100,7 +101,6 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
         clock = SystemClock() if clock is None else clock
         super().__init__(table, clock, type(clock) is SystemClock)
         self.path = None if path is None else os.fspath(path)
-        self.policy = policy
         self.journal: CacheJournal | None = None
         self._files = files or RealFileSystem()
         self._on_evict = on_evict
@@ -115,13 +115,13 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
     def _open(self, path: str, durability: Durability) -> None:
         journal = CacheJournal.open(self._files, path, self.clock, durability)
         try:
-            if journal.damage is not None:
-                raise journal.damage
+            _check_whole(journal)
             self.apply(journal.replay())
             self._following = False
             self.journal, self.observed = journal, True
             with self._lock:
                 self._sweep()
+                self._evict()
                 self._note_gone()
         except BaseException:
             journal.close()
@@ -129,7 +129,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
 
     # -- values -------------------------------------------------------------------------------------------------------
 
-    def _set(self, key: Any, value: Any, lifetime: int, nx: bool, xx: bool, keep_ttl: bool) -> bool:  # noqa: ANN401, FBT001 - called by set
+    def _set(self, key: Any, value: Any, lifetime: int, nx: bool, xx: bool, keep_ttl: bool) -> bool:  # noqa: ANN401, FBT001, PLR0917 - set calls it
         """What set() does when somebody observes, or on conditions. lifetime in milliseconds, 0 for ever."""
         if nx and xx:
             raise Invalid("nx stores absent keys only, xx present ones only: give one of them")
@@ -145,31 +145,14 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
     def _write(self, key: Any, value: Any, expires: int) -> None:  # noqa: ANN401 - any object can be cached
         """Record and store a value that expires then (milliseconds, 0: never)."""
         self._expire_due(key)
-        if not self._room(key, "string", value):
+        if not self._has_room(key, "string", value):
             raise self._no_room(key, None)
         if expires:
             self._record("restore", key, "string", value, expires * 1000)
         else:
             self._record("set", key, value)
-        self._store(key, "string", value, expires, force=True)
+        self._store(key, "string", value, expires)
         self._note_gone()
-
-    def setnx(self, key: Any, value: Any) -> bool:  # noqa: ANN401 - any object can be cached
-        """Store a value only if the key is absent; whether it was stored."""
-        return self.set(key, value, nx=True)
-
-    def getset(self, key: Any, value: Any) -> Any:  # noqa: ANN401 - any object can be cached
-        """Store a value; the one that stood there, None if there was none. The time to live is over, as with set."""
-        with self._lock:
-            old = self.get(key)
-            self.set(key, value)
-            return old
-
-    def mget(self, *keys: Any) -> list[Any]:  # noqa: ANN401 - any object can be cached
-        """The values of these keys, in this order, None where there is none."""
-        check_some("keys", keys)
-        with self._lock:
-            return [self.get(key) for key in keys]
 
     def mset(self, mapping: Mapping[Any, Any], *, ttl: TTL | None = None) -> None:
         """Store all of these, seen by others together. TooLarge at the first that finds no room: those before stay."""
@@ -178,48 +161,6 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
         with self._lock, self._together():
             for key, value in mapping.items():
                 self.set(key, value, ttl=ttl)
-
-    def incr(self, key: Any, by: float | Decimal = 1) -> Any:  # noqa: ANN401 - a number, or the text of one
-        """Add to a number, 0 where there is none; the sum. It keeps its time to live.
-
-        Text that reads as a number counts as one, and stays text. Invalid, code not-a-number, for other values.
-        """
-        with self._lock:
-            found = self._string(key)
-            value = total(found[0] if found else 0, by)
-            self._write(key, value, found[2] if found else 0)
-            return value
-
-    def decr(self, key: Any, by: float | Decimal = 1) -> Any:  # noqa: ANN401 - same
-        """Subtract from a number; otherwise as incr."""
-        if isinstance(by, bool) or not isinstance(by, int | float | Decimal):
-            raise Invalid(f"by must be a number to count with, got {by!r}", code="not-a-number")
-        return self.incr(key, -by)
-
-    def append(self, key: Any, text: str | bytes) -> int:  # noqa: ANN401 - anything with a hash
-        """Append to a str or bytes, empty where there is none; how long it is now. It keeps its time to live."""
-        if not isinstance(text, str | bytes):
-            raise Invalid(f"append takes str or bytes, got {type(text).__name__}")
-        with self._lock:
-            found = self._string(key)
-            old = found[0] if found else type(text)()
-            if type(old) is not type(text):
-                raise Invalid(f"{key!r} holds {type(old).__name__}: {type(text).__name__} cannot be appended to it")
-            self._write(key, old + text, found[2] if found else 0)
-            return len(old) + len(text)
-
-    def strlen(self, key: Any) -> int:  # noqa: ANN401 - anything with a hash
-        """How long a str or bytes is, 0 where there is none. Invalid if it is something else."""
-        value = self.get(key, "")
-        if not isinstance(value, str | bytes):
-            raise Invalid(f"{key!r} holds {type(value).__name__}, which has no length in characters or bytes")
-        return len(value)
-
-    def _string(self, key: Any) -> tuple[Any, Kind, int] | None:  # noqa: ANN401 - anything with a hash
-        found = self._peek(key)
-        if found and found[1] != "string":
-            raise self._wrong_kind(key, found[1], "string")
-        return found
 
     # -- keys ---------------------------------------------------------------------------------------------------------
 
@@ -303,8 +244,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
     def scan(self, cursor: int = 0, pattern: Channel | None = None, *, count: int = 10) -> tuple[int, list[Any]]:
         """Some keys, and the cursor to go on from; 0: that was all. Looks at count places of the table.
 
-        From cursor 0 to cursor 0, every key that was there all the while is given once; one that came, left or came back
-        meanwhile may be, too.
+        From cursor 0 to cursor 0, every key that was there all the while is given once; others may be.
         """
         whole(cursor, "cursor", 0)
         whole(count, "count", 1)
@@ -332,7 +272,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
         """Remove all keys."""
         with self._lock:
             self._record("clear")
-            self._empty()
+            self._remove_all()
 
     # -- what the cache is doing --------------------------------------------------------------------------------------
 
@@ -354,7 +294,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
             rows: list[tuple[str, Any]] = [
                 ("items", len(self)),
                 ("max items", table.max_items),
-                ("bytes", table.bytes if table.sized else None),
+                ("bytes", table.bytes if table.max_bytes is not None else None),
                 ("max bytes", table.max_bytes),
                 ("hits", table.hits),
                 ("misses", table.misses),
@@ -366,7 +306,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
             rows += [("log last sequence", self.journal.log.last), ("log syncs", self.journal.log.syncs)]
             rows += [("snapshots failed", self._snapshots_failed)]
         where = self.path or "in memory"
-        return display.Table.from_rows(["what", "value"], rows, title=f"kv cache {where}, policy {self.policy}")
+        return display.Table.from_rows(["what", "value"], rows, title=f"kv cache {where}, policy {self.table.policy}")
 
     def verify(self) -> Report:
         """Read what is on disk; the report names what is not as it was written. Nothing to check without a path."""
@@ -390,7 +330,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
         with contextlib.suppress(Closed), self._lock:
             self._shut()
             self._closed_already = True
-            self._empty()
+            self._remove_all()
         self.channels.close()
         if self.journal is not None:
             self.journal.close()
@@ -402,7 +342,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<kv.Cache {self.path or 'in memory'}, {len(self.table)} keys, {self.policy}>"
+        return f"<kv.Cache {self.path or 'in memory'}, {len(self.table)} keys, {self.table.policy}>"
 
     # -- for the cluster, replicas and snapshots ----------------------------------------------------------------------
 
@@ -418,13 +358,13 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
         at = -(-whole(expires, "expires", 0) // 1000) if expires is not None else 0
         with self._lock:
             self._expire_due(key)
-            if not self._room(key, kind, value):
+            if not self._has_room(key, kind, value):
                 raise self._no_room(key, None)
             self._record("restore", key, kind, plain(kind, made), expires)
             if at and at <= self._now():
                 self._remove(key)
             else:
-                self._store(key, kind, made, at, force=True)
+                self._store(key, kind, made, at)
             self._note_gone()
 
     def entries(self) -> Iterator[Entry]:
@@ -463,7 +403,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
             self._remove(key)
             return
         found = self._peek(key)
-        self._store(key, kind, value, found[2] if found else 0, force=True)
+        self._store(key, kind, value, found[2] if found else 0)
         self._note_gone()
 
     def _record(self, command: str, *arguments: Any) -> None:  # noqa: ANN401 - whatever can be cached
@@ -474,7 +414,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
             keys = keys_of(command, arguments)
             if self.table.timed:
                 self._expire_due(*keys)
-            if command not in _SHRINKING and self._full(keys[command in ("lmove", "smove")]):
+            if command not in _SHRINKING and not self._may_grow(keys[command in ("lmove", "smove")]):
                 raise self._no_room(keys[0], None)
             if self.journal is not None:
                 self._sequence = self.journal.record(command, *arguments)
@@ -486,7 +426,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
         if not self._applying:
             self._sweep()
             for key in keys:
-                self._remove(key, expired_only=True)
+                self._remove(key, if_expired=True)
             self._note_gone()
 
     def _note_gone(self) -> None:
@@ -541,7 +481,9 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
     def _is_observed(self) -> bool:
         return bool(self._watchers) or self.journal is not None or self._on_evict is not None
 
-    # -- refusals, called by CacheCore too ----------------------------------------------------------------------------
+    # -- called by CacheCore ------------------------------------------------------------------------------------------
+
+    _size = staticmethod(size_of)
 
     def _lifetime(self, ttl: Any) -> int:  # noqa: ANN401 - as it was given
         """Milliseconds of a time to live, rounded up; Invalid if it is none."""
@@ -568,7 +510,7 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
         limits += [f"{table.max_bytes:,} bytes"] if table.max_bytes is not None else []
         what = f"{key!r}" if size is None else f"{key!r} with its value, about {size:,} bytes,"
         return TooLarge(
-            f"{what} finds no room in a cache of {' and '.join(limits)}, and policy {self.policy!r} has nobody to evict "
+            f"{what} finds no room in a cache of {' and '.join(limits)}, and policy {table.policy!r} has nobody to evict "
             "for it: delete keys, or raise the limit",
             code="OOM",
             size=size,
@@ -577,3 +519,8 @@ class Cache(CacheCore, CacheTypes, Transactions, Publishing):
 
     def _closed(self) -> EngineError:
         return Closed("this cache was closed: open it again")
+
+
+def _check_whole(journal: CacheJournal) -> None:
+    if journal.damage is not None:
+        raise journal.damage

@@ -32,7 +32,9 @@ written.
 
 from engines.kv.cache import Cache
 from engines.kv.page import Page
+from engines.kv.policies import Policy
 from engines.kv.replica import GlobalTable, Replica
+from engines.kv.scaling import Scaling
 from engines.kv.store import Store
 from engines.kv.table import BatchWriter, Table
 from engines.kv.throttle import Consumed
@@ -47,8 +49,10 @@ __all__ = [
     "Get",
     "GlobalTable",
     "Page",
+    "Policy",
     "Put",
     "Replica",
+    "Scaling",
     "Store",
     "Table",
     "Update",

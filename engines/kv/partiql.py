@@ -123,7 +123,7 @@ def explain(store: "Store", text: str, parameters: Sequence[Any] = ()) -> Plan:
     with in_their_words([bound]):
         if isinstance(bound.body, Select):
             return explain_select(bound, bound.body)
-        action = _action(bound)
+        action = action_of(bound)
     if isinstance(action, Put):
         return Plan("Put", f"{bound.table.name}, if its key is free; not run")
     return Plan(type(action).__name__, f"{bound.table.name}, the item with the key {action.key!r}; not run")
@@ -156,7 +156,7 @@ def _outcome(bound: Bound, consistent: bool, consumed: "Consumed | None") -> Out
 
 def _write(bound: Bound, consumed: "Consumed | None") -> Item | None:
     """Do what a statement says; the item that RETURNING asks for."""
-    action, table, body = _action(bound), bound.table, bound.body
+    action, table, body = action_of(bound), bound.table, bound.body
     given: dict[str, Any] = {
         "condition": action.condition,
         "names": action.names,
@@ -173,7 +173,7 @@ def _write(bound: Bound, consumed: "Consumed | None") -> Item | None:
     return bound.fail("EXISTS stands in a transaction that writes", "use execute_transaction, or SELECT the item", 0)
 
 
-def _action(bound: Bound) -> Action:
+def action_of(bound: Bound) -> Action:
     """A statement that writes, or checks, as an action of a transaction."""
     body, name = bound.body, bound.table.name
     if isinstance(body, Insert):
@@ -207,7 +207,7 @@ def _step(bound: Bound) -> Action | Get:
         return _get(bound, bound.body)
     if isinstance(bound.body, (Update, Delete)) and bound.body.returns != "NONE":
         bound.fail("a transaction that writes returns nothing", "leave RETURNING out")
-    return _action(bound)
+    return action_of(bound)
 
 
 def _get(bound: Bound, select: Select) -> Get:

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -40,6 +40,10 @@ from engines.storage.folder import Folder
 from engines.storage.log import Durability, Frame, Log
 from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Keyspace, Tree
+
+if TYPE_CHECKING:
+    from engines.kv.guard import Session
+    from engines.kv.policies import Policy
 
 FORMAT = 1
 
@@ -188,6 +192,21 @@ class Store:
     def drop_table(self, name: str) -> None:
         """Delete a table with all its items. NotFound."""
         self.schema.drop(name)
+
+    def session(
+        self,
+        policy: "Policy | Mapping[str, object] | Sequence[Mapping[str, object]]",
+        *,
+        principal: Mapping[str, object] | None = None,
+    ) -> "Session":
+        """This store as one principal may use it: the same methods, each Denied where the policy does not allow it.
+
+        policy: a kv.Policy, or what it is made of: a document of IAM, or a list of its statements. principal: who asks,
+        {"username": "ann", "tags": {"team": "sales"}}, for the policy's variables and conditions. Invalid.
+        """
+        from engines.kv.guard import Session  # noqa: PLC0415 - it is made of this class's methods
+
+        return Session(self, policy, principal)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

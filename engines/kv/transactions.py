@@ -277,13 +277,16 @@ def transact(
 
 def batch_get(store: "Store", requests: Iterable[Any], consumed: Consumed | None) -> Answers:
     """See Store.batch_get."""
-    gets = [request if isinstance(request, Get) else _pair(request) for request in requests]
+    gets = [as_get(request) for request in requests]
     if not 1 <= len(gets) <= BATCH_GETS:
         raise Invalid(f"a batch reads 1 to {BATCH_GETS} items, got {len(gets)}")
     return read_together(store, gets, consumed, transaction=False)
 
 
-def _pair(request: object) -> Get:
+def as_get(request: object) -> Get:
+    """A request of batch_get, however it was given."""
+    if isinstance(request, Get):
+        return request
     if not isinstance(request, (tuple, list)) or len(request) != 2 or not isinstance(request[0], str):
         raise Invalid(f"a batch is asked for with (table name, key) pairs or kv.Get, got {request!r:.80}")
     return Get(request[0], request[1])

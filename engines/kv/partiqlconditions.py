@@ -96,6 +96,8 @@ def _unquoted(token: Token) -> str:
 
 
 class ConditionParser(Parser):
+    """Reads a part of a statement; known are the functions that may stand there."""
+
     def __init__(self, text: str) -> None:
         super().__init__("")
         self.text = text

@@ -78,7 +78,7 @@ def select_page(
     )
     _add(whole, page)
     for partition in waiting[1:]:
-        if whole.more or whole.scanned == limit or whole.size >= PAGE_BYTES:
+        if whole.scanned == limit or whole.size >= PAGE_BYTES:
             whole.more = True
             break
         _add(whole, query(partition, None if limit is None else limit - whole.scanned, None))
@@ -101,7 +101,7 @@ def _add(whole: Page, page: Page) -> None:
     whole.scanned += page.scanned
     whole.size += page.size
     whole.capacity += page.capacity
-    whole.last = page.last or whole.last
+    whole.last = page.last
     whole.more = page.more
 
 

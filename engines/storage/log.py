@@ -231,6 +231,7 @@ class Log(LogReader):
     def _lead(self, target: int, *, sync: bool) -> None:
         """Write, and sync, all that is pending, unless another thread does it for us first."""
         me = object()
+        bed: threading.Lock | None = None
         try:
             while (self.durable if sync else self.written) < target:
                 with self._lock:
@@ -247,6 +248,8 @@ class Log(LogReader):
                     self._carry(sync=sync)
                 else:
                     bed.acquire()  # whoever wakes us has done it for us, or wants us to lead
+            if bed is not None and self._sleeping and not self._leading:
+                self._pass_on()
         except OSError as error:
             with self._lock:
                 if error.errno in NO_DESCRIPTOR:  # no harm done: the next leader goes on at the same place
@@ -309,6 +312,12 @@ class Log(LogReader):
             else:
                 left.append(sleeper)
         self._sleeping = left
+
+    def _pass_on(self) -> None:
+        """Woken to lead, perhaps, and then there was no need to: a store into the segment's memory was faster."""
+        with self._lock:
+            if self._sleeping and not self._leading:
+                self._wake_served()
 
     def _wake(self) -> None:
         """Under the lock: everybody."""

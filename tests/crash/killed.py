@@ -10,6 +10,7 @@ and `DEAD status` when that one is gone. Forking is cheap: the imports are paid 
 import os
 import sys
 from itertools import count
+from typing import Any
 
 from engines.storage.log import Log
 
@@ -36,10 +37,10 @@ def log(folder: str, durability: str) -> None:
 
 
 def kv(folder: str, durability: str) -> None:
-    from engines.kv import Store  # noqa: PLC0415 - the log is killed without it
+    from engines.kv import Check, Put, Store  # noqa: PLC0415 - the log is killed without it
 
     store = Store(folder, durability=durability)
-    table = store.table("numbers") if "numbers" in store.tables() else store.create_table("numbers", key="id:N")
+    table = store.table("numbers") if "numbers" in store.tables() else create(store)
     found = {int(item["id"]): item for item in table.scan()}
     last = max((int(item["number"]) for item in found.values()), default=0)
     for number in range(max(1, last - KEYS + 1), last + 1):
@@ -48,12 +49,26 @@ def kv(folder: str, durability: str) -> None:
             say(f"WRONG item {number}")
     if len(found) != min(last, KEYS):
         say(f"WRONG number of items: {len(found)} after {last} writes")
+    if {item["id"]: item["number"] for item in table.scan(index="by_half")} != {i: found[i]["number"] for i in found}:
+        say(f"WRONG index after {last} writes")
+    told = {change.key[0]: change.new["number"] for change in table.changes() if change.new}
+    if told != {i: found[i]["number"] for i in found}:
+        say(f"WRONG change stream after {last} writes")
     say(f"FOUND {last}")
     for number in count(last + 1):
-        table.put({"id": number % KEYS, "number": number, "text": payload(number).decode()})
+        item = {"id": number % KEYS, "half": number % 2, "number": number, "text": payload(number).decode()}
+        if number % 3:
+            table.put(item)
+        else:
+            store.transact([Put("numbers", item), Check("numbers", -1, condition="attribute_not_exists(id)")])
         if number % 200 == 0:
             store.checkpoint()
         say(f"ACK {number}")
+
+
+def create(store: Any) -> Any:
+    half = {"name": "by_half", "key": ("half:N", "number:N"), "projection": "KEYS_ONLY"}
+    return store.create_table("numbers", key="id:N", stream=True, indexes=[half])
 
 
 def main(engine: str, durability: str, folder: str) -> None:

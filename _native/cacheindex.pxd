@@ -3,8 +3,8 @@
     slot      tag u32 | entry u32         all ones: free
 
 The tag is the mixed hash of the key; its top bits are the slot where the search begins. As it lies in the index,
-nothing here ever looks at an entry. Removing shifts what follows back, so there are no tombstones, and an absent key is found
-absent at the first free slot. At most 5/8 of the slots are taken: a search that succeeds looks at 2 of them.
+nothing here ever looks at an entry. Removing shifts what follows back, so there are no tombstones, and an absent key is
+found absent at the first free slot. At most 5/8 of the slots are taken: a search that succeeds looks at 2 of them.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -77,7 +77,8 @@ cdef class CacheTable:
     """Keys to values: at most max_items of them, and max_bytes in size; None for no limit. Not safe without the GIL.
 
     policy: who goes when room is needed, see cacheorder.pxd; with volatile (and "ttl") only entries that expire. seed:
-    of what is drawn. ValueError for limits that make no sense. unlimited: while it is set, nothing is evicted or refused.
+    of what is drawn. unlimited: while it is set, nothing is evicted or refused. ValueError for limits that make no
+    sense.
     Times are milliseconds since 1970. What hashing and comparing keys raises passes through, and nothing was done.
     """
 

@@ -510,8 +510,8 @@ class Cache(CacheCore, Strings, CacheTypes, Transactions, Publishing):
         limits += [f"{table.max_bytes:,} bytes"] if table.max_bytes is not None else []
         what = f"{key!r}" if size is None else f"{key!r} with its value, about {size:,} bytes,"
         return TooLarge(
-            f"{what} finds no room in a cache of {' and '.join(limits)}, and policy {table.policy!r} has nobody to evict "
-            "for it: delete keys, or raise the limit",
+            f"{what} finds no room in a cache of {' and '.join(limits)}, and policy {table.policy!r} has nobody to "
+            "evict for it: delete keys, or raise the limit",
             code="OOM",
             size=size,
             limit=table.max_bytes if table.max_bytes is not None else table.max_items,

@@ -65,12 +65,12 @@ class Strings(Containers):
         if not isinstance(text, str | bytes):
             raise Invalid(f"append takes str or bytes, got {type(text).__name__}")
         with self._lock:
-            old: Any = self._container(key, "string")
-            if old is None:
-                old = type(text)()
-            if type(old) is not type(text):
+            more: Any = text
+            found = self._container(key, "string")
+            old = more[:0] if found is None else found
+            if type(text) is not type(old):
                 raise Invalid(f"{key!r} holds {type(old).__name__}: {type(text).__name__} cannot be appended to it")
-            result = b"".join((old, text)) if isinstance(text, bytes) else "".join((old, text))
+            result = old + more
             self._write(key, result, self._expiry(key))
             return len(result)
 

@@ -509,11 +509,14 @@ def test_explain_says_what_was_read_in_the_words_of_the_statement(many):
     assert plan.find("Filter").detail.startswith("total < 95")
     assert plan.counters["items_examined"] == 5
     assert plan.counters["items_returned"] == 4
+    plan = many.explain_statement('SELECT * FROM orders WHERE customer = ? ORDER BY "order" DESC', ["c1"])
+    assert plan.find("Range").detail == "customer = 'c1', backwards"
     plan = many.explain_statement("SELECT * FROM orders WHERE total < ?", [95])
     assert plan.name == "Scan"
     assert plan.find("Full scan").counters["items_examined"] == 42
     assert plan.find("Filter").detail.startswith("total < parameter 1")
     plan = many.explain_statement("SELECT * FROM orders WHERE customer IN ['c1', 'c2'] AND \"order\" = 1")
+    assert plan.find("Range").detail == "customer = 'c1' and order = 1"
     assert plan.name == "Partitions"
     assert plan.counters["items_examined"] == 2
     assert len(plan.children) == 2

@@ -61,7 +61,7 @@ _SHRINKING = frozenset(
         *("ltrim", "srem", "spop", "zrem", "zpopmin", "zpopmax", "zremrangebyscore", "zremrangebyrank"),
     }
 )
-_REPLAYED = WRITES | {"clear", "expire_at"}
+_REPLAYED = WRITES | {"clear"}
 
 
 class Cache(CacheCore, Strings, CacheTypes, Transactions, Publishing):
@@ -346,14 +346,14 @@ class Cache(CacheCore, Strings, CacheTypes, Transactions, Publishing):
 
     # -- for the cluster, replicas and snapshots ----------------------------------------------------------------------
 
-    def dump(self, key: Any) -> Entry | None:  # noqa: ANN401 - anything with a hash
+    def entry(self, key: Any) -> Entry | None:  # noqa: ANN401 - anything with a hash
         """A key with a copy of its value and its expiry in microseconds, None if there is none."""
         with self._lock:
             found = self._peek(key)
             return Entry(key, found[1], plain(found[1], found[0]), found[2] * 1000 or None) if found else None
 
     def restore(self, key: Any, kind: Kind, value: Any, expires: int | None) -> None:  # noqa: ANN401 - what `kind` says
-        """Store what dump has given, whatever stood there; expires in microseconds. TooLarge if there is no room."""
+        """Store what entry() has given, whatever stood there; expires in microseconds. TooLarge if there is no room."""
         made = container(kind, value)
         at = -(-whole(expires, "expires", 0) // 1000) if expires is not None else 0
         with self._lock:

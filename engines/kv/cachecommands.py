@@ -11,14 +11,17 @@ from typing import Any
 from engines.kv.cachehooks import Key
 
 _ALL = frozenset(
-    {"delete", "exists", "sinter", "sunion", "sdiff", "sinterstore", "sunionstore", "sdiffstore", "zunion", "zinter"}
+    {
+        *("delete", "exists", "mget", "sinter", "sunion", "sdiff", "sinterstore", "sunionstore", "sdiffstore"),
+        *("zunion", "zinter"),
+    }
 )
 _TWO = frozenset({"lmove", "smove"})
 _LISTED = frozenset({"zunionstore", "zinterstore"})
 
 READS = frozenset(
     {
-        *("get", "exists", "ttl", "type"),
+        *("get", "mget", "strlen", "exists", "ttl", "type"),
         *("hget", "hmget", "hgetall", "hexists", "hkeys", "hvals", "hlen"),
         *("lrange", "llen", "lindex"),
         *("smembers", "sismember", "scard", "srandmember", "sinter", "sunion", "sdiff"),
@@ -27,7 +30,7 @@ READS = frozenset(
 )
 WRITES = frozenset(
     {
-        *("set", "delete", "expire", "persist", "incr", "append", "restore"),
+        *("set", "setnx", "getset", "delete", "expire", "expire_at", "persist", "incr", "decr", "append", "restore"),
         *("hset", "hsetnx", "hdel", "hincrby"),
         *("lpush", "rpush", "lpop", "rpop", "lset", "linsert", "lrem", "ltrim", "lmove"),
         *("sadd", "srem", "spop", "smove", "sinterstore", "sunionstore", "sdiffstore"),

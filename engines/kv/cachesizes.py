@@ -19,7 +19,7 @@ DEPTH = 4
 UNKNOWN = 64  # of an object that does not say
 
 # Bytes for each element beside what it refers to: links, places and ranks (cachetypes.py says what is what).
-_EACH: dict[Kind, int] = {"hash": 100, "list": 10, "set": 110, "zset": 240}
+_EACH: dict[Kind, int] = {"hash": 50, "list": 10, "set": 90, "zset": 170}
 
 
 def size_of(value: Any, kind: Kind = "string") -> int:  # noqa: ANN401 - any object can be cached

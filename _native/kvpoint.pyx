@@ -13,18 +13,26 @@ The view of a value that LMDB hands out dies with the next write: it is used up 
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memchr, memcpy
 
 from itemread cimport EXPIRES_BYTES, HAS_EXPIRY, HEAD_BYTES
+from mutex cimport PyThread_type_lock, leave, take
 from stamps cimport same_image, stamp_of
+from texts cimport is_exact_text, is_ascii_text, text_data, text_length
 
 from engines._native.kvframe import encode_change
 from engines._native.kvstamp import stamp, unstamped
 
+from lmdb import Transaction
+
+cdef type TRANSACTION = Transaction
+
 cdef enum:
     MICROSECONDS = 1_000_000
+    LONGEST_PLAIN = 900
 
 
 cdef inline uint64_t expiry_of(const Py_buffer* view) noexcept nogil:
@@ -38,38 +46,79 @@ cdef inline uint64_t expiry_of(const Py_buffer* view) noexcept nogil:
     return expires
 
 
+cdef inline bytes plain_key(object value):
+    """What keys.pyx makes of a partition key by itself, if that is plain: a short ASCII text. None if not."""
+    cdef Py_ssize_t size
+    cdef bytes key
+    cdef char* out
+    if not is_exact_text(value) or not is_ascii_text(value):
+        return None
+    size = text_length(value)
+    if not 0 < size <= LONGEST_PLAIN or memchr(text_data(value), 0, size) != NULL:
+        return None
+    key = PyBytes_FromStringAndSize(NULL, size + 2)
+    out = PyBytes_AS_STRING(key)
+    memcpy(out, text_data(value), size)
+    out[size] = 0
+    out[size + 1] = 1
+    return key
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Fetch:
+    """Gets values by the present transaction, whose method is looked up once. Under the lock."""
+
+    cdef object known, method
+
+    cdef object get(self, object keyspace, bytes key):
+        transaction = keyspace.tree.transaction
+        if transaction is not self.known:
+            if type(transaction) is not TRANSACTION:  # one that is no more says so, one that is late catches up
+                return transaction.get(key, None, keyspace.db)
+            self.known, self.method = transaction, transaction.get
+        return self.method(key, None, keyspace.db)
+
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class PointReader:
     """Reads single items of one table. get() may be called from any thread.
 
     encode, decode: methods of the codecs. now: the clock's, or None where nothing expires. keyspace: the items'.
-    acquire, release: the lock's. shorten(key): the tree's key for an encoded key of more than `longest` bytes.
-    metered: reads cost units, so they go another way (TableReads).
+    shorten(key): the tree's key for an encoded key of more than `longest` bytes. metered: reads cost units, so they go
+    another way (TableReads).
     """
 
-    cdef public object encode, decode, now, acquire, release
+    cdef public object encode, decode, now
     cdef public bint metered
-    cdef object keyspace, shorten
+    cdef object keyspace, shorten, lock
+    cdef PyThread_type_lock mutex
+    cdef Fetch fetch
     cdef Py_ssize_t longest
+    cdef bint is_text
 
-    def __init__(self, encode, decode, lock, keyspace, now, shorten, Py_ssize_t longest):
-        self.encode, self.decode, self.acquire, self.release = encode, decode, lock.acquire, lock.release
+    def __init__(self, keys, decode, lock, keyspace, now, shorten, Py_ssize_t longest):
+        self.encode, self.is_text = keys.encode, keys.types == "S"
+        self.decode, self.lock, self.mutex = decode, lock, <PyThread_type_lock><size_t>lock.address
         self.keyspace, self.now, self.shorten, self.longest = keyspace, now, shorten, longest
+        self.fetch = Fetch()
 
     cpdef get(self, tuple key):
         """The item with this key, or None. ValueError if the key is wrong, or the bytes found are no item."""
-        cdef bytes encoded = self.encode(key)
-        if PyBytes_GET_SIZE(encoded) > self.longest:
-            encoded = self.shorten(encoded)
-        self.acquire()
+        cdef bytes encoded = plain_key(<object>PyTuple_GET_ITEM(key, 0)) if self.is_text and len(key) == 1 else None
+        if encoded is None:
+            encoded = self.encode(key)
+            if PyBytes_GET_SIZE(encoded) > self.longest:
+                encoded = self.shorten(encoded)
+        take(self.mutex)
         try:
-            found = self.keyspace.tree.transaction.get(encoded, None, self.keyspace.db)
+            found = self.fetch.get(self.keyspace, encoded)
             if found is None or (self.now is not None and self.expired(found)):
                 return None
             return self.decode(found)
         finally:
-            self.release()
+            leave(self.mutex)
 
     cdef bint expired(self, image) except -1:
         cdef Py_buffer view
@@ -135,15 +184,16 @@ cdef class References:
 cdef class PointWriter:
     """Writes items of one table, one at a time. write() may be called from any thread, the others under the lock.
 
-    records: the table's, for what is rare. kind: of the log's frames. names: the codec's. keeps_old: frames say what was
-    replaced. expires: items have a time to live; sweeps: a write deletes what is due. indexed: there are indexes.
+    records: the table's, for what is rare. kind: of the log's frames. names: the codec's. keeps_old: frames say what
+    was replaced. expires: items have a time to live; sweeps: a write deletes what is due. indexed: there are indexes.
     metered: writes cost units.
     """
 
-    cdef public object acquire
     cdef public list names
     cdef public bint keeps_old, expires, sweeps, indexed, metered
-    cdef object records, release, tree, items, log, append, acknowledge, shorten
+    cdef object records, lock, tree, items, log, append, acknowledge, shorten
+    cdef PyThread_type_lock mutex
+    cdef Fetch fetch
     cdef References references
     cdef Py_ssize_t longest
     cdef uint64_t table
@@ -153,7 +203,8 @@ cdef class PointWriter:
         self, records, lock, tree, items, log, list names not None, References references not None, shorten,
         Py_ssize_t longest, uint64_t table, uint32_t kind,
     ):
-        self.records, self.acquire, self.release = records, lock.acquire, lock.release
+        self.records, self.lock, self.mutex = records, lock, <PyThread_type_lock><size_t>lock.address
+        self.fetch = Fetch()
         self.tree, self.items, self.log = tree, items, log
         self.append, self.acknowledge = log.append, log.acknowledge
         self.names, self.references, self.shorten, self.longest = names, references, shorten, longest
@@ -165,8 +216,8 @@ cdef class PointWriter:
     ):
         """Put an image under a key (with none: delete), and wait as the log's durability says.
 
-        key: whole, as encoded. holds: a condition on the old item. make: a function from the old item to (image, expiry),
-        in place of those. consumed: what the write units are added to. The old item, if returns_old asks for it.
+        key: whole, as encoded. holds: a condition on the old item. make: a function from the old item to (image,
+        expiry), in place of those. consumed: what the write units are added to. The old item, if returns_old.
         """
         cdef bytes stored_key = key
         cdef uint64_t old_expires = 0
@@ -174,7 +225,7 @@ cdef class PointWriter:
         old_item = None
         if PyBytes_GET_SIZE(key) > self.longest:
             stored_key = self.shorten(key)
-        self.acquire()
+        take(self.mutex)
         try:
             if self.log.last != self.tree.applied:
                 self.tree.catch_up()
@@ -182,14 +233,14 @@ cdef class PointWriter:
                 self.records.log_names()
             if self.sweeps:
                 self.records.sweep_before(stored_key)
-            view = self.items.tree.transaction.get(stored_key, None, self.items.db)
+            view = self.fetch.get(self.items, stored_key)
             if holds is not None or returns_old or make is not None:
                 old_item = self.records.checked(key, view, holds)
                 if make is not None:
                     image, expires = make(old_item)
                     if len(self.names) != self.records.names_logged:
                         self.records.log_names()
-                        view = self.items.tree.transaction.get(stored_key, None, self.items.db)
+                        view = self.fetch.get(self.items, stored_key)
             if self.metered or consumed is not None:
                 self.records.charge_write(stored_key, view, image, consumed)
             before = sequence = self.log.last
@@ -204,7 +255,7 @@ cdef class PointWriter:
                         self.tree.transaction = self.tree.late
                     sequence = self.tree.mend(error, before)
         finally:
-            self.release()
+            leave(self.mutex)
         self.acknowledge(sequence)
         if due:
             self.records.checkpoint_if_due()

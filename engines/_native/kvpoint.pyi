@@ -1,25 +1,22 @@
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, TypeAlias, final
+
+from engines._native.keys import KeyCodec
+from engines._native.lock import Lock
 
 _Item: TypeAlias = dict[str, Any]
-
-class _Lock(Protocol):
-    def acquire(self) -> object: ...
-    def release(self) -> None: ...
 
 @final
 class PointReader:
     encode: Callable[[tuple[Any, ...]], bytes]
     decode: Callable[[Any], _Item]
     now: Callable[[], int] | None
-    acquire: Callable[[], object]
-    release: Callable[[], object]
     metered: bool
     def __init__(
         self,
-        encode: Callable[[tuple[Any, ...]], bytes],
+        keys: KeyCodec,
         decode: Callable[[Any], _Item],
-        lock: _Lock,
+        lock: Lock,
         keyspace: object,
         now: Callable[[], int] | None,
         shorten: Callable[[bytes], bytes],
@@ -49,7 +46,6 @@ class References:
 
 @final
 class PointWriter:
-    acquire: Callable[[], object]
     names: list[str]
     keeps_old: bool
     expires: bool
@@ -59,7 +55,7 @@ class PointWriter:
     def __init__(
         self,
         records: object,
-        lock: _Lock,
+        lock: Lock,
         tree: object,
         items: object,
         log: object,

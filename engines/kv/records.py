@@ -83,9 +83,7 @@ class Records:
         self.codec = ItemCodec(names)
         self.names_logged = len(names)
         shorten = partial(tree_key, types=self.keys.types)
-        self.reader = PointReader(
-            self._encode_key, self.codec.decode, self.lock, self.items, None, shorten, LONGEST_PARTITION
-        )
+        self.reader = PointReader(self.keys, self.codec.decode, self.lock, self.items, None, shorten, LONGEST_PARTITION)
         self.writer = PointWriter(
             self,
             self.lock,
@@ -469,7 +467,6 @@ class Records:
     def drop(self) -> None:
         """From now on every use says that the table is gone."""
         gone = Gone(NotFound(f"table {self.definition.name} was dropped"))
-        self.reader.acquire = self.writer.acquire = gone  # whoever touches it hears why
         self.lock = self._tree = self._log = gone  # type: ignore[assignment] # the same
 
 

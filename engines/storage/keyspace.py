@@ -8,12 +8,12 @@ walk), which are valid until the next write. Only range() takes the lock itself,
 reader and a writer get on with each other.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, Self
 
 import lmdb
 
+from engines._native.lock import Lock
 from engines.errors import Closed, NotFound
 from engines.storage.keeper import Gone
 
@@ -25,7 +25,7 @@ class Holder(Protocol):
     """A Tree or a ReadTree: the transaction that its keyspaces live in, and the lock around each use of it."""
 
     transaction: lmdb.Transaction
-    lock: threading.Lock
+    lock: Lock
 
 
 class Keyspace:
@@ -135,7 +135,7 @@ class ReadTree:
         self, transaction: lmdb.Transaction, handles: dict[str, Any], closed: Callable[["ReadTree"], None]
     ) -> None:
         self.transaction = transaction
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self._closed = closed
         self._handles = handles
         for handle in handles.values():

@@ -35,13 +35,13 @@ names. A snapshot never changes. A dropped keyspace is never read again, however
 
 import contextlib
 import struct
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import lmdb
 
+from engines._native.lock import Lock
 from engines.display import Problem, Report
 from engines.errors import Closed, Conflict, Corrupted, NotFound, Poisoned, ReadOnly
 from engines.storage import environment, forks, seal
@@ -70,7 +70,7 @@ class Tree:
         read_only: bool = False,
     ) -> None:
         self.path = path
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.read_only = read_only
         self.dirty_bytes = self.dirty_writes = self.checkpoints = self.rebuilds = 0
         self._files = files or RealFileSystem()
@@ -516,7 +516,7 @@ class Tree:
         self.transaction = gone
         for view in views:
             view.transaction = gone
-        self.lock._at_fork_reinit()  # type: ignore[attr-defined] # noqa: SLF001 - as the standard library's own locks do
+        self.lock.forked()
         if busy or views or self.read_only:
             forks.keep_for_ever(opened)
         else:

@@ -167,7 +167,6 @@ class Replica:
             sequence = versions.write(
                 replace(standing, born=born, floor=max(standing.floor, floor)), reached=anew | {other.region: reached}
             )
-            self._read_to.clear()
         self.store.log.acknowledge(sequence)
         return applied
 
@@ -421,19 +420,16 @@ class GlobalTable:
         self.replicas[replica.region] = replica
 
     def sync(self, *regions: str) -> int:
-        """Let these regions (default: all) hear of each other until none has news; how many changes were applied.
+        """Let each of these regions (default: all) hear of each other; how many changes were applied.
 
+        All have then what any of them had when the call began: the first one hears of all, the others hear of it.
         Naming some plays a partition: the others, and what they have written, are out of reach. Trimmed: Replica.pull.
         """
         unknown = [region for region in regions if region not in self.replicas]
         if unknown:
             raise Invalid(f"the regions are {', '.join(self.replicas)}, got {unknown[0]!r}")
         talking = [replica for region, replica in self.replicas.items() if not regions or region in regions]
-        applied, news = 0, -1
-        while news:
-            news = sum(one.pull(other) for one in talking for other in talking if one is not other)
-            applied += news
-        return applied
+        return sum(one.pull(other) for one in talking for other in talking if one is not other)
 
     @contextlib.contextmanager
     def following(self, seconds: float = 0.05) -> Iterator["GlobalTable"]:

@@ -9,7 +9,7 @@ region: milliseconds, counter, region, compared in this order. The clock is neve
 *fold over the store's log*, which has all that a hybrid clock needs, in order and on disk:
 
     frame of a local write         the clock ticks: max(clock, the frame's time), counted on where time has not moved
-    frame that applies changes     the clock is at least their stamps
+    frame that applies changes     the clock is at least their stamps, and stands in the frame, in "self"
     any other frame                nothing
 
 So a user writes with the ordinary Table, and the frame's place in the log gives the stamp: what is written after a
@@ -95,11 +95,6 @@ def tick(clock: Moment, milliseconds: int) -> Moment:
     return (clock[0], clock[1] + 1) if clock[1] < 0xFFFF else (clock[0] + 1, 0)
 
 
-def merged(clock: Moment, stamp: Stamp) -> Moment:
-    """The clock once a stamp has been seen."""
-    return max(clock, (stamp.milliseconds, stamp.counter))
-
-
 class Versions:
     """The versions of one table's items, and the fold that makes them. "Under the lock" is the store's.
 
@@ -165,7 +160,7 @@ class Versions:
         me = self._get("self")
         assert me is not None  # noqa: S101 - written by _prepare
         position, clock = me["position"], (me["milliseconds"], me["counter"])
-        if self._folded[0] > position:
+        if self._folded[0] > position:  # not where it is the same: the frame that says so may have moved the clock
             position, clock = self._folded
         return Standing(me["table"], me["born"], position, clock, me["floor"], me["forgotten"])
 
@@ -267,12 +262,9 @@ class Versions:
         done = True
         for found in self.log.read(position, durable=False):
             changes = journal.frame_changes(found, self.log.path)
-            own = [new for number, _, _, new, _ in changes if number == versions]
+            own = any(change[0] == versions for change in changes)
             local = [(key, new is None) for number, key, _, new, _ in changes if number == table]
-            if own:
-                for image in own:
-                    clock = clock if image is None else merged(clock, version_of(self.versions.decode(image)).stamp)
-            elif local:
+            if local and not own:
                 clock = tick(clock, found.time // 1000)
                 met.update((key, (Stamp(*clock, self.region), deleted)) for key, deleted in local)
             position = found.sequence
@@ -292,8 +284,8 @@ class Versions:
         """(sequence, key) of each version written after a position of the log, also by frames not yet on disk."""
         number = self.versions.definition.id
         for found in self.log.read(after, durable=False):
-            for table, key, _, new, _ in journal.frame_changes(found, self.log.path):
-                if table == number and new is not None:
+            for table, key, *_ in journal.frame_changes(found, self.log.path):
+                if table == number:
                     yield found.sequence, key
 
     def _survey(self, standing: Standing) -> None:

@@ -334,6 +334,37 @@ def test_the_present_is_offered_when_an_item_changes_while_it_is_read(world):
     assert two.everywhere() == [order(0, total=1), order(1, total=2), order(2, total=1)]
 
 
+def test_what_is_written_while_an_offer_is_under_way_is_not_overwritten(world):
+    two = world(0, 0)
+    two.all.sync()
+    two.tables["eu"].put(order(1, total=1))
+    offers = list(two.replicas["us"]._offers(two.replicas["eu"]))
+    two.advance(seconds=1)
+    two.tables["us"].put(order(1, total=2))
+    for offer in offers:
+        assert two.replicas["us"]._apply("eu", offer) == 0
+    assert two.tables["us"].get("ann", 1) == order(1, total=2)
+    two.all.sync()
+    assert two.everywhere() == [order(1, total=2)]
+
+
+def test_two_handles_of_one_replica_agree_about_its_clock(world):
+    two = world(0, -3600)
+    first = two.replicas["us"]
+    second = kv.Replica(two.stores["us"], "orders", "us")
+    second.connect(two.replicas["eu"])
+    for total in range(0, 9, 3):
+        two.tables["eu"].put(order(1, total=total))
+        first._versions.catch_up()
+        second.pull(two.replicas["eu"])
+        two.tables["us"].put(order(1, total=total + 1))
+        first._versions.catch_up()
+        two.replicas["eu"].connect(first)
+        two.all.sync()
+        assert two.everywhere() == [order(1, total=total + 1)]
+        two.advance(seconds=1)
+
+
 def test_the_same_offer_applied_again_and_late_changes_nothing(world):
     two = world(0, 0)
     two.all.sync()
@@ -372,6 +403,11 @@ def test_a_replica_joins_while_writes_go_on(world, monkeypatch):
         two.tables["eu"].put(order(number, total=0))
     for step, offer in enumerate(us._offers(eu)):
         us._apply("eu", offer)
+        for change in offer.changes:  # item and stamp are of one moment: now
+            assert change.item == two.tables["eu"].get(*change.key)
+            eu._versions.catch_up()
+            version = version_of(two.stores["eu"].table("orders.versions").get(*change.key))
+            assert version.stamp == change.stamp
         if step < 4:
             two.tables["eu"].put(order(step, total=1))  # behind the reader
             two.tables["eu"].put(order(19 - step, total=2))  # ahead of it
@@ -436,13 +472,17 @@ def test_a_table_older_than_its_log_joins_with_all_its_items(small_segments):
 def test_what_was_written_and_has_left_the_log_before_anybody_synced_is_found_in_the_items(small_segments):
     clock = ManualClock(START * 1_000_000)
     eu = kv.Store("/eu", clock=clock, files=RecordingFileSystem())
-    us = kv.Store("/us", clock=clock, files=RecordingFileSystem())
+    us = kv.Store("/us", clock=ManualClock(START * 1_000_000), files=RecordingFileSystem())
     other = eu.create_table("other", key="id:N")
     tables = [store.create_table("orders", key="id:N", stream=True) for store in (eu, us)]
     both = kv.GlobalTable([kv.Replica(eu, "orders", "eu"), kv.Replica(us, "orders", "us")])
     for number in range(5):
         tables[0].put({"id": number})
     both.sync()
+    us.clock.advance(days=300)  # far ahead: who has seen its write wins over it all the same
+    tables[1].put({"id": 2, "by": "us"})
+    both.sync()
+    tables[0].put({"id": 2, "by": "eu"})
     tables[0].delete(0)
     tables[0].put({"id": 1, "again": True})
     tables[0].put({"id": 7})
@@ -459,7 +499,7 @@ def test_what_was_written_and_has_left_the_log_before_anybody_synced_is_found_in
     both.sync()
     for table in tables:
         found = sorted(table.scan(), key=lambda item: item["id"])
-        assert found == [{"id": 1, "again": True}, {"id": 2}, {"id": 3}, {"id": 4}, {"id": 7}]
+        assert found == [{"id": 1, "again": True}, {"id": 2, "by": "eu"}, {"id": 3}, {"id": 4}, {"id": 7}]
     for store in (eu, us):
         store.close()
 
@@ -485,13 +525,29 @@ def test_deletions_are_remembered_for_a_day(world):
     assert two.everywhere() == [order(1)]
 
 
-def away(world):
+def test_a_forgotten_deletion_that_is_told_again_is_nothing(world):
+    two = world(0, 0)
+    two.tables["eu"].put(order(1))
+    two.all.sync()
+    two.tables["eu"].delete("ann", 1)
+    offers = list(two.replicas["us"]._offers(two.replicas["eu"]))
+    two.all.sync()
+    two.advance(hours=25)
+    assert two.replicas["us"].forget() == 1
+    for offer in offers:
+        assert two.replicas["us"]._apply("eu", offer) == 0
+    assert two.stores["us"].table("orders.versions").scan().all() == []
+
+
+def away(world, *, forgets=True):
     """ap was away for two days; meanwhile 1 was deleted in the others, and all have written."""
     three = world(0, 0, 0)
     for number in (1, 2, 3):
         three.tables["eu"].put(order(number, total=0))
     three.all.sync()
     three.tables["ap"].put(order(8, total=8))  # nobody ever heard of it in time
+    three.tables["ap"].put(order(7))
+    three.tables["ap"].delete("ann", 7)
     three.tables["eu"].delete("ann", 1)
     for _ in range(8):
         three.advance(hours=6)
@@ -499,6 +555,7 @@ def away(world):
     three.tables["us"].put(order(2, total=2))
     three.tables["ap"].put(order(3, total=3))
     three.tables["ap"].put(order(9, total=9))
+    assert not forgets or three.replicas["ap"].forget() == 1
     return three
 
 
@@ -507,12 +564,13 @@ def test_a_replica_that_was_away_for_too_long_is_told_so_and_seeded(world):
     with pytest.raises(Trimmed, match=r"away"):
         three.replicas["ap"].pull(three.replicas["eu"])
     three.replicas["ap"].seed(three.replicas["eu"])
+    assert three.replicas["ap"].standing().floor >= three.replicas["eu"].standing().floor > 0
     three.all.sync()
     assert three.everywhere() == [order(2, total=2), order(3, total=3), order(9, total=9)]
 
 
 def test_who_hears_first_of_one_that_was_away_is_told_so_too(world):
-    three = away(world)
+    three = away(world, forgets=False)
     with pytest.raises(Trimmed, match=r"written before the deletions that eu remembers") as trimmed:
         three.replicas["eu"].pull(three.replicas["ap"])
     assert "seed()" in str(trimmed.value)
@@ -520,6 +578,14 @@ def test_who_hears_first_of_one_that_was_away_is_told_so_too(world):
     three.replicas["ap"].seed(three.replicas["us"])
     three.all.sync()
     assert three.everywhere() == [order(2, total=2), order(3, total=3), order(9, total=9)]
+
+
+def test_the_one_that_was_away_may_be_what_the_others_are_seeded_from(world):
+    three = away(world)
+    three.replicas["eu"].seed(three.replicas["ap"])
+    three.replicas["us"].seed(three.replicas["eu"])
+    three.all.sync()
+    assert [item["order"] for item in three.everywhere()] == [1, 2, 3, 8, 9]
 
 
 def test_a_replica_that_was_set_back_is_not_read_from_the_middle(world):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from engines._native.kvpoint import References
 from engines.clock import MICROSECONDS, Clock
-from engines.kv import catalog
+from engines.kv import catalog, journal
 from engines.kv.catalog import Definition, Mark
 from engines.storage.log import Log
 from engines.storage.tree import Keyspace
@@ -30,6 +30,17 @@ class Retention:
         self.references = References(max(log.first, *(m.sequence + 1 for m in self._before(marks, STREAM_SECONDS)), 0))
         self.last_mark = marks[-1].sequence if marks else 0
         self.keep = 0  # the oldest sequence that somebody needs, as of the last mark
+
+    def note_references(self, applied: int) -> None:
+        """At open: those of frames between the last mark and its checkpoint, for others wrote while it was made."""
+        if not any(definition.stream for definition in self._definitions()):
+            return
+        for found in self._log.read(max(self.last_mark, self._log.first - 1)):
+            if found.sequence > applied:
+                return  # the replay notes the rest
+            for _, _, old, _, _ in journal.frame_changes(found, self._log.path):
+                if isinstance(old, int):
+                    self.references.note(old)
 
     def mark(self) -> None:
         """Under the lock, in a checkpoint's transaction: remember when it was, and what can be dropped after it."""

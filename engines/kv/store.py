@@ -20,7 +20,7 @@ from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import Closed, Invalid, ReadOnly, Trimmed
-from engines.kv import catalog, imports, journal, partiql, transactions, transfer, verify
+from engines.kv import catalog, imports, inside, journal, partiql, transactions, transfer, verify
 from engines.kv.bases import Bases
 from engines.kv.catalog import Definition
 from engines.kv.frames import Frames
@@ -112,24 +112,13 @@ class Store:
         self.tokens = Tokens(self.catalog, self.clock.now)
         self.schema.load()
         if not self.read_only:
-            self._note_references(self.retention.last_mark)
+            self.retention.note_references(self.tree.applied)
             self.tree.recover(self.log, self.frames.replay)
             if self.tree.checkpoints == 0 and self.tree.applied == 0 and not self.schema.by_name:
                 self.tree.checkpoint()  # so that others can open it read-only from now on
             drop_unfinished(self)
             self.schema.fill_unready()
             self.ticks.begin()
-
-    def _note_references(self, after: int) -> None:
-        """Of the frames between the last mark and its checkpoint: others wrote while that was being made."""
-        if not any(definition.stream for definition in self.schema.definitions()):
-            return
-        for found in self.log.read(max(after, self.log.first - 1)):
-            if found.sequence > self.tree.applied:
-                return  # the replay notes the rest
-            for _, _, old, _, _ in journal.frame_changes(found, self.log.path):
-                if isinstance(old, int):
-                    self.references.note(old)
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -504,42 +493,12 @@ class Store:
     def stats(self) -> display.Table:
         """Sizes and counters of the store, a row each."""
         self.check_open()
-        with self.tree.lock:
-            rows: list[tuple[str, int]] = [("tables", len(self.schema.by_name))]
-            rows += [("items", sum(table.records.items.count() for table in self.schema.all()))]
-            rows += [(f"tree {name.replace('_', ' ')}", value) for name, value in self.tree.stats().items()]
-        rows += [
-            ("log first sequence", self.log.first),
-            ("log last sequence", self.log.last),
-            ("log durable sequence", self.log.durable),
-            ("log syncs", self.log.syncs),
-            ("log bytes", sum(size for *_, size in self.log.layout())),
-        ]
-        return display.Table.from_rows(["what", "value"], rows, title=f"kv store {self.path or 'in memory'}")
+        return inside.stats(self)
 
     def layout(self) -> display.Table:
         """What lies where: a row for each segment of the log and each keyspace of the tree."""
         self.check_open()
-        rows: list[tuple[str, str, int, int, float]] = []
-        for path, first, last, size in self.log.layout():
-            count = last - first + 1
-            rows.append((os.path.basename(path), f"log frames {first} to {last}", count, size, size / max(count, 1)))
-        with self.tree.lock:
-            names = {f"t/{number}": f"items of {table.name}" for number, table in list(self.schema.by_id.items())}
-            names |= {f"x/{number}": f"expiries of {table.name}" for number, table in list(self.schema.by_id.items())}
-            for table in list(self.schema.by_id.values()):
-                names |= {f"i/{index.id}": f"index {index.name} of {table.name}" for index in table.definition.indexes}
-            for name in self.tree.keyspaces():
-                shape = self.tree.transaction.stat(self.tree.keyspace(name).db)
-                pages = int(shape["branch_pages"] + shape["leaf_pages"] + shape["overflow_pages"])
-                size, count = pages * int(shape["psize"]), int(shape["entries"])
-                rows.append((name, names.get(name, f"the store's {name}"), count, size, size / max(count, 1)))
-        total = sum(row[3] for row in rows) or 1
-        return display.Table.from_rows(
-            ["name", "what", "count", "bytes", "bytes_an_item", "share"],
-            [(*row[:4], round(row[4], 1), round(row[3] / total, 3)) for row in rows],
-            title="layout",
-        )
+        return inside.layout(self)
 
     def verify(self) -> Report:
         """Walk every byte: the log's frames, the tree's pages and keys, every item; compare the tree with the log.

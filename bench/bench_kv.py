@@ -1,4 +1,4 @@
-"""Key-value: YCSB's load, C (reads) and A (half of them puts), puts that wait for the disk, and opening after a kill.
+"""Key-value: YCSB's load, C, A and B (reads; half puts; 5 % puts), puts that wait for the disk, opening after a kill.
 
 Items of ten fields of 100 letters, keys zipfian. [process-safe] rows never wait for the disk. All systems are loaded,
 closed and opened again before they are read, so each answers from what it keeps on disk (page cache warm): RocksDB
@@ -27,6 +27,7 @@ BATCH_SIZE, THREADS = 100, 16
 
 LOAD, READ = "kv [process-safe] load", "kv [process-safe] read"
 MIX, STREAK = "kv [process-safe] 50 % put", "kv [process-safe] 50 % put, in a row"
+FEW = "kv [process-safe] 5 % put"
 BATCH, PUT, PUT16 = "kv [power-safe] batch of 100", "kv [power-safe] put", "kv [power-safe] put, 16 threads"
 KILLED = "kv [process-safe] open after kill"
 
@@ -71,6 +72,17 @@ def mixes(request, scale, loaded):
 @pytest.mark.parametrize("system", [*ALL, "engines, no stream"])
 def bench_mix(benchmark, mixes, system):
     report(benchmark, mixes[MIX, system])
+
+
+@pytest.fixture(scope="module")
+def few_puts(request, scale, loaded):
+    return loaded.race(request, mixing(loaded, FEW, scale.operations, first=2000, share=0.05), scale.rounds)
+
+
+@group(FEW)
+@pytest.mark.parametrize("system", ALL)
+def bench_few_puts(benchmark, few_puts, system):
+    report(benchmark, few_puts[FEW, system])
 
 
 @pytest.fixture(scope="module")

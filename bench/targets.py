@@ -45,7 +45,7 @@ TARGETS = (
         "kv: 50 % puts, change stream with both images, against SQLite + ormsgpack",
         ("kv [process-safe] 50 % put", "engines"),
         ("kv [process-safe] 50 % put", "sqlite"),
-        5.0,
+        6.0,
         cpu=True,
     ),
     Target(
@@ -72,6 +72,34 @@ TARGETS = (
         ("kv [power-safe] put, 16 threads", "engines"),
         ("kv [power-safe] put", "engines"),
         2.0,
+    ),
+    Target(
+        "kv: an update by an expression, against a put of the same item (at most twice the time)",
+        ("kv [process-safe] update by an expression", "engines"),
+        ("kv [process-safe] put", "engines"),
+        0.5,
+        cpu=True,
+    ),
+    Target(
+        "kv: a query of 100 items, against an LMDB cursor + ormsgpack (at most 1.3 times the time)",
+        ("kv [process-safe] query of 100 items", "engines"),
+        ("kv [process-safe] query of 100 items", "lmdb + ormsgpack"),
+        0.77,
+        cpu=True,
+    ),
+    Target(
+        "kv: a query of 100 items, against RocksDB + ormsgpack",
+        ("kv [process-safe] query of 100 items", "engines"),
+        ("kv [process-safe] query of 100 items", "rocksdict"),
+        1.2,
+        cpu=True,
+    ),
+    Target(
+        "kv: a scan whose filter lets 1 % pass, against decoding every item and filtering in Python",
+        ("kv [process-safe] scan, 1 % passes", "engines"),
+        ("kv [process-safe] scan, 1 % passes", "engines, filter in Python"),
+        3.0,
+        cpu=True,
     ),
     Target(
         "ground: a durable append to the Log, against LMDB's synchronous commit",

@@ -1,5 +1,7 @@
 """The Yahoo! Cloud Serving Benchmark's workloads, for any adapter with load, get and put (Cooper et al., SoCC 2010).
 
+A half puts, B one put in twenty, C reads, E ranges; and puts alone.
+
     stores = Loaded(ADAPTERS, names, LOAD, grade=PROCESS, items=Items(20_000), folder=folder)
     lanes = stores.race(request, reading(stores, ...), rounds)
 
@@ -9,7 +11,9 @@ call more would cost a fifth of a raw LMDB get.
 """
 
 from functools import lru_cache
+from itertools import accumulate
 
+from data import Items
 from race import Lane, entrants, failing, race
 
 
@@ -60,13 +64,7 @@ class Loaded:
 
     def race(self, request, lanes_of, rounds):
         """Race the entrants that could be loaded, each with the lanes lanes_of(name); then compare every item."""
-        names = [name for name in entrants(request) if name in self.adapters]
-        lanes = race([lane for name in names for lane in lanes_of(name)], rounds)
-        for name in names:
-            with failing(lane for lane in lanes.values() if lane.system == name):
-                self.verify(name)
-        failed = {name: lane for (_, name), lane in self.lanes.items() if lane.error is not None}
-        return Lanes(lanes, failed)
+        return race_together(request, [(self, lanes_of)], rounds)
 
     def puts(self, name, numbers, first):
         """Entries that replace these items by versions `first` and up; the system must hold them from now on."""
@@ -79,6 +77,18 @@ class Loaded:
     def close(self):
         for adapter in self.adapters.values():
             adapter.close()
+
+
+def race_together(request, parts, rounds):
+    """The same for pairs of stores and lanes_of: their lanes take turns in one race."""
+    names = entrants(request)
+    runners = [(stores, lanes_of, name) for stores, lanes_of in parts for name in names if name in stores.adapters]
+    lanes = race([lane for _, lanes_of, name in runners for lane in lanes_of(name)], rounds)
+    for stores, _, name in runners:
+        with failing(lane for lane in lanes.values() if lane.system == name):
+            stores.verify(name)
+    loads = {name: lane for stores, _ in parts for (_, name), lane in stores.lanes.items()}
+    return Lanes(lanes, {name: lane for name, lane in loads.items() if lane.error is not None})
 
 
 class Lanes(dict):
@@ -146,13 +156,15 @@ def reading(stores, group, operations, stack):
     return lanes_of
 
 
-def mixing(stores, group, operations, first=0):
-    """Workload A: zipfian, half reads, half puts of a whole item. Laps are streams of choices from `first` on.
+def mixing(stores, group, operations, first=0, share=0.5):
+    """Workload A: zipfian, half reads, half puts of a whole item; B with a share of 0.05.
+
+    Laps are streams of choices from `first` on.
 
     Two mixes on the same stores need ranges of streams that do not meet: then no version is ever put twice.
     """
     items = stores.items
-    draw = lru_cache(2)(lambda lap: items.mix(operations, 0.5, first + lap))  # once a lap, equal for all systems
+    draw = lru_cache(2)(lambda lap: items.mix(operations, share, first + lap))  # once a lap, equal for all systems
 
     def lanes_of(name):
         adapter, keys, names, now = stores.adapters[name], stores.keys[name], items.keys, stores.now[name]
@@ -169,5 +181,68 @@ def mixing(stores, group, operations, first=0):
             assert total == expected
 
         yield Lane(group, name, operations, lambda mix: mixed(adapter.get, adapter.put, mix), prepare, right)
+
+    return lanes_of
+
+
+def putting(stores, group, operations, first):
+    """Puts alone, zipfian. Versions of items count from `first` on."""
+
+    def lanes_of(name):
+        adapter = stores.adapters[name]
+
+        def prepare(lap):
+            return stores.puts(name, stores.items.zipfian(operations, lap), first + lap * operations)
+
+        def run(entries):
+            put = adapter.put
+            for entry in entries:
+                put(entry)
+
+        yield Lane(group, name, operations, run, prepare)
+
+    return lanes_of
+
+
+class Customers(Items):
+    """The same items under two keys: the customer, who has a thousand items or half of all, and the id."""
+
+    def __init__(self, n, seed=1):
+        super().__init__(n, seed)
+        self.size = min(1000, n // 2)
+        self.keys = [(f"customer{i // self.size:04d}", key) for i, key in enumerate(self.keys)]
+        self.items = [{"customer": customer} | item for (customer, _), item in zip(self.keys, self.items, strict=True)]
+        self.sums = list(accumulate((ord(item["field9"][-1]) for item in self.items), initial=0))
+
+    def starts(self, count, length, stream):
+        """Numbers of items, popular ones often, each the first of at least `length` of its customer."""
+        return [i - max(0, i % self.size + length - self.size) for i in self.zipfian(count, stream)]
+
+
+def ranging(stores, group, queries, length, stack):
+    """Workload E without its inserts: the next `length` items of a customer, from a zipfian one on.
+
+    An operation is a query.
+    Adapters have ranging(), a context that yields range(key, length) -> list of items.
+    """
+    items = stores.items
+
+    def lanes_of(name):
+        adapter, keys = stores.adapters[name], stores.keys[name]
+        find = stack.enter_context(adapter.ranging())
+
+        def run(wanted):
+            total = 0
+            for key in wanted:
+                for item in find(key, length):
+                    total += ord(item["field9"][-1])
+            return total
+
+        def right(lap, total):
+            starts = items.starts(queries, length, lap)
+            assert total == sum(items.sums[i + length] - items.sums[i] for i in starts)
+            assert find(keys[starts[0]], length) == items.items[starts[0] : starts[0] + length]
+
+        yield Lane(group, name, queries, run, lambda lap: [keys[i] for i in items.starts(queries, length, lap)], right)
 
     return lanes_of

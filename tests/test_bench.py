@@ -8,10 +8,11 @@ from pathlib import Path
 
 import bench_ground
 import bench_kv
+import bench_kv_tables
 import machine
 import pytest
 import report
-from adapters import ground, kv
+from adapters import ground, kv, kv_tables
 from data import SCALES, Items, packed, texts
 from race import Lane, race
 from summary import Row, by_group, duration, lines, verdicts
@@ -26,7 +27,7 @@ BENCH = Path(__file__).parents[1] / "bench"
 
 def places():
     """(group, system) of every bench."""
-    for module in (bench_kv, bench_ground):
+    for module in (bench_kv, bench_kv_tables, bench_ground):
         for name, function in vars(module).items():
             if name.startswith("bench_"):
                 marks = {mark.name: mark for mark in function.pytestmark}
@@ -44,7 +45,10 @@ def test_every_row_has_a_registered_system_that_states_its_promise_in_the_groups
 
 
 def test_each_adapter_belongs_to_a_registered_system():
-    assert {*kv.ADAPTERS, *ground.ADAPTERS, *ground.APPENDERS} <= set(SYSTEMS)
+    tables = (kv_tables.RANGES, kv_tables.ORDERS, *kv_tables.INDEXED.values())
+    assert {*kv.ADAPTERS, *(name for table in tables for name in table), *ground.ADAPTERS, *ground.APPENDERS} <= set(
+        SYSTEMS
+    )
 
 
 def test_every_target_names_rows_that_exist():

@@ -15,8 +15,10 @@ so that no attribute is looked up on the way.
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from data import packed
 from systems import POWER, PROCESS
@@ -75,7 +77,8 @@ class Adapter:
 
 
 class Engines(Adapter):
-    stream = True
+    options: Mapping[str, Any] = {"key": "id:S", "stream": True}  # of the table
+    clock = None
 
     def key(self, text):
         return text
@@ -86,13 +89,10 @@ class Engines(Adapter):
     def _open(self, folder, grade):
         from engines import kv  # noqa: PLC0415 - an engine that is not built must not end its peers' benches
 
-        self.store = kv.Store(f"{folder}/store", durability={PROCESS: "interval", POWER: "commit"}[grade])
+        durability = {PROCESS: "interval", POWER: "commit"}[grade]
+        self.store = kv.Store(f"{folder}/store", durability=durability, clock=self.clock)
         known = "usertable" in self.store.tables()
-        self.table = (
-            self.store.table("usertable")
-            if known
-            else self.store.create_table("usertable", key="id:S", stream=self.stream)
-        )
+        self.table = self.store.table("usertable") if known else self.store.create_table("usertable", **self.options)
         self.get, self.put = self.table.get, self.table.put
 
     def put_many(self, entries):
@@ -111,7 +111,7 @@ class Engines(Adapter):
 
 
 class EnginesNoStream(Engines):
-    stream = False
+    options: Mapping[str, Any] = {"key": "id:S"}
 
 
 class LmdbBytes(Adapter):
@@ -200,6 +200,7 @@ class Rocks(Adapter):
 
 
 class Sqlite(Adapter):
+    SCHEMA = "CREATE TABLE IF NOT EXISTS usertable (id TEXT PRIMARY KEY, item BLOB)"
     SELECT = "SELECT item FROM usertable WHERE id = ?"
     UPSERT = "INSERT INTO usertable VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET item = excluded.item"
 
@@ -213,7 +214,7 @@ class Sqlite(Adapter):
             self.db.execute(f"PRAGMA {setting}")
         for setting in ("mmap_size=1073741824", "cache_size=-262144"):
             self.db.execute(f"PRAGMA {setting}")
-        self.db.execute("CREATE TABLE IF NOT EXISTS usertable (id TEXT PRIMARY KEY, item BLOB)")
+        self.db.executescript(self.SCHEMA)
         execute, select, upsert = self.db.execute, self.SELECT, self.UPSERT
 
         def put(entry):

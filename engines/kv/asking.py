@@ -86,7 +86,7 @@ def _attributes(
 ) -> frozenset[str]:
     """The top-level attributes that expressions name, those of the key, and others."""
     known, found = Placeholders(names, None), {*table.definition.key_names, *also}
-    for parse, text in ((parse_condition, condition), (parse_projection, projection), (parse_update, expression)):
+    for parse, text in ((parse_update, expression), (parse_condition, condition), (parse_projection, projection)):
         if text is not None:
             if not isinstance(text, str):
                 raise Invalid(f"an expression is a text, got {text!r:.80}")
@@ -206,16 +206,9 @@ def query(
     read = _read(table, filter, projection, names, index, count=count, consumed=consumed)
     if not isinstance(key_condition, str):
         raise Invalid(f"key_condition is an expression, a text like 'customer = :c', got {key_condition!r:.80}")
-    entries = None if index is None else table.records.index(index)
-    keys, key = (
-        (table.records.keys, table.definition.key) if entries is None else (entries.keys, entries.definition.key)
-    )
+    key = (table if index is None else table.records.index(index)).definition.key
     sort = key[1].name if len(key) > 1 else None
     asked = compile_key_condition(key_condition, Placeholders(names, values), key[0].name, sort)
-    try:
-        keys.prefix(asked.partition)  # is of the key's type
-    except ValueError as error:
-        raise Invalid(str(error)) from None
     return read._replace(action="Query", leading_keys=(asked.partition,))
 
 

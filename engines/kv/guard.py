@@ -25,7 +25,8 @@ Pitfall: a session keeps honest programs within their policy. It is no wall insi
 reaches the store behind it. Where requests come over a wire, it is one.
 
 Invariants: a denied call has changed nothing, read no item and cost no units; with a policy that allows everything a
-session does what the store does, error by error; the next page of a query is checked like the first.
+session does what the store does (of several mistakes in one request it may name another one first); the next page of a
+query is checked like the first.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -301,6 +302,7 @@ class Session:
         """As Store.execute_batch: each for itself, so one that is not allowed has Denied as its outcome's error."""
         if isinstance(statements, str):
             return self.target.execute_batch(statements)  # which says what is wrong with that
+        self.target.check_open()
         outcomes: list[Outcome | list[Asked]] = []
         texts = []
         for text in statements:

@@ -380,7 +380,7 @@ class Ticks:
     def if_due(self) -> None:
         """The same, if it is the first time in this minute. A store that takes no writes goes on at the old rates."""
         minute = self._store.clock.now() // MINUTE
-        if minute != self._minute and not self._store.read_only and self._ticking.acquire(blocking=False):
+        if minute != self._minute and self._ticking.acquire(blocking=False):
             try:
                 self._minute = minute
                 with suppress(ReadOnly):

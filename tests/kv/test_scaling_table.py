@@ -155,6 +155,69 @@ def test_on_demand_it_rests_and_goes_on_when_capacity_is_bought_again(store, tab
     assert (store.tick(), rates(table)) == (1, (10, 100))
 
 
+def test_it_is_asked_once_a_minute(store, table, clock):
+    table.scale(write=LIMITS)
+    clock.advance(minutes=1)
+    table.get("a")
+    table.capacity(100, 5000)  # more than the policy's maximum
+    table.get("a")
+    clock.advance(59.999999)
+    table.get("a")
+    assert rates(table) == (100, 5000)
+    clock.advance(0.000001)
+    table.get("a")
+    assert rates(table) == (100, 1000)
+
+
+def test_changes_are_told_in_the_order_of_time(store, table, clock):
+    table.scale(read=LIMITS, write=LIMITS)
+    use(table, clock, write=80, minutes=2)
+    store.tick()
+    clock.advance(minutes=13)
+    store.tick()
+    assert table.scaling().columns["units"] == ["write", "read"]
+
+
+class Meanwhile(ManualClock):
+    """A clock that lets something happen while it is looked at."""
+
+    def __init__(self):
+        super().__init__()
+        self.what = None
+
+    def now(self):
+        what, self.what = self.what, None
+        if what is not None:
+            what()
+        return super().now()
+
+
+@pytest.mark.parametrize(
+    ("what", "capacity"), [(lambda table: table._store.drop_table("t"), ()), (lambda table: table.capacity(), None)]
+)
+def test_a_table_that_is_dropped_or_on_demand_meanwhile_has_no_rates_to_change(what, capacity):
+    clock = Meanwhile()
+    with kv.Store(clock=clock) as store:
+        table = store.create_table("t", key="id:S", capacity=(100, 100))
+        table.scale(read=LIMITS)
+        clock.advance(minutes=15)
+        clock.what = lambda: what(table)
+        store.tick()
+        assert [rates(store.table(name)) for name in store.tables()] == ([] if capacity == () else [capacity])
+        assert table.records.capacity is None or store.tables() == []
+
+
+def test_a_rate_below_one_by_hand_is_raised_to_the_minimum_also_after_reopening(tmp_path, clock):
+    with kv.Store(tmp_path / "shop", clock=clock) as store:
+        table = store.create_table("t", key="id:S", capacity=(100, 100))
+        table.scale(write=Scaling(1, 50))
+        table.capacity(100, 0.5)
+    with kv.Store(tmp_path / "shop", clock=clock) as store:
+        assert rates(store.table("t")) == (100, 0.5)
+        assert store.tick() == 1
+        assert rates(store.table("t")) == (100, 1)
+
+
 REST = {"target": 0.7, "cooldown_up": 0, "cooldown_down": 0}
 
 

@@ -331,7 +331,8 @@ def batch_write(store: "Store", actions: Iterable[Put | Delete], consumed: Consu
 def _none_left(kind: str, waits: Sequence[Any]) -> Throttled:
     """What a batch raises of which nothing could be done: after the shortest of the waits, something can."""
     wait = min(waits)
-    return Throttled(f"no {kind} units are left for any of these items: wait {wait} s", retry_after=wait)
+    shown = f"{wait:.6f}".rstrip("0").rstrip(".")
+    return Throttled(f"no {kind} units are left for any of these items: wait {shown} s", retry_after=wait)
 
 
 def fingerprint(actions: Sequence[Action]) -> bytes:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models.capacity import Bucket as Model
 
+from engines import kv
 from engines.clock import ManualClock
 from engines.errors import Invalid, Throttled
 from engines.kv.throttle import PARTITIONS, Bucket, Capacity, Consumed, read_units, write_units
@@ -405,3 +406,25 @@ def test_only_so_many_keys_are_remembered_the_longest_unused_is_forgotten():
     assert len(capacity._partitions) == PARTITIONS
     assert 1 not in capacity._partitions
     assert capacity.hot_keys(1).rows()[0].partition == 0
+
+
+@pytest.mark.parametrize(
+    ("batch", "retry_after"),
+    [
+        (lambda store: store.batch_get([("slow", "a"), ("fast", "a")]).unprocessed, 0.250001),  # more than nothing
+        (lambda store: store.batch_write([kv.Delete("slow", "a"), kv.Delete("fast", "a")]), 0.5),
+    ],
+)
+def test_a_batch_that_can_do_nothing_says_when_it_can_do_something(batch, retry_after):
+    clock = ManualClock()
+    with kv.Store(clock=clock) as store:
+        for name, rate in (("slow", 1), ("fast", 4)):
+            capacity = store.create_table(name, key="id:S", capacity=(rate, rate)).records.capacity
+            for bucket in (capacity.read, capacity.write):
+                bucket.charge(rate + 1)
+        clock.advance(retry_after - 0.000001)
+        with pytest.raises(Throttled, match="wait 0.000001 s") as refused:
+            batch(store)
+        assert refused.value.retry_after == 0.000001
+        clock.advance(0.000001)
+        assert [left.table for left in batch(store)] == ["slow"]

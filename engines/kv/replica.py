@@ -32,6 +32,7 @@ Where we differ from DynamoDB (global tables of 2019, eventually consistent)
 * A put that changes nothing is no write: it has no stamp, and wins over nothing.
 * A deletion by time to live is a deletion like any other, stamped when it happens: it wins over an older write
   elsewhere that would have prolonged the item.
+* The items of a store or table that was restored count as written when they were restored.
 * Replicated writes cost no write units. There are no limits on regions.
 
 As there: a condition sees this region's item only, and a transaction is one only where it was made: elsewhere its items
@@ -146,12 +147,12 @@ class Replica:
         self._check_other(other)
         versions = self._versions
         versions.catch_up()
-        floor = other.standing().floor
         applied, reached = 0, None
         for offer in other.everything():
             applied += self._apply(other.region, offer, trusting=True)
             reached = offer.reached
         assert reached is not None  # noqa: S101 - the last of everything says it
+        floor = other.standing().floor  # now: of what it has forgotten since it began to tell, nothing was told
         low: bytes | None = b""
         while low is not None:
             with self._lock:

@@ -37,6 +37,7 @@ from engines._native.kvstamp import stamped_at
 from engines.clock import Stamp
 from engines.errors import Invalid
 from engines.kv import journal
+from engines.kv.catalog import Definition
 from engines.kv.page import Item
 from engines.kv.records import Records, Write
 
@@ -72,7 +73,6 @@ class Standing:
     stamp from there on was forgotten. forgotten: the last sequence that held a version which has been forgotten.
     """
 
-    table: int
     born: int
     position: int
     clock: Moment
@@ -118,7 +118,7 @@ class Versions:
         names = f"{self.name}.versions", f"{self.name}.replication"
         if names[1] in store.tables():
             me = store.table(names[1]).get("self")
-            if me is not None and me["table"] != definition.id:  # another table of this name, dropped since
+            if me is not None and me["table"] != _identity(definition):  # of a table that was dropped, or restored from
                 for name in names:
                     if name in store.tables():
                         store.drop_table(name)
@@ -141,7 +141,7 @@ class Versions:
             sample = {part.name: {"S": "x", "N": 0, "B": b"x"}[part.type] for part in definition.key}
             self.versions.encode(_version_item(sample, Version(Stamp(0, 0, "x"), deleted=True, sequence=0)))
             self._encode_reached("x", Reached(0, 0))
-            standing = Standing(definition.id, store.clock.now(), definition.began - 1, (0, 0))
+            standing = Standing(store.clock.now(), definition.began - 1, (0, 0))
             encoded = self._encode_standing(standing)
             self._log_names()  # so that from now on a frame's sequence is known before its versions are encoded
             if self._get("self") is None:
@@ -162,14 +162,14 @@ class Versions:
         position, clock = me["position"], (me["milliseconds"], me["counter"])
         if self._folded[0] > position:  # not where it is the same: the frame that says so may have moved the clock
             position, clock = self._folded
-        return Standing(me["table"], me["born"], position, clock, me["floor"], me["forgotten"])
+        return Standing(me["born"], position, clock, me["floor"], me["forgotten"])
 
     def _encode_standing(self, standing: Standing) -> Write:
         return self._standings.encode(
             {
                 "of": "self",
                 "region": self.region,
-                "table": standing.table,
+                "table": _identity(self.records.definition),
                 "born": standing.born,
                 "position": standing.position,
                 "milliseconds": standing.clock[0],
@@ -341,6 +341,11 @@ def version_of(item: Item) -> Version:
     """What a record of NAME.versions says."""
     stamp = Stamp(item[MILLISECONDS], item[COUNTER], item[REGION])
     return Version(stamp, DELETED in item, item[SEQUENCE])
+
+
+def _identity(definition: Definition) -> list[int]:
+    """What tells a table from another that has its name in the same store, or in one that was restored."""
+    return [definition.id, definition.began, definition.created]
 
 
 def _version_item(key: dict[str, Any], version: Version) -> Item:

@@ -147,6 +147,7 @@ class _Step:
 
 
 def transact_write(store: "Store", actions: Sequence[Action], token: str | None, consumed: Consumed | None) -> None:
+    """All of these actions, or none; with a token once."""
     steps = [_Step(store, action) for action in actions]
     if len({step.place for step in steps}) < len(steps):
         raise Invalid("every action of a transaction is on another item: leave one of those on the same key out")

@@ -135,6 +135,7 @@ def get(
     consumed: object = None,
     **_: object,
 ) -> Asked:
+    """Table.get."""
     context = _context(consumed, Select=_select(projection))
     attributes = _attributes(table, names, projection=projection)
     return Asked("GetItem", _of(table), _partition(table, key), attributes, context)
@@ -150,6 +151,7 @@ def put(
     consumed: object = None,
     **_: object,
 ) -> Asked:
+    """Table.put: what is written is named, too."""
     attributes = _attributes(table, names, condition=condition)
     partition = _partition_of(table, item)
     context = _context(consumed, ReturnValues=str(returns))
@@ -171,6 +173,7 @@ def update(
     consumed: object = None,
     **_: object,
 ) -> Asked:
+    """Table.update: left and right sides alike."""
     attributes = _attributes(table, names, condition=condition, expression=expression)
     context = _context(consumed, ReturnValues=str(returns))
     return Asked("UpdateItem", _of(table), _partition(table, key_tuple(key)), attributes, context)
@@ -185,6 +188,7 @@ def delete(
     consumed: object = None,
     **_: object,
 ) -> Asked:
+    """Table.delete."""
     attributes = _attributes(table, names, condition=condition)
     context = _context(consumed, ReturnValues=str(returns))
     return Asked("DeleteItem", _of(table), _partition(table, key), attributes, context)
@@ -203,6 +207,7 @@ def query(
     consumed: object = None,
     **_: object,
 ) -> Asked:
+    """Table.query."""
     read = _read(table, filter, projection, names, index, count=count, consumed=consumed)
     if not isinstance(key_condition, str):
         raise Invalid(f"key_condition is an expression, a text like 'customer = :c', got {key_condition!r:.80}")
@@ -223,6 +228,7 @@ def scan(
     consumed: object = None,
     **_: object,
 ) -> Asked:
+    """Table.scan."""
     return _read(table, filter, projection, names, index, count=count, consumed=consumed)
 
 
@@ -255,6 +261,7 @@ def stream(definition: "Definition") -> Asked:
 
 
 def table_changes(table: "Table", *_: object, **__: object) -> Asked:
+    """Table.changes."""
     return stream(table.definition)
 
 
@@ -282,11 +289,13 @@ def on_new(action: str) -> Callable[..., Asked]:
 
 
 def restore(_: object, name: str, *, to: str, snapshot: str | None = None, **__: object) -> list[Asked]:
+    """Store.restore_table: of the table that was, and of the one to be."""
     action = "RestoreTableToPointInTime" if snapshot is None else "RestoreTableFromBackup"
     return [Asked(action, f"table/{check_table_name(table)}") for table in (name, to)]
 
 
 def backup(store: "Store", *_: object, tables: Sequence[str] | None = None, **__: object) -> list[Asked]:
+    """Store.snapshot: of each table that is kept."""
     return [Asked("CreateBackup", _of(store.table(name))) for name in (store.tables() if tables is None else tables)]
 
 
@@ -318,6 +327,7 @@ def _with(asked: Asked, **context: object) -> Asked:
 
 
 def transact(store: "Store", actions: Sequence[Any], *, consumed: object = None, **_: object) -> list[Asked]:
+    """Store.transact: each action by itself."""
     reads = all(isinstance(action, Get) for action in actions)
     operation = "TransactGetItems" if reads else "TransactWriteItems"
     paid = _paid(consumed)
@@ -325,11 +335,13 @@ def transact(store: "Store", actions: Sequence[Any], *, consumed: object = None,
 
 
 def batch_get(store: "Store", requests: Iterable[Any], *, consumed: object = None) -> list[Asked]:
+    """Store.batch_get."""
     parts = [_part(store, as_get(request), ReturnConsumedCapacity=_paid(consumed)) for request in requests]
     return _batches("BatchGetItem", parts)
 
 
 def batch_write(store: "Store", actions: Iterable[Any], *, consumed: object = None) -> list[Asked]:
+    """Store.batch_write."""
     parts = [_part(store, action, ReturnConsumedCapacity=_paid(consumed)) for action in actions]
     return _batches("BatchWriteItem", parts)
 

@@ -332,6 +332,7 @@ def activities(scaler: Scaler | None) -> Table:
 
 
 def scaling_of(definition: "Definition", kind: str) -> Scaling | None:
+    """The numbers for "read" or "write"."""
     return definition.read_scaling if kind == "read" else definition.write_scaling
 
 

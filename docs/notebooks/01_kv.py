@@ -742,5 +742,5 @@ with kv.Store(folder / "clocks", clock=today) as behind:  # the machine was set 
 # * One process on one machine: a read sees the last write. There, a read is eventually consistent unless you pay double.
 # * What a managed service adds: copies in three places, no machine to look after, access rights, and a bill.
 #
-# The engine has no update expressions, indexes, transactions, capacity, cache or restore yet: these are what
-# the second half of this chapter is about, when they are there.
+# Update expressions, indexes, transactions, capacity, the past, caches and regions are what
+# [the second half](02_kv.py) is about.

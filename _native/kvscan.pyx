@@ -23,11 +23,13 @@ cdef class Stretch:
     """What was read: the items found, how many there were, what was examined, where to go on.
 
     last: the key that was looked at last, None if there was none. last_item: the item examined last, decoded; None
-    if there was none. more: entries of the stretch are left. error: why the entry `last` can not be decoded.
+    if there was none. expires: the second in which the first of those examined expires, 0 if none does. more: there are
+    entries of the stretch left. error: why the entry `last` can not be decoded.
     """
 
     cdef readonly list items
     cdef readonly Py_ssize_t count, scanned, size
+    cdef readonly uint64_t expires
     cdef readonly bytes last
     cdef readonly object last_item, error
     cdef readonly bint more
@@ -85,6 +87,8 @@ def read_stretch(
             continue
         found.scanned += 1
         found.size += head >> 8
+        if expires != 0 and (found.expires == 0 or expires < found.expires):
+            found.expires = expires
         last_value = value
         try:
             if holds is not None and fetch is None:

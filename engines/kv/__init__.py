@@ -30,6 +30,7 @@ a thousand puts, a put each time: load with the former. An item left in a `with 
 written.
 """
 
+from engines.kv.accelerator import Accelerator
 from engines.kv.cache import Cache
 from engines.kv.page import Page
 from engines.kv.policies import Policy
@@ -41,6 +42,7 @@ from engines.kv.throttle import Consumed
 from engines.kv.transactions import Check, Delete, Get, Put, Update
 
 __all__ = [
+    "Accelerator",
     "BatchWriter",
     "Cache",
     "Check",

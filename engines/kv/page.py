@@ -52,6 +52,7 @@ class Page(display.Table):
         self.key_names = key_names
         self.items: list[Item] = []
         self.count = self.scanned = self.size = 0
+        self.expires = 0  # the second in which the first of the items examined expires, 0 for none
         self.capacity = 0.0
         self.last: Item | None = None
         self.last_key: Key | None = None
@@ -65,6 +66,7 @@ class Page(display.Table):
         self.size += found.size
         self.count += found.count
         self.items += found.items
+        self.expires = min(self.expires or found.expires, found.expires or self.expires)
         self.last = self.last if found.last_item is None else found.last_item
         self.more = found.more
 

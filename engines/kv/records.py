@@ -23,7 +23,7 @@ from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires, item_s
 from engines._native.kvpoint import PointReader, PointWriter
 from engines._native.kvstamp import unchanged, unstamped
 from engines.clock import MICROSECONDS
-from engines.errors import ConditionFailed, Corrupted, EngineError, Invalid, NotFound, TooLarge, nearest
+from engines.errors import ConditionFailed, Corrupted, EngineError, Invalid, NotFound, Throttled, TooLarge, nearest
 from engines.kv.catalog import ITEMS_FRAME, Definition, Index
 from engines.kv.indexes import IndexEntries
 from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
@@ -399,14 +399,40 @@ class Records:
     # -- writing many -------------------------------------------------------------------------------------------------
 
     def write_all(self, writes: Sequence[Write]) -> None:
-        """Put and delete in order, a frame for every PAGE_ITEMS of them, and wait once, at the end."""
-        sequence = self._log.last
-        for start in range(0, len(writes), PAGE_ITEMS):
+        """Put and delete in order, a frame for every PAGE_ITEMS of them, and wait once, at the end.
+
+        Throttled where units run out on the way: what was paid for is written, `.written` of them.
+        """
+        self.tick_if_due()
+        sequence, written = self._log.last, 0
+        refused: Throttled | None = None
+        while written < len(writes) and refused is None:
+            page = writes[written : written + PAGE_ITEMS]
             with self.lock:
                 self.sweep_due()
-                sequence = self._store.frames.write_together(writes[start : start + PAGE_ITEMS])
+                paid = len(page)
+                if self.capacity is not None:
+                    paid, refused = self._pay(page)
+                sequence = self._store.frames.write_together(page[:paid])
+                written += paid
         self._log.acknowledge(sequence)
         self._store.checkpoint_if_due()
+        if refused is not None:
+            raise Throttled(
+                f"{written} of {len(writes)} were written, the others are kept: flush() again later ({refused})",
+                written=written,
+                retry_after=refused.details["retry_after"],
+            )
+
+    def _pay(self, writes: Sequence[Write]) -> tuple[int, Throttled | None]:
+        """Under the lock: how many of these could be paid for, and why no more."""
+        for number, write in enumerate(writes):
+            stored_key = self.stored_key(write.key)
+            try:
+                self.take(self.cost(stored_key, self.view(stored_key), write.image), stored_key)
+            except Throttled as error:
+                return number, error
+        return len(writes), None
 
     def replay(self, key: bytes, image: bytes | None, sequence: int) -> None:
         """Apply one change of the frame `sequence` again."""

@@ -13,7 +13,7 @@ import msgspec
 from engines import display
 from engines._native.kvpoint import TableReads
 from engines.display import Plan
-from engines.errors import Invalid
+from engines.errors import Invalid, Throttled
 from engines.kv.catalog import Definition
 from engines.kv.expressions import Holds, Placeholders, compile_condition
 from engines.kv.page import Item, Key, Page
@@ -428,10 +428,14 @@ class BatchWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was collected; on disk when it returns."""
+        """Write what was collected; on disk when it returns. Throttled: what was not written is still collected."""
         writes, self._writes = self._writes, []
         if writes:
-            self._records.write_all(writes)
+            try:
+                self._records.write_all(writes)
+            except Throttled as error:
+                self._writes = writes[int(error.details["written"]) :] + self._writes  # type: ignore[call-overload] # a count
+                raise
 
     def __enter__(self) -> Self:
         return self

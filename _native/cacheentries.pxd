@@ -231,7 +231,15 @@ cdef inline int entries_put(
 
     replaced: the old value's reference, for the caller to release then.
     """
-    cdef int64_t found = entries_find(table, key, tag), grown
+    return entries_put_at(table, entries_find(table, key, tag), key, tag, value, expires, size, kind, force, replaced)
+
+
+cdef inline int entries_put_at(
+    Entries* table, int64_t found, object key, uint32_t tag, object value, int64_t expires, int64_t size, uint8_t kind,
+    bint force, PyObject** replaced,
+) except -1:
+    """The same, when it was found where the key is, or that it is ABSENT. Lets go of no reference."""
+    cdef int64_t grown
     cdef uint32_t i
     cdef Entry* entry
     if found >= 0:

@@ -4,7 +4,7 @@
 
 The tag is the mixed hash of the key; its top bits are the slot where the search begins. As it lies in the index,
 nothing here ever looks at an entry. Removing shifts what follows back, so there are no tombstones, and an absent key is
-found absent at the first free slot. At most 5/8 of the slots are taken: a search that succeeds looks at 2 of them.
+found absent at the first free slot. At most half of the slots are taken: a search that succeeds looks at 1.5 of them.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -31,7 +31,7 @@ cdef inline uint32_t index_tag(uint64_t hash_value) noexcept nogil:
 
 cdef inline bint index_is_full(Index* index, uint64_t count) noexcept nogil:
     """Whether so many entries are too many."""
-    return count * 8 > (<uint64_t>index.mask + 1) * 5
+    return count * 2 > <uint64_t>index.mask + 1
 
 
 cdef inline void index_use(Index* index, uint64_t* slots, uint64_t count) noexcept nogil:

@@ -22,9 +22,9 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from cacheentries cimport (
-    ABSENT, DELETED, EXPIRED, LIVE, Entries, entries_can_hold, entries_close, entries_drain, entries_drop,
+    ABSENT, ASK, DELETED, EXPIRED, LIVE, Entries, entries_can_hold, entries_close, entries_drain, entries_drop,
     entries_drop_all, entries_find, entries_live, entries_look, entries_make_room, entries_mourn, entries_open,
-    entries_put, entries_set_expiry, entries_sweep, entries_visit, let_go, visitproc,
+    entries_put, entries_put_at, entries_set_expiry, entries_sweep, entries_visit, let_go, visitproc,
 )
 from cachekeys cimport simple_size, tag_of
 from cacheorder cimport LFU, Entry, Policy, order_touch
@@ -450,10 +450,27 @@ cdef class CacheCore:
         """
         cdef Entries* entries = &self.table.entries
         cdef PyObject* replaced = NULL
-        cdef int64_t expires = 0
+        cdef int64_t found, now, expires = 0
         cdef int64_t lifetime = 0 if ttl is None else self.milliseconds(ttl)
-        cdef int64_t size = self.size_of(key, value)
+        cdef int64_t size = self.size_of(key, value) if self.sized else 0
         cdef uint32_t tag = tag_of(key)
+        if self.depth == 0 and self.on_system_time and not (self.observed or nx or xx or keep_ttl):
+            # nobody has the lock, and nothing lets go of the GIL before all is in order again: see get()
+            if lifetime or entries.wheel.count or entries.order.policy == LFU:
+                now = system_milliseconds()
+                entries_sweep(entries, now)
+                if lifetime:
+                    expires = now + lifetime
+            found = entries_look(entries, <PyObject*>key, tag)
+            if found != ASK and entries_put_at(
+                entries, found, key, tag, value, expires, size, 0, False, &replaced
+            ) == 0:
+                if entries.dying != NIL:
+                    entries_drain(entries)
+                if replaced != NULL:
+                    let_go(replaced)
+                return True
+            expires = 0
         self.take()
         try:
             if self.observed or nx or xx or keep_ttl:

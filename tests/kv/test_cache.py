@@ -262,7 +262,8 @@ def test_the_system_clock_expires_too():
     cache = Cache(clock=SystemClock())
     cache.set("a", 1, ttl=0.001)
     cache.set("b", 1, ttl=1000)
-    before = cache._now()
+    with cache._lock:
+        before = cache._now()
     SystemClock().sleep(0.02)
     assert (cache.get("a"), cache.get("b")) == (None, 1)
     assert 990 < cache.ttl("b") <= 1000

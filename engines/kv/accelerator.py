@@ -157,8 +157,10 @@ class Accelerator(ItemHits):
         lease = self.items.take_lease(key)
         try:
             image = self._read(key, consumed)
-            item = self._decode(key, image)
+            item = self.table.records.decode(image) if image else None
             self.items.fill(key, lease, image, now)
+        except ValueError as error:
+            raise self.table.records.damaged(key, error) from error
         finally:
             self.items.drop_lease(key, lease)
         return item
@@ -175,13 +177,6 @@ class Accelerator(ItemHits):
                 size = item_size(image) if image else 0
                 records.charge_read(size, consumed, consistent=False, stored_key=stored_key)
         return image
-
-    def _decode(self, key: bytes, image: bytes) -> Item | None:
-        records = self.table.records
-        try:
-            return records.decode(image) if image else None
-        except ValueError as error:
-            raise records.damaged(key, error) from error
 
     def get_with(
         self,

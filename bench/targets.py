@@ -135,6 +135,27 @@ TARGETS = (
         scale="full",
     ),
     Target(
+        "kv: 200,000 expiries a second with stream records (5 us each), of a million items",
+        ("kv [process-safe] expire", "engines"),
+        None,
+        5e-6,
+        scale="full",
+    ),
+    Target(
+        "kv: the 99th percentile of a reader's wait meanwhile",
+        ("kv [process-safe] read while many expire, 99th percentile", "engines"),
+        None,
+        5e-3,
+        scale="full",
+    ),
+    Target(
+        "kv: a table of 100,000 items restored to a second",
+        ("kv [process-safe] restore to a second", "engines"),
+        None,
+        2.0,
+        scale="full",
+    ),
+    Target(
         "ground: opening Log and Tree after a kill, a million items, 50,000 records to replay",
         ("ground [process-safe] open after kill", "engines"),
         None,

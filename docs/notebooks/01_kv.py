@@ -232,7 +232,7 @@ except Invalid as error:
 #
 # ```{literalinclude} ../../_native/kvpoint.pyx
 # :language: cython
-# :start-at: def write(self
+# :start-at: def write(
 # :end-before: cdef bint unchanged
 # :dedent:
 # ```

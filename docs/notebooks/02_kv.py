@@ -168,7 +168,7 @@ print(refusal)
 # client that waits as long as it is told never polls.
 
 # %%
-waited = refusal.details["retry_after"]
+waited = refusal.retry_after
 clock.advance(seconds=waited - 1e-6)
 assert puts_until_refused(metered)[0] == 0
 clock.advance(seconds=1e-6)

@@ -33,8 +33,9 @@ ENTRY_BYTES = 192  # what an entry costs beside what is in it: its places in the
 IMAGE_BYTES = 48  # the same for an image in a page
 MILLISECONDS = 1000
 REFUSED = (ConditionFailed, Invalid, Throttled, TooLarge)  # nothing was written
-FLAGS = ("count", "reverse")  # False is the same as left out
-COUNTS = ("limit", "segment", "segments")
+FLAGS = ("consistent", "count", "reverse")  # False is the same as left out
+COUNTS = {"limit": (int, type(None)), "segment": (int,), "segments": (int,)}  # and no subclass: True is none
+POSITIONAL = {"query": ("key_condition",), "scan": ()}
 
 Outcome = Mapping[bytes, bytes | None]  # what is under a key after a write: an image, None for no item
 
@@ -241,20 +242,27 @@ _requests = ItemCodec([])
 
 def canonical(verb: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> bytes | None:
     """The bytes of a request; None if it is one that no table accepts."""
-    start = options.get("start")
-    if start is not None and not isinstance(start, (tuple, list)):
+    said = {name: value for name, value in options.items() if value is not None and name != "consumed"}
+    for name, value in zip(POSITIONAL[verb], arguments, strict=False):
+        if name in options:
+            return None
+        said[name] = value
+    if len(arguments) > len(POSITIONAL[verb]) or not isinstance(said.get("start", ()), (tuple, list)):
         return None
-    if any(type(options.get(name, 0)) not in (int, type(None)) for name in COUNTS):
+    if any(type(options.get(name, 0)) not in kinds for name, kinds in COUNTS.items()):
         return None
-    said: dict[str, Any] = {"verb": verb, "arguments": list(arguments)}
-    for name, value in sorted(options.items()):
-        if value is None or name == "consumed" or (name in FLAGS and value is False):
-            continue
-        said[name] = list(value) if name == "start" else value
     try:
-        for name in ("names", "values"):
+        for name, plain in PLAIN.items():
             if name in said:
-                said[name] = dict(sorted(said[name].items()))
-        return _requests.encode(said)
+                said[name] = plain(said[name])
+        said = {name: value for name, value in sorted(said.items()) if value is not False or name not in FLAGS}
+        return _requests.encode({" verb": verb, **said})
     except (ValueError, TypeError, AttributeError):
         return None
+
+
+def _in_order(given: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(sorted(given.items()))
+
+
+PLAIN: dict[str, Callable[[Any], Any]] = {"start": list, "names": _in_order, "values": _in_order}

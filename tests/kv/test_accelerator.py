@@ -23,6 +23,7 @@ from engines.errors import (
     Throttled,
 )
 from engines.kv.acceleratorcaches import ABSENT, canonical
+from engines.kv.scaling import Scaling
 
 START = 1_700_000_000  # seconds
 ANN = {"customer": "ann", "order": 1, "price": 9}
@@ -161,6 +162,7 @@ def test_a_ttl_of_zero_caches_no_items(orders):
     fast.get("ann", 1)
     orders.put(ANN)
     assert fast.get("ann", 1) == ANN
+    assert len(fast.items.cache) == 0
 
 
 def test_what_a_caller_does_to_its_item_nobody_else_sees(fast):
@@ -209,6 +211,18 @@ def test_a_page_ends_with_an_item_that_its_filter_left_out(clock, orders, fast):
     assert fast.query(**filtered).scanned == 1
 
 
+def test_a_long_page_ends_with_the_first_of_its_items(clock, orders, fast):
+    with orders.batch_writer() as writer:
+        for order in range(1000):
+            writer.put({"customer": "ann", "order": order, "expires": START + (1 if order == 500 else 4)})
+    assert [len(fast.query(**OF_ANN)) for _ in range(2)] == [1000, 1000]
+    clock.advance(1)
+    assert [len(fast.query(**OF_ANN)) for _ in range(2)] == [999, 999]
+    clock.advance(3)
+    assert len(fast.query(**OF_ANN)) == 0
+    assert counted(fast, "queries") == (2, 0, 3)
+
+
 def test_a_table_that_shows_expired_items_shows_them_here(clock, store):
     table = store.create_table("t", key="id:S", ttl="expires", show_expired=True)
     fast = kv.Accelerator(table)
@@ -234,6 +248,7 @@ def test_pages_that_follow_are_cached_as_well(orders, fast):
     page = fast.query(**asked, consumed=consumed)
     assert [item["order"] for item in page.all()] == first == [1, 2, 3]
     assert consumed.read == paid
+    assert page.request.consumed is None
     assert (page.capacity, page.last_key, page.scanned, page.size) == (0, ("ann", 1), 1, orders.query(**asked).size)
     assert counted(fast, "queries") == (3, 0, 3)
 
@@ -279,7 +294,7 @@ def answer(page):
 def test_two_ways_to_write_one_request_share_a_page_and_two_requests_do_not(fast):
     asked = {"key_condition": "customer = :c AND #o >= :o", "names": {"#o": "order"}}
     fast.query(**asked, values={":c": "ann", ":o": 1})
-    fast.query(**asked, values={":o": Decimal("1.00"), ":c": "ann"}, reverse=False, limit=None)
+    fast.query(limit=None, values={":o": Decimal("1.00"), ":c": "ann"}, reverse=False, **asked)
     assert counted(fast, "queries") == (1, 0, 1)
     different = [None, True, False, "1", b"1", 1, 2, [1], {1}, {"a": 1}, {b"1"}, {"1"}, Decimal("0.1")]
     said = {canonical("scan", (), {"filter": "a = :a", "values": {":a": value}}) for value in different}
@@ -290,8 +305,30 @@ def test_two_ways_to_write_one_request_share_a_page_and_two_requests_do_not(fast
         ("query", (), {"filter": "a"}),
         ("query", (), {"index": "a"}),
     ]
+    others += [("query", ("a",), {"verb": "query"}), ("query", ("a",), {"start": ("a",)})]
     others += [("query", ("a",), {"values": {}}), ("query", ("a",), {"names": {}}), ("query", ("a",), {"limit": 1})]
     assert len({canonical(*request) for request in others}) == len(others)
+    assert canonical("query", ("a",), {}) == canonical("query", (), {"key_condition": "a", "consistent": False})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (("a", "b"), {}),
+        (("a",), {"key_condition": "a"}),
+        (("a",), {"start": "a"}),
+        (("a",), {"start": 5}),
+        (("a",), {"limit": True}),
+        (("a",), {"limit": Decimal(1)}),
+        (("a",), {"segment": None}),
+        (("a",), {"values": [1]}),
+        (("a",), {"values": {1: 1}}),
+        (("a",), {"values": {":a": 0.5}}),
+        ((print,), {}),
+    ],
+)
+def test_what_no_table_accepts_is_no_request(arguments, options):
+    assert canonical("query", arguments, options) is None
 
 
 # -- batches, units ---------------------------------------------------------------------------------------------------
@@ -337,6 +374,30 @@ def test_a_hit_costs_no_units_and_is_never_throttled(clock, orders, fast):
     clock.advance(1)
     assert fast.get("ann", 2) is None
     assert fast.get("ann", 1, consumed=consumed) == ANN
+
+
+def test_misses_tell_the_table_that_a_minute_has_passed(clock, orders, fast):
+    orders.capacity(100, 100)
+    orders.scale(write=Scaling(10, 1000))
+    clock.advance(60 - START % 60)
+    for _ in range(120):
+        for _ in range(8):
+            fast.put(ANN | {"text": "x" * 10_000})
+        clock.advance(1)
+    assert orders.describe()["capacity"] == (100, 100) != fast.get("bob", 1)
+    assert orders.describe()["capacity"] == (100, 115)
+
+
+def test_a_batch_logs_new_names_once(store, orders, fast):
+    """The writer of a table counts what is logged: its second handle must not count for itself."""
+    last = store.log.last
+    for target in (fast, orders):
+        for order in range(3):
+            with target.batch_writer() as writer:
+                writer.delete("ann", 7)
+                writer.put(ANN | {f"{target!r} {order}": 1})
+        grown, last = store.log.last - last, store.log.last
+        assert grown == 6
 
 
 # -- races ------------------------------------------------------------------------------------------------------------
@@ -594,6 +655,8 @@ BAD = [
     ("scan", (), {"filter": "price"}),
     ("scan", (), {"filter": False}),
     ("scan", (), {"segment": 1}),
+    ("scan", (), {"segment": None}),
+    ("query", ("customer = :c",), {"values": {":c": "ann"}, "key_condition": "customer = :c"}),
     ("scan", (), {"segment": 0, "segments": 0}),
     ("scan", (), {"names": {"#a": b"price"}, "filter": "attribute_exists(#a)"}),
     ("scan", ("customer = :c",), {}),

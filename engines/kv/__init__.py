@@ -8,26 +8,45 @@
 
     put ──> log/ one frame: table, key, old image, new image ──> tree/ t/ID: key -> item ──> sync ──> acknowledged
                  │                                                    x/ID: expiry + key
-                 └──> the change stream
+                 │                                                    i/ID: index key + key -> what the index holds
+                 ├──> the change stream              journal.py
+                 ├──> a table of any moment          bases.py + restore.py
+                 ├──> the other regions              versions.py + replica.py
+                 └──> exports of what has changed    transfer.py
 
     key      partition, escaped: 00 -> 00 FF, end 00 01 | sort key          order-preserving     _native/keys.pyx
     item     head: size, [expiry] | (attribute number, tag, value) ...      names are learnt     _native/kvitem.pyx
     frame    kind | count | (table, flags, key, [old image or its frame], [new image]) ...       _native/kvframe.pyx
 
-Where to read: table.py (what a user asks), records.py and _native/kvpoint.pyx (a write's way, a read's way), store.py
-(open, recover, expire), keyrange.py (which stretch of keys a query reads), expressions.py and syntax.py (the
-language), journal.py (the log read as changes), ttl.py.
+Where to read
+    a user's table      table.py, page.py, values.py        a write, a read     records.py, _native/kvpoint.pyx
+    the language        syntax.py, expressions.py,          queries, scans      reading.py, keyrange.py,
+                        updatesyntax.py, updates.py,                            _native/kvscan.pyx
+                        projections.py, partiql*.py         indexes             indexes.py, schema.py
+    the store           store.py, frames.py, catalog.py     several as one      transactions.py, tokens.py
+    time to live        ttl.py                              the stream          journal.py, retention.py
+    capacity            throttle.py, scaling.py             the past            bases.py, restore.py, snapshots.py
+    files               transfer.py, imports.py             regions             versions.py, replica.py
+    who may             policies.py, guard.py               checks              verify.py
+    the cache           cache*.py, _native/cachetable.pyx   before a table      accelerator*.py, _native/kvhits.pyx
 
 Where we differ from DynamoDB
 * An expired item is gone at once: reads, conditions and scans never show it. The service deletes within days and shows
-  it until then.
-* One process, one machine: a read sees the last write, and consistent=True adds that it is on disk.
+  it until then; show_expired=True makes a table do that.
+* One process, one machine: a read sees the last write, of an index too, and consistent=True adds that it is on disk.
 * A float is refused, even 0.5, which is exact: write Decimal("0.5"). Decimal("120") comes back as the int 120.
-* Not here yet: update expressions, projections, secondary indexes, transactions, capacity, point-in-time restore.
+* Units of an index are its table's; a table is not split into partitions, but for the limits of a single key.
+* A transaction is never refused because of another: one lock makes them take turns.
+* Any microsecond up to now can be restored, not whole seconds of up to five minutes ago. A change stream is kept for 24
+  hours, and has no shards.
+* A region hears of others when somebody syncs, or in GlobalTable.following(). Stamps respect cause and effect.
+* Not here: the older forms of requests (Expected, AttributeUpdates, KeyConditions), encryption at rest, servers.
+From ElastiCache: the cache lives in your process and holds your objects, not copies (cache.py). From DAX: so does the
+accelerator, so it has no replicas that lag behind; it keeps items and pages for 5 seconds if not told otherwise.
 
-Pitfalls: a filter does not make a scan cheaper: it reads every item; use a key condition. A batch_writer syncs once for
-a thousand puts, a put each time: load with the former. An item left in a `with batch_writer()` block that raises is not
-written.
+Pitfalls: a filter does not make a scan cheaper: it reads every item; use a key condition, or an index. A batch_writer
+syncs once for a thousand puts, a put each time: load with the former. An item left in a `with batch_writer()` block
+that raises is not written. After your own put a query of an accelerator may show the item as it was: consistent=True.
 """
 
 from engines.kv.accelerator import Accelerator

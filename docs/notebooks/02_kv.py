@@ -1176,8 +1176,8 @@ Table.from_rows(
 #
 # ## Exercises
 #
-# 1. Draw the bucket for a limit of 10 units with a burst of 30 seconds (`burst_seconds=30`). How much of the plateau is refused
-#    now, and why is it hardly more?
+# 1. Draw the same half hour with a bucket that holds only 30 seconds' worth (`burst_seconds=30`). How much of the spike, and
+#    how much of the plateau, is refused now? First say it from the lower picture, then run it.
 # 2. Write the seat map so that two regions can sell at once and nobody loses a seat silently: a *set of claims* on each seat,
 #    and a rule that both sides apply after `sync`.
 # 3. Give `after` a short lock for each key, so that a popular item that has expired is read once and not by all who wait

@@ -4,9 +4,9 @@ Keys are drawn with exponent 0.9, so a cache that keeps the right fifth answers 
 the time, since a miss costs a user far more than either; LRU's is compared with a reference after each lap. The laps
 are one long trace, because in a short one SIEVE and LFU are the same: until the hand comes round again.
 
-With a TTL all entries live an hour, longer than the race: the price of the clock and of the bookkeeping. "cachebox VTTL"
-and ours have a time to live for each entry, "cachebox" and "cachetools" one for all. In the last two groups nothing is
-evicted: each key is set to live for seconds, and when all is due it is dropped, nothing else being done meanwhile.
+With a TTL all entries live an hour, longer than the race: the price of the clock and of the bookkeeping. In "cachebox
+VTTL" and in ours each entry has a time to live of its own, in "cachebox" and "cachetools" all have one. In the last two
+groups nothing is evicted: a million keys are set, and, when all are due, dropped.
 """
 
 import time

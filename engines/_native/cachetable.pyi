@@ -3,6 +3,8 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any, Literal, Self, TypeAlias, final
 
+from typing_extensions import disjoint_base
+
 _Time: TypeAlias = int | float | timedelta
 _Kind: TypeAlias = Literal["string", "hash", "list", "set", "zset"]
 _Key: TypeAlias = Any  # anything with a hash
@@ -58,6 +60,7 @@ class CacheLock:
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 
+@disjoint_base
 class CacheCore:
     observed: bool
     unsettled: bool

@@ -9,6 +9,7 @@ Invariants: every entry up to `last` was looked at, none after it; what is count
 another segment's; no view of the tree's memory outlives the call.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -19,6 +20,8 @@ from itemread cimport EXPIRES_BYTES, HAS_EXPIRY, HEAD_BYTES
 from engines._native.frame import crc32c
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Stretch:
     """What was read: the items found, how many there were, what was examined, where to go on.
 
@@ -34,7 +37,7 @@ cdef class Stretch:
     cdef readonly object last_item, error
     cdef readonly bint more
 
-    def __init__(self):
+    def __cinit__(self):
         self.items = []
 
 

@@ -1,8 +1,11 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from typing_extensions import disjoint_base
+
 _Item: TypeAlias = dict[str, Any]
 
+@disjoint_base
 class ItemHits:
     absent: int
     def __init__(

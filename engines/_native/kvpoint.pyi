@@ -1,10 +1,15 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias, final
 
+from typing_extensions import disjoint_base
+
 from engines._native.keys import KeyCodec
 from engines._native.lock import Lock
 
 _Item: TypeAlias = dict[str, Any]
+
+@final
+class Fetch: ...
 
 @final
 class PointReader:
@@ -24,6 +29,7 @@ class PointReader:
     ) -> None: ...
     def get(self, key: tuple[Any, ...]) -> _Item | None: ...
 
+@disjoint_base
 class TableReads:
     reader: PointReader
     records: Any

@@ -1,9 +1,10 @@
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 _Item: TypeAlias = dict[str, Any]
 
+@final
 class Stretch:
     @property
     def items(self) -> list[_Item]: ...
@@ -23,7 +24,6 @@ class Stretch:
     def more(self) -> bool: ...
     @property
     def error(self) -> ValueError | None: ...
-    def __init__(self) -> None: ...
 
 def read_stretch(
     entries: Iterable[Any],

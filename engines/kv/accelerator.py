@@ -27,6 +27,8 @@ they happened in the table: then neither fills the cache, the place is emptied, 
 (Leases for caches: Nishtala et al., Scaling Memcache at Facebook, NSDI 2013.) They are per key, so writes to other keys
 cost a reader nothing; there are as many as there are reads and writes under way.
 
+Pitfall: a machine's clock that is set back lengthens the life of what is cached by as much.
+
 Where we differ from DAX: one process, so no replicas of the cache that lag behind; an expired item does not linger; the
 default time to live is 5 seconds, not 5 minutes. As there, a query fills only the query cache, and a time to live of
 the cache is counted from the reading, not from the last hit.

@@ -208,13 +208,23 @@ class PageCache:
     def get(self, asked: bytes, now: int) -> Page | None:
         """A new page, with new items, that has cost nothing; its next page is the caller's to arrange."""
         kept: Kept | None = self.cache.get(asked, now)
-        if kept is None or 0 < kept.expires <= self._records.second():  # the clock of the items may be another
+        if kept is None or self._is_over(kept):
             return None
         page = Page(kept.request, kept.key_names, _nothing)
         page.items = list(map(self._records.decode, kept.images))
         page.count, page.scanned, page.size, page.expires = kept.count, kept.scanned, kept.size, kept.expires
         page.last_key, page.more = kept.last_key, kept.last_key is not None
         return page
+
+    def _is_over(self, kept: Kept) -> bool:
+        """Whether the index was dropped, or an item has expired: they may follow another clock than the entries."""
+        if 0 < kept.expires <= self._records.second():
+            return True
+        if kept.request.index is None:
+            return False
+        index = kept.request.index.definition
+        present = self._records.indexes.get(index.name)
+        return present is None or present.definition.id != index.id
 
     def keep(self, asked: bytes, page: Page, now: int) -> None:
         """Keep a page that was just read, before the caller can change its items. now: before the reading."""

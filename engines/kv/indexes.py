@@ -93,10 +93,12 @@ class IndexEntries:
         self.key_names = definition.key_names
         self.last_key_names = tuple(dict.fromkeys((*self.key_names, *table_names)))
         self._codec = codec
+        self.looks_at = frozenset(self.key_names)  # the attributes that an entry is made of, beside the image
         projection = definition.projection
         self.included: frozenset[str] | None = None  # None: all
         if projection != "ALL":
             self.included = frozenset((*self.last_key_names, *(() if projection == "KEYS_ONLY" else projection)))
+            self.looks_at = self.included
 
     def check(self, item: Item) -> None:
         """Invalid if a key attribute of the index is there, but can not be one."""

@@ -143,6 +143,7 @@ class Records:
             index.name: IndexEntries(index, self.key_names, self._tree, codec) for index in definition.indexes
         }
         self.writer.indexed = bool(self.indexes)
+        self._indexed_names = frozenset(name for index in self.indexes.values() for name in index.looks_at)
 
     def relearn(self, names: list[str]) -> None:
         """Take over what a replayed frame says; whoever knows these names already may have learnt more since."""
@@ -286,8 +287,10 @@ class Records:
             index.change(stored_key, old, new)
 
     def _with_item(self, image: bytes | memoryview | None) -> tuple[Item | None, bytes | None]:
-        """The image, without a stamp, and the item in it."""
-        return (None, None) if image is None else (self.decode(image), unstamped(image))
+        """The image, without a stamp, and the item in it, as far as indexes look at it."""
+        if image is None:
+            return None, None
+        return self.codec.decode_some(image, self._indexed_names), unstamped(image)
 
     def fill_index(self, name: str, low: bytes, limit: int) -> bytes | None:
         """Under the lock: enter the items from this key on, at most `limit`; where to go on, None at the end."""

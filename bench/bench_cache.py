@@ -28,6 +28,7 @@ EXPIRING = ("engines", "cachebox VTTL", "cachebox", "cachetools")
 EXACT = {"engines, lru", "cachebox", "cachetools", "lru-dict"}  # LRU without a TTL
 HOUR = 3600
 SPREAD = 5  # keys for each entry of the cache
+LAPS = 4  # times as many as others have: short ones find a quiet moment, but the trace has to be long
 
 
 class Trace:
@@ -42,7 +43,7 @@ class Trace:
         self._seed = seed
         self._lru, self._hits = OrderedDict(), []
 
-    def lap(self, number, length=5):
+    def lap(self, number, length=1):
         """`length` times the capacity of keys; another number gives other ones."""
         draws = np.random.default_rng([self._seed, 2, number]).random(length * self.capacity)
         return [self.keys[i] for i in self._by_rank[np.searchsorted(self._cumulated, draws)]]
@@ -76,10 +77,10 @@ def asiding(name, trace, place, ttl):
         expected = trace.lru_hits(lap)
         if ttl is None and name in EXACT:
             assert found == expected
-        if lap:
+        if lap > LAPS:  # the cache is full by now
             hits.append(found)
             lane.info["hit_rate"] = sum(hits) / len(hits) / lane.operations
-            assert found >= expected * 0.9
+            assert found > expected * 0.8
 
     lane = Lane(place, name, len(trace.lap(0)), adapter.aside, trace.lap, check)
     return lane
@@ -118,7 +119,7 @@ def setting(name, trace, place, ttl):
 
 @pytest.fixture(scope="module")
 def asides(request, scale, trace):
-    return race([asiding(name, trace, ASIDE, None) for name in entrants(request)], scale.rounds)
+    return race([asiding(name, trace, ASIDE, None) for name in entrants(request)], LAPS * scale.rounds)
 
 
 @group(ASIDE)
@@ -129,7 +130,7 @@ def bench_get_or_set(benchmark, asides, system):
 
 @pytest.fixture(scope="module")
 def timed_asides(request, scale, trace):
-    return race([asiding(name, trace, ASIDE_TTL, HOUR) for name in entrants(request)], scale.rounds)
+    return race([asiding(name, trace, ASIDE_TTL, HOUR) for name in entrants(request)], LAPS * scale.rounds)
 
 
 @group(ASIDE_TTL)

@@ -38,7 +38,7 @@ from engines.kv.catalog import Definition
 from engines.kv.page import Item
 from engines.kv.progress import Progress
 from engines.kv.restore import check_new, new_table
-from engines.kv.transfer import JSON_COLUMN
+from engines.kv.transfer import JSON_COLUMN, ROOT
 from engines.kv.values import from_dynamodb_json, from_typed
 from engines.storage.files import FileSystem
 
@@ -108,7 +108,7 @@ def _take(records: "Records", rows: Iterator[Row], progress: Progress) -> Report
                 bad += 1
                 if bad <= MOST_PROBLEMS:
                     problems.append(Problem(path, None, f"line {line:,}: {error}"))
-        records.write_all(writes)
+        records.write_all(writes, free=True)
         count += len(batch)
         progress.advance(len(batch))
     if bad > MOST_PROBLEMS:
@@ -132,6 +132,7 @@ def data_files(files: FileSystem, source: Source) -> list[str]:
         if not files.is_directory(path):
             paths.append(path)
             continue
+        path = _only_export(files, path)
         folder = f"{path}/data" if files.exists(f"{path}/manifest-summary.json") else path
         if not files.is_directory(folder):
             raise Invalid(f"{path} is an incremental export: only full ones can be imported")
@@ -140,6 +141,17 @@ def data_files(files: FileSystem, source: Source) -> list[str]:
     if not paths and not any(files.exists(f"{os.fspath(one)}/manifest-summary.json") for one in several):
         raise NotFound(f"there are no files in {source!r:.80} to import")
     return paths
+
+
+def _only_export(files: FileSystem, path: str) -> str:
+    """The folder of the one export in a folder that store.export() wrote to; the path itself if it is no such one."""
+    exports = f"{path}/{ROOT}"
+    if not files.is_directory(exports):
+        return path
+    names = sorted(name for name in files.listdir(exports) if name != "data")
+    if len(names) != 1:
+        raise Invalid(f"{path} holds {len(names)} exports: name the folder of one, {exports}/{(names or ['...'])[-1]}")
+    return f"{exports}/{names[0]}"
 
 
 class SourceFile(io.RawIOBase):

@@ -367,7 +367,10 @@ class Records:
         """Under the lock: the item under this whole key, paid for. Throttled if no units are left."""
         stored_key = self.stored_key(key)
         self.check_read(stored_key)
-        view = self.view(stored_key)
+        try:
+            view = self.view(stored_key)
+        except ValueError as error:
+            raise self.damaged(key, error) from error
         item = self.checked(key, view, None)
         size = 0 if view is None else item_size(view)
         self.charge_read(size, consumed, consistent=consistent, transaction=transaction, stored_key=stored_key)
@@ -401,10 +404,11 @@ class Records:
 
     # -- writing many -------------------------------------------------------------------------------------------------
 
-    def write_all(self, writes: Sequence[Write]) -> None:
+    def write_all(self, writes: Sequence[Write], *, free: bool = False) -> None:
         """Put and delete in order, a frame for every PAGE_ITEMS of them, and wait once, at the end.
 
-        Throttled where units run out on the way: what was paid for is written, `.written` of them.
+        Throttled where units run out on the way: what was paid for is written, `.written` of them. free: an import or
+        a restore costs no units.
         """
         self.tick_if_due()
         sequence, written = self._log.last, 0
@@ -414,7 +418,7 @@ class Records:
             with self.lock:
                 self.sweep_due()
                 paid = len(page)
-                if self.capacity is not None:
+                if self.capacity is not None and not free:
                     paid, refused = self._pay(page)
                 sequence = self._store.frames.write_together(page[:paid])
                 written += paid

@@ -50,7 +50,7 @@ from engines.storage.blobs import Blobs, Copied
 from engines.storage.files import FileSystem, RealFileSystem, make_folder
 from engines.storage.garbage import gc
 from engines.storage.manifest import Manifest
-from engines.storage.refs import ABSENT, Refs
+from engines.storage.refs import ABSENT, PART, Refs
 from engines.storage.tree import ReadTree
 
 if TYPE_CHECKING:
@@ -374,6 +374,6 @@ def _chosen(store: "Store", tables: Sequence[str]) -> set[int]:
 
 
 def _ref(name: str) -> str:
-    if not isinstance(name, str) or "/" in name:
-        raise Invalid(f"a snapshot's name is a text without slashes, got {name!r:.80}")
+    if not isinstance(name, str) or not PART.fullmatch(name) or name.endswith(".tmp"):
+        raise Invalid(f"a snapshot's name has 1 to 100 letters, digits and _ . + = @ -, got {name!r:.80}")
     return f"snapshot/{name}"

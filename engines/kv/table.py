@@ -179,8 +179,8 @@ class Table(TableReads):
 
         key_condition names the partition key with = and at most one comparison of the sort key: = < <= > >= BETWEEN
         begins_with. limit and the page's 1 MB count items examined, before the filter, as in DynamoDB. start is the
-        last_key of the page before. count=True returns no items, only how many there are. QueryError or Invalid before
-        anything is read.
+        last_key of the page before. count=True returns no items, only how many this page has: follow next() for all of
+        them. QueryError or Invalid before anything is read.
         """
         if not isinstance(key_condition, str):
             raise Invalid(f"key_condition is an expression, a text like 'customer = :c', got {key_condition!r:.80}")

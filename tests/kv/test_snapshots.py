@@ -218,9 +218,9 @@ def test_a_store_in_memory_keeps_snapshots_too(clock, tmp_path):
 @pytest.mark.parametrize(
     ("use", "error", "says"),
     [
-        (lambda store: store.snapshot("a/b"), Invalid, "without slashes"),
-        (lambda store: store.snapshot(5), Invalid, "without slashes"),
-        (lambda store: store.snapshot(""), Invalid, "a ref's name"),
+        (lambda store: store.snapshot("a/b"), Invalid, "a snapshot's name has"),
+        (lambda store: store.snapshot(5), Invalid, "a snapshot's name has"),
+        (lambda store: store.snapshot(""), Invalid, "a snapshot's name has"),
         (lambda store: store.snapshot("one"), AlreadyExists, "drop_snapshot"),
         (lambda store: store.snapshot("two", tables=["order"]), NotFound, "did you mean 'orders'"),
         (lambda store: store.snapshot("two", tables="orders"), Invalid, "a list of tables"),

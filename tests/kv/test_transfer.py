@@ -524,3 +524,21 @@ def test_a_closed_store_says_so(store, tmp_path):
         store.export("t", tmp_path / "bucket")
     with pytest.raises(Closed):
         store.import_table("u", tmp_path, key="id:N")
+
+
+def test_the_folder_of_one_export_is_where_it_was_exported_to(tmp_path):
+    with kv.Store() as store:
+        table = store.create_table("t", key="id:N", pitr=True)
+        table.put({"id": 1, "text": "x"})
+        store.export("t", tmp_path / "out")
+        copy, report = store.import_table("copy", tmp_path / "out", key="id:N")
+        assert report.ok
+        assert copy.scan().items == [{"id": 1, "text": "x"}]
+        store.export("t", tmp_path / "out")
+        with pytest.raises(Invalid, match="holds 2 exports: name the folder of one"):
+            store.import_table("again", tmp_path / "out", key="id:N")
+
+
+def test_a_snapshots_name_is_checked_as_one():
+    with kv.Store() as store, pytest.raises(Invalid, match="a snapshot's name has 1 to 100 letters"):
+        store.snapshot("a b")

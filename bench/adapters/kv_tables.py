@@ -99,7 +99,11 @@ class EnginesOrders(Engines):
 
 class EnginesDecoding(EnginesOrders):
     def in_city(self, city):
-        return [item for item in self.table.scan().all() if item["city"] == city]
+        found, page = [], self.table.scan()
+        while page is not None:  # page by page: all() would hold every item
+            found += [item for item in page.items if item["city"] == city]
+            page = page.next()
+        return found
 
 
 class LmdbOrders(Lmdb):

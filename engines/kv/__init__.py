@@ -50,10 +50,10 @@ that raises is not written. After your own put a query of an accelerator may sho
 """
 
 from engines.kv.accelerator import Accelerator
+from engines.kv.access.policies import Policy
 from engines.kv.cache import Cache
 from engines.kv.page import Page
-from engines.kv.policies import Policy
-from engines.kv.replica import GlobalTable, Replica
+from engines.kv.regions.replica import GlobalTable, Replica
 from engines.kv.scaling import Scaling
 from engines.kv.store import Store
 from engines.kv.table import BatchWriter, Table

@@ -20,17 +20,18 @@ from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import Closed, Invalid, ReadOnly, Trimmed
-from engines.kv import catalog, imports, inside, journal, partiql, transactions, transfer, verify
-from engines.kv.bases import Bases
+from engines.kv import catalog, inside, journal, partiql, transactions, verify
+from engines.kv.backup import imports, transfer
+from engines.kv.backup.bases import Bases
+from engines.kv.backup.restore import Moment, drop_unfinished, restore_store, restore_table
+from engines.kv.backup.snapshots import FILLING, Snapshots
 from engines.kv.catalog import Definition
 from engines.kv.frames import Frames
 from engines.kv.page import Page, check_limit
-from engines.kv.partiqlbinding import Text as Statement
-from engines.kv.restore import Moment, drop_unfinished, restore_store, restore_table
+from engines.kv.partiql.binding import Text as Statement
 from engines.kv.retention import Retention
 from engines.kv.scaling import Ticks
 from engines.kv.schema import Tables
-from engines.kv.snapshots import FILLING, Snapshots
 from engines.kv.table import Table
 from engines.kv.throttle import Capacity, Consumed
 from engines.kv.tokens import Tokens
@@ -42,8 +43,8 @@ from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Keyspace, Tree
 
 if TYPE_CHECKING:
-    from engines.kv.guard import Session
-    from engines.kv.policies import Policy
+    from engines.kv.access.guard import Session
+    from engines.kv.access.policies import Policy
 
 FORMAT = 1
 
@@ -193,7 +194,7 @@ class Store:
         policy: a kv.Policy, or what it is made of: a document of IAM, or a list of its statements. principal: who asks,
         {"username": "ann", "tags": {"team": "sales"}}, for the policy's variables and conditions. Invalid.
         """
-        from engines.kv.guard import Session  # noqa: PLC0415 - it is made of this class's methods
+        from engines.kv.access.guard import Session  # noqa: PLC0415 - it is made of this class's methods
 
         return Session(self, policy, principal)
 

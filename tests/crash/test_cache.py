@@ -9,7 +9,7 @@ from models.cachestanding import Standing
 from models.cachetypes import Model
 
 from engines.clock import ManualClock
-from engines.kv.cachetypes import plain
+from engines.kv.cache.types import plain
 
 START = 1_000_000 * 1_000_000  # microseconds
 

@@ -15,7 +15,7 @@ from models import replica as model
 
 from engines import kv
 from engines.clock import ManualClock
-from engines.kv.versions import version_of
+from engines.kv.regions.versions import version_of
 
 START = 1_700_000_000  # seconds
 SKEWS = {"eu": 0, "us": -25}

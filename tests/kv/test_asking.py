@@ -6,8 +6,8 @@ import pytest
 from policed import ORDER, PAID, RETURNS, SCANS, SELECT, STREAM, WITHIN, made
 
 from engines import kv
-from engines.kv import asking
-from engines.kv.asking import Asked
+from engines.kv.access import asking
+from engines.kv.access.asking import Asked
 from engines.kv.throttle import Consumed
 
 

@@ -16,7 +16,7 @@ from models.cache import Model
 from engines.clock import ManualClock, SystemClock
 from engines.errors import EngineError, Invalid, NotFound, TooLarge
 from engines.kv.cache import Cache
-from engines.kv.cachesizes import size_of
+from engines.kv.cache.sizes import size_of
 
 START = 1_700_000_000_000_000  # microseconds
 
@@ -373,7 +373,7 @@ def test_bytes_are_counted_and_kept_within_the_limit(clock):
     for number in range(1000):
         cache.set(f"key {number}", "x" * (number % 300))
         assert cache.table.bytes <= 10_000
-    assert cache.table.bytes == sum(size_of(key) + size_of(cache.get(key)) + 64 for key in cache.keys())
+    assert cache.table.bytes == sum(size_of(key) + size_of(cache.get(key)) + 64 for key in cache.keys())  # noqa: SIM118 - the command of Redis
     with pytest.raises(TooLarge, match="10,000 bytes") as refusal:
         cache.set("big", "x" * 10_000)
     assert (refusal.value.code, refusal.value.limit) == ("OOM", 10_000)

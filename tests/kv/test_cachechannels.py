@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.cachestanding import Standing
 
 from engines.errors import Invalid
-from engines.kv.cachechannels import Channels, Message, _glob
+from engines.kv.cache.channels import Channels, Message, _glob
 
 
 def test_a_message_goes_to_who_listens_now():

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from models.cachestanding import Standing
 
 from engines.errors import Closed, Invalid, NotFound, ReadOnly, TooLarge
-from engines.kv.cachecluster import SLOTS, CacheCluster, slot_of
-from engines.kv.cachecommands import READS, WRITES, keys_of
-from engines.kv.cachereplica import CacheReplica
-from engines.kv.cachetypes import CacheTypes, plain
+from engines.kv.cache.cluster import SLOTS, CacheCluster, slot_of
+from engines.kv.cache.commands import READS, WRITES, keys_of
+from engines.kv.cache.replica import CacheReplica
+from engines.kv.cache.types import CacheTypes, plain
 
 # -- slots and clusters -----------------------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from engines import kv
 from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Conflict, Corrupted, Invalid
 from engines.kv.cache import Cache
-from engines.kv.cachecluster import CacheCluster
-from engines.kv.cachehooks import Containers
-from engines.kv.cachereplica import CacheReplica
+from engines.kv.cache.cluster import CacheCluster
+from engines.kv.cache.hooks import Containers
+from engines.kv.cache.replica import CacheReplica
 
 START = 1_700_000_000_000_000  # microseconds
 

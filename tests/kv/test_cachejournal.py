@@ -14,10 +14,12 @@ from models.cachestanding import Standing
 
 from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Closed, Corrupted, Invalid, Locked, Poisoned, ReadOnly
-from engines.kv import cachecodec, cachejournal, cachesnapshot
-from engines.kv.cachejournal import CacheJournal, save
-from engines.kv.cachesnapshot import Entry
-from engines.kv.cachetypes import container, plain
+from engines.kv.cache import codec as cachecodec
+from engines.kv.cache import journal as cachejournal
+from engines.kv.cache import snapshot as cachesnapshot
+from engines.kv.cache.journal import CacheJournal, save
+from engines.kv.cache.snapshot import Entry
+from engines.kv.cache.types import container, plain
 
 scalars = (
     st.none()

@@ -11,8 +11,8 @@ from models.cachestanding import Standing
 from models.cachetypes import Model, place
 
 from engines.errors import Invalid, NotFound
-from engines.kv.cacheranking import CHUNK, Ranking
-from engines.kv.cachetypes import container, plain
+from engines.kv.cache.ranking import CHUNK, Ranking
+from engines.kv.cache.types import container, plain
 
 MEMBERS = ["a", b"a", "b", "", b"", 1, Decimal("1.5"), 2.5, True, "1", "é", "\uffee", "\U0001f600", b"\xff", -7, 10**30]
 SCORES = [0, 1, -1, 0.5, Decimal("0.5"), 1e308, -math.inf, math.inf, "2", -0.0]

@@ -18,7 +18,7 @@ from policed import (
 
 from engines import kv
 from engines.errors import Closed, ConditionFailed, Denied, Invalid, NotFound
-from engines.kv.guard import GuardedTable, Session
+from engines.kv.access.guard import GuardedTable, Session
 
 
 @pytest.fixture

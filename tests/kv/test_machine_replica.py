@@ -19,7 +19,7 @@ from models.items import shown
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import ConditionFailed
-from engines.kv.versions import version_of
+from engines.kv.regions.versions import version_of
 
 START = 1_700_000_000  # seconds
 REGIONS = ["eu", "us", "ap", "sa"]
@@ -35,8 +35,8 @@ lives = st.none() | st.integers(-3, 40)
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch):
-    monkeypatch.setattr(kv.versions, "PAGE", 3)
-    monkeypatch.setattr(kv.replica, "PAGE", 2)
+    monkeypatch.setattr("engines.kv.regions.versions.PAGE", 3)
+    monkeypatch.setattr("engines.kv.regions.replica.PAGE", 2)
 
 
 class Regions(RuleBasedStateMachine):

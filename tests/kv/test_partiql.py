@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import ConditionFailed, Invalid, NotFound, QueryError
-from engines.kv.partiqlsyntax import parse_statement
+from engines.kv.partiql.syntax import parse_statement
 
 ANN = {"customer": "ann", "order": 1, "total": Decimal("9.5"), "tags": {"a", "b"}, "doc": {"a": [1, 2], "b": "it's"}}
 BOB = {"customer": "bob", "order": 1, "total": 3, "note": None, "status": "open"}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from engines.clock import ManualClock
 from engines.errors import Denied, Invalid
-from engines.kv.policies import Policy
-from engines.kv.policyconditions import MANY, ONE, Template, glob
+from engines.kv.access.conditions import MANY, ONE, Template, glob
+from engines.kv.access.policies import Policy
 
 NOON = ManualClock(1_767_268_800_250_000)  # 2026-01-01T12:00:00.25Z: the time is that of the second
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"

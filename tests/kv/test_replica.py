@@ -8,7 +8,7 @@ from regions import START, World, order
 from engines import kv
 from engines.clock import ManualClock, Stamp
 from engines.errors import ConditionFailed, Invalid, NotFound
-from engines.kv.versions import tick, version_of
+from engines.kv.regions.versions import tick, version_of
 
 
 @pytest.fixture

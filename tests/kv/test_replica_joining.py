@@ -8,7 +8,7 @@ from regions import START, World, order
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import Trimmed
-from engines.kv.versions import version_of
+from engines.kv.regions.versions import version_of
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def world():
 
 
 def test_a_replica_joins_while_writes_go_on(world, monkeypatch):
-    monkeypatch.setattr(kv.replica, "PAGE", 4)
+    monkeypatch.setattr("engines.kv.regions.replica.PAGE", 4)
     two = world(0, 0)
     eu, us = two.replicas["eu"], two.replicas["us"]
     for number in range(20):

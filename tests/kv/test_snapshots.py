@@ -8,7 +8,7 @@ import pytest
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Closed, Corrupted, Invalid, NotFound, ReadOnly
-from engines.kv.snapshots import PAGE_BYTES, decode_page, encode_page, pages_of
+from engines.kv.backup.snapshots import PAGE_BYTES, decode_page, encode_page, pages_of
 
 START = 1_700_000_000  # seconds
 

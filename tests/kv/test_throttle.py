@@ -423,7 +423,7 @@ def test_a_batch_that_can_do_nothing_says_when_it_can_do_something(batch, retry_
             for bucket in (capacity.read, capacity.write):
                 bucket.charge(rate + 1)
         clock.advance(retry_after - 0.000001)
-        with pytest.raises(Throttled, match="wait 0.000001 s") as refused:
+        with pytest.raises(Throttled, match=r"wait 0\.000001 s") as refused:
             batch(store)
         assert refused.value.retry_after == 0.000001
         clock.advance(0.000001)

@@ -19,7 +19,7 @@ from models.transfer import apply, item_of, lines_of
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Closed, Corrupted, Invalid, NotFound
-from engines.kv import transfer
+from engines.kv.backup import transfer
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -417,7 +417,7 @@ def test_csv_rows_that_make_no_sense_are_named(store, tmp_path):
 
 
 def test_more_bad_rows_than_can_be_named_are_counted(store, tmp_path, monkeypatch):
-    from engines.kv import imports  # noqa: PLC0415 - only here
+    from engines.kv.backup import imports  # noqa: PLC0415 - only here
 
     monkeypatch.setattr(imports, "MOST_PROBLEMS", 5)
     (tmp_path / "lines").write_bytes(b"x\n" * 20 + LINES)

@@ -8,11 +8,11 @@ import threading
 
 from engines.clock import ManualClock
 from engines.errors import Invalid, TooLarge
-from engines.kv.cachechannels import Publishing
-from engines.kv.cachejournal import CacheJournal, JournalLock
-from engines.kv.cachesnapshot import Entry
-from engines.kv.cachetransaction import Transactions
-from engines.kv.cachetypes import CacheTypes, container, plain
+from engines.kv.cache.channels import Publishing
+from engines.kv.cache.journal import CacheJournal, JournalLock
+from engines.kv.cache.snapshot import Entry
+from engines.kv.cache.transaction import Transactions
+from engines.kv.cache.types import CacheTypes, container, plain
 
 
 class Standing(CacheTypes, Transactions, Publishing):

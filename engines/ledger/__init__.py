@@ -6,5 +6,26 @@ entry ──> leaf ──> tree ──> root ──> digest, signed        the t
 
 from engines.ledger import merkle
 from engines.ledger.merkle import MerkleLog
+from engines.ledger.note import Ed25519Signer
+from engines.ledger.proof import (
+    ConsistencyProof,
+    Digest,
+    Proof,
+    Verdict,
+    verify_consistency,
+    verify_note,
+    verify_proof,
+)
 
-__all__ = ["MerkleLog", "merkle"]
+__all__ = [
+    "ConsistencyProof",
+    "Digest",
+    "Ed25519Signer",
+    "MerkleLog",
+    "Proof",
+    "Verdict",
+    "merkle",
+    "verify_consistency",
+    "verify_note",
+    "verify_proof",
+]

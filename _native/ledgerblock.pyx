@@ -132,7 +132,7 @@ cdef struct Finding:
 
 
 class BadBlock(ValueError):
-    """Bytes that are no sound block. .entry counts from 0, None for what is not of one; .offset is that in the block."""
+    """Bytes that are no sound block. .entry counts from 0, None for what is not of one; .offset is in the block."""
 
     def __init__(self, problem, entry, offset):
         super().__init__(problem if entry is None else f"entry {entry}: {problem}")

@@ -222,7 +222,7 @@ cdef class PointWriter:
         cdef bytes stored_key = key
         cdef uint64_t old_expires = 0
         cdef bint due = False
-        old_item = None
+        old_item = cost = None
         if PyBytes_GET_SIZE(key) > self.longest:
             stored_key = self.shorten(key)
         take(self.mutex)
@@ -242,7 +242,7 @@ cdef class PointWriter:
                         self.records.log_names()
                         view = self.fetch.get(self.items, stored_key)
             if self.metered or consumed is not None:
-                self.records.charge_write(stored_key, view, image, consumed)
+                cost = self.records.charge_write(stored_key, view, image)
             before = sequence = self.log.last
             if not self.unchanged(view, image, &old_expires):
                 payload = encode_change(self.table, key, None if view is None else self.old(view), image)
@@ -253,7 +253,11 @@ cdef class PointWriter:
                 except BaseException as error:
                     if self.log.last > before:
                         self.tree.transaction = self.tree.late
+                    elif cost is not None:
+                        self.records.give_back(cost, stored_key)
                     sequence = self.tree.mend(error, before)
+            if cost is not None:
+                cost.add_to(consumed, self.records.definition.name)
         finally:
             leave(self.mutex)
         self.acknowledge(sequence)

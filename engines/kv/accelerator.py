@@ -50,10 +50,9 @@ from engines._native.kvstamp import unstamped
 from engines.clock import Clock, SystemClock
 from engines.errors import Invalid, Throttled
 from engines.kv.acceleratorcaches import ABSENT, ItemCache, PageCache, WriteThrough, canonical
-from engines.kv.expressions import Placeholders
+from engines.kv.expressions import Placeholders, check_text
 from engines.kv.page import Item, Key, Page, Request
 from engines.kv.projections import compile_projection
-from engines.kv.reading import check_text
 from engines.kv.table import Table
 from engines.kv.throttle import Consumed
 from engines.kv.transactions import Answers, key_tuple

@@ -53,6 +53,12 @@ class _Missing:
 MISSING = _Missing()
 
 
+def check_text(what: str, text: str | None) -> None:
+    """Invalid if an expression is neither a text nor left out."""
+    if text is not None and not isinstance(text, str):
+        raise Invalid(f"{what} is an expression, a text like 'customer = :c', got {text!r:.80}")
+
+
 # --- placeholders ---
 
 
@@ -75,11 +81,15 @@ class Placeholders:
         name: str = self._find("names", text, self._names)
         if not isinstance(name, str) or not name:
             raise Invalid(f"names[{text!r}] must be an attribute's name, got {name!r:.80}")
+        if not name.isascii():
+            _check_unicode(name, f"the name {text}")
         return name
 
     def value(self, text: str) -> Any:  # noqa: ANN401 - whatever an item may hold
         """The constant for a placeholder, in the form it would come back from the store."""
         value = self._find("values", text, self._values)
+        if type(value) is str and not value.isascii():
+            _check_unicode(value, f"the value {text}")
         if type(value) in (str, bytes, bool, type(None)) or (type(value) is int and -SMALL < value < SMALL):
             return value
         codec = ItemCodec([])
@@ -105,6 +115,13 @@ class Placeholders:
             raise Invalid(f"the expression uses {text}, but {where} has no {text!r}{nearest(text, known)}")
         self._unused.discard(text)
         return found
+
+
+def _check_unicode(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"{what} has an unpaired surrogate and can not be written as UTF-8: {text!r:.80}") from None
 
 
 def _checked(where: str, sign: str, given: Mapping[str, Any] | None) -> Mapping[str, Any]:

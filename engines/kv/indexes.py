@@ -15,7 +15,7 @@ others write: what they write is entered by them. Until all is done it is not re
 process end meanwhile, the filling begins anew at the next open.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from engines._native.keys import KeyCodec
@@ -37,7 +37,7 @@ PROJECTED_NAMES = 100
 def index_of(
     number: int,
     name: str,
-    key: str | Iterable[str],
+    key: str | Sequence[str],
     projection: object,
     *,
     local: bool,
@@ -45,18 +45,12 @@ def index_of(
 ) -> Index:
     """The definition of an index as the user describes it. Invalid for what makes no sense."""
     check_table_name(name)
-    parts = key_schema(key if isinstance(key, str) else tuple(key))
+    parts = key_schema(key)
     if local and (len(table_key) < 2 or len(parts) < 2 or parts[0] != table_key[0]):
         raise Invalid(
             f"a local index has the table's partition key, {table_key[0].name}:{table_key[0].type}, and another sort "
             f"key (and the table has a sort key itself), got {', '.join(f'{part.name}:{part.type}' for part in parts)}"
         )
-    types = {part.name: part.type for part in table_key}
-    for part in parts:
-        if types.get(part.name, part.type) != part.type:
-            raise Invalid(
-                f"{part.name} is of type {types[part.name]} in the table's key, the index {name} says {part.type}"
-            )
     return Index(number, name, parts, _projection(projection), local)
 
 
@@ -70,8 +64,15 @@ def _projection(given: object) -> Any:  # noqa: ANN401 - as catalog.Index has it
     raise Invalid(f'projection is "ALL", "KEYS_ONLY" or a tuple of attribute names to include, got {given!r:.80}')
 
 
-def check_indexes(indexes: Sequence[Index]) -> None:
-    """Invalid for two of one name, or more than a table may have."""
+def check_indexes(indexes: Sequence[Index], table_key: tuple[KeyPart, ...]) -> None:
+    """Invalid for two of one name, two types of one attribute, or more than a table may have."""
+    types: dict[str, str] = {}
+    for part in (*table_key, *(part for index in indexes for part in index.key)):
+        if types.setdefault(part.name, part.type) != part.type:
+            raise Invalid(
+                f"the attribute {part.name} is of type {types[part.name]} in one key of the table and {part.type} in "
+                "another: no item would fit both"
+            )
     names = [index.name for index in indexes]
     if len(set(names)) < len(names):
         raise Invalid(f"each index of a table has a name of its own, got {', '.join(names)}")
@@ -102,10 +103,12 @@ class IndexEntries:
 
     def check(self, item: Item) -> None:
         """Invalid if a key attribute of the index is there, but can not be one."""
-        try:
-            self.keys.encode_if_present(item, self.key_names)
-        except ValueError as error:
-            raise Invalid(f"{error} (it is a key of the index {self.definition.name})") from None
+        for number, name in enumerate(self.key_names):
+            if name in item:
+                try:
+                    self.keys.encode_one(number, item[name])
+                except ValueError as error:
+                    raise Invalid(f"the attribute {name!r} in the index {self.definition.name}: {error}") from None
 
     def place(self, item: Item, table_key: bytes) -> bytes | None:
         """Where the item stands in the index; None where it does not belong there.
@@ -162,5 +165,8 @@ def find(table: "Table", name: str) -> IndexEntries:
     """The index of this name, ready to be read. NotFound, Conflict while it is being filled."""
     entries = table.records.index(name)
     if not entries.definition.ready:
-        raise Conflict(f"the index {name} of table {table.name} is still being filled: try again in a moment")
+        raise Conflict(
+            f"the index {name} of table {table.name} is still being filled: try again in a moment "
+            "(if that was interrupted, create_index() with the same arguments goes on)"
+        )
     return entries

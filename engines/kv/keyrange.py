@@ -13,7 +13,7 @@ and a table key that finds no room is replaced by its BLAKE2b-128: the entry hol
 """
 
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engines._native.keys import KeyCodec, cut
 from engines.kv.expressions import KeyRange
@@ -23,6 +23,7 @@ LONGEST_PARTITION = 940  # bytes of an encoded partition key: with a sort key of
 SHORTEST_CUT = 917  # bytes of a cut one, at least: 899 or 900 kept, 00 02, 16 of the digest
 INDEX_PARTITION, INDEX_SORT = 400, 1500  # bytes of the components of an index key
 DIGEST_BYTES = 16
+EXACT_SORT = INDEX_SORT - 2 - DIGEST_BYTES - 1  # so much of it every entry keeps
 
 
 def tree_key(key: bytes, types: str) -> bytes:
@@ -65,11 +66,12 @@ def after(prefix: bytes) -> bytes | None:
 
 
 class Bounds(NamedTuple):
-    """low <= tree key < high, and the same in words, for explain()."""
+    """low <= tree key < high, and the same in words, for explain(). Not exact: some in between are not asked for."""
 
     low: bytes
     high: bytes | None
     words: str
+    exact: bool = True
 
 
 def bounds(codec: KeyCodec, asked: KeyRange, partition: str, sort: str | None) -> Bounds:
@@ -81,18 +83,55 @@ def bounds(codec: KeyCodec, asked: KeyRange, partition: str, sort: str | None) -
         return Bounds(start, after(start), where)
     low = start + _component(codec, asked.low) if asked.low is not None else start
     high = start + _component(codec, asked.high) if asked.high is not None else start
+    words = f"{where} and {sort} {_words(asked)}"
+    if codec.ended and asked.operator != "=" and len(start) + EXACT_SORT < max(len(low), len(high)):
+        return Bounds(*_wide(codec, asked, start), words, exact=False)
     past = after if codec.ended else _next  # in an index table keys follow
     begin = low[:-2] if codec.ended and asked.operator == "begins_with" else low  # without the end mark
-    stretch, words = {
-        "=": ((low, past(low)), f"= {asked.low!r}"),
-        "<": ((start, high), f"< {asked.high!r}"),
-        "<=": ((start, past(high)), f"<= {asked.high!r}"),
-        ">": ((past(low) or low, after(start)), f"> {asked.low!r}"),
-        ">=": ((low, after(start)), f">= {asked.low!r}"),
-        "BETWEEN": ((low, past(high)), f"from {asked.low!r} to {asked.high!r}"),
-        "begins_with": ((begin, after(begin)), f"begins with {asked.low!r}"),
+    stretch = {
+        "=": (low, past(low)),
+        "<": (start, high),
+        "<=": (start, past(high)),
+        ">": (past(low) or low, after(start)),
+        ">=": (low, after(start)),
+        "BETWEEN": (low, past(high)),
+        "begins_with": (begin, after(begin)),
     }[asked.operator]
-    return Bounds(*stretch, f"{where} and {sort} {words}")
+    return Bounds(*stretch, words)
+
+
+def _words(asked: KeyRange) -> str:
+    if asked.operator == "BETWEEN":
+        return f"from {asked.low!r} to {asked.high!r}"
+    if asked.operator == "begins_with":
+        return f"begins with {asked.low!r}"
+    return f"{asked.operator} {asked.high if asked.low is None else asked.low!r}"
+
+
+def _wide(codec: KeyCodec, asked: KeyRange, start: bytes) -> tuple[bytes, bytes | None]:
+    """The stretch in an index between values so long that entries near them are cut: wide enough for all of those."""
+    low, high = start, after(start)
+    if asked.low is not None:
+        low = start + codec.encode_one(1, asked.low)[:EXACT_SORT]
+    if asked.operator == "begins_with":
+        high = after(low)
+    elif asked.high is not None:
+        high = after(start + codec.encode_one(1, asked.high)[:EXACT_SORT])
+    return low, high
+
+
+def within(asked: KeyRange, value: Any) -> bool:  # noqa: ANN401 - a sort key's value
+    """Whether a sort key is one that the condition asks for: where bounds are not exact."""
+    sort, low, high = map(_ordered, (value, asked.low, asked.high))
+    if asked.operator == "begins_with":
+        return bool(sort[: len(low)] == low)
+    if asked.operator in ("<", ">"):
+        return bool(sort < high if asked.operator == "<" else sort > low)
+    return bool((low is None or sort >= low) and (high is None or sort <= high))
+
+
+def _ordered(value: Any) -> Any:  # noqa: ANN401 - the same, or None
+    return value.encode() if isinstance(value, str) else value
 
 
 def _component(codec: KeyCodec, value: object) -> bytes:

@@ -54,6 +54,7 @@ class Page(display.Table):
         self.count = self.scanned = self.size = 0
         self.expires = 0  # the second in which the first of the items examined expires, 0 for none
         self.capacity = 0.0
+        self.fetched: list[int] = []  # the sizes of items that a local index had to look up in the table
         self.last: Item | None = None
         self.last_key: Key | None = None
         self.more = True
@@ -108,4 +109,4 @@ def check_limit(limit: int | None) -> int | None:
     """The limit itself. Invalid unless it is None or a whole number of at least 1."""
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise Invalid(f"limit must be a whole number of at least 1, got {limit!r} (leave it out for a whole page)")
-    return limit
+    return None if limit is None else min(limit, 1 << 60)

@@ -11,11 +11,12 @@ segments, whatever is written meanwhile.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from engines._native.kvitem import item_size
 from engines._native.kvscan import read_stretch
 from engines.errors import Invalid
-from engines.kv.expressions import Placeholders, attributes, compile_filter, compile_key_condition
+from engines.kv.expressions import Placeholders, attributes, check_text, compile_filter, compile_key_condition
 from engines.kv.indexes import IndexEntries, find
-from engines.kv.keyrange import Bounds, bounds
+from engines.kv.keyrange import Bounds, bounds, within
 from engines.kv.page import Item, Key, Page, Request, check_limit
 from engines.kv.projections import Projection, compile_projection
 from engines.kv.values import PAGE_BYTES, PAGE_ITEMS
@@ -24,6 +25,13 @@ from engines.storage.keyspace import seek
 if TYPE_CHECKING:
     from engines.kv.table import Table
     from engines.kv.throttle import Consumed
+
+
+class Where(str):
+    """A filter that may look at the key, too: what is left of a PartiQL statement's WHERE."""
+
+    __slots__ = ()
+
 
 SEGMENTS = 1_000_000  # of a parallel scan, at most
 
@@ -63,6 +71,14 @@ def understand(
             raise Invalid(str(error)) from None
     holds = None if filter_ is None else compile_filter(filter_, placeholders)
     filter_names = frozenset() if filter_ is None else attributes(filter_, placeholders)
+    taken = filter_names & {part.name for part in key} if key_condition is not None else frozenset()
+    if taken and not isinstance(filter_, Where):
+        names_taken = ", ".join(sorted(taken))
+        raise Invalid(f"a filter of a query is on other attributes than {names_taken}: put that into the key condition")
+    if not stretch.exact and sort is not None:
+        passes, name = holds, sort
+        holds = lambda item: within(asked, item[name]) and (passes is None or passes(item))  # noqa: E731 - as _test's
+        filter_names |= {name}
     shown = None if projection is None else compile_projection(projection, placeholders)
     placeholders.done()
     if not (isinstance(segments, int) and isinstance(segment, int) and 0 <= segment < segments <= SEGMENTS):
@@ -120,6 +136,8 @@ def read_page(table: "Table", request: Request, start: Sequence[Any] | None) -> 
         low, high = _read_some(table, page, low, high)
     page.end()
     page.capacity = records.charge_read(page.size, request.consumed, consistent=request.consistent, index=index)
+    for size in page.fetched:  # each item that an index did not hold is a read of the table
+        page.capacity += records.charge_read(size, request.consumed, consistent=request.consistent)
     if request.consistent:
         records.wait()
     return page
@@ -150,7 +168,10 @@ def _read_some(table: "Table", page: Page, low: bytes, high: bytes | None) -> tu
     def fetch(item: Item) -> Item:
         key = records.encode_key(tuple(item[name] for name in table.definition.key_names))
         view = records.view(records.stored_key(key))
-        return item if view is None else records.decode(view)
+        if view is None:
+            return item
+        page.fetched.append(item_size(view))
+        return records.decode(view)
 
     with records.lock, entries.tree.transaction.cursor(entries.db) as cursor:
         found = read_stretch(
@@ -178,9 +199,3 @@ def _read_some(table: "Table", page: Page, low: bytes, high: bytes | None) -> tu
     if found.error is not None:
         raise records.damaged(found.last, found.error) from found.error
     return (low, found.last) if reverse else (found.last + b"\x00", high)
-
-
-def check_text(what: str, text: str | None) -> None:
-    """Invalid if an expression is neither a text nor left out."""
-    if text is not None and not isinstance(text, str):
-        raise Invalid(f"{what} is an expression, a text like 'customer = :c', got {text!r:.80}")

@@ -13,6 +13,7 @@ sure to keep it. All that can be refused is refused before the append. Should an
 full, Ctrl-C), the tree is rebuilt from the log, which has the frame.
 """
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -153,6 +154,8 @@ class Records:
 
     def index(self, name: str) -> IndexEntries:
         """NotFound offers the nearest one."""
+        if not isinstance(name, str):
+            raise Invalid(f"index is the name of one, got {name!r:.80}")
         if name not in self.indexes:
             raise NotFound(f"table {self.definition.name} has no index {name!r}{nearest(str(name), self.indexes)}")
         return self.indexes[name]
@@ -292,9 +295,11 @@ class Records:
             return None, None
         return self.codec.decode_some(image, self._indexed_names), unstamped(image)
 
-    def fill_index(self, name: str, low: bytes, limit: int) -> bytes | None:
+    def fill_index(self, number: int, low: bytes, limit: int) -> bytes | None:
         """Under the lock: enter the items from this key on, at most `limit`; where to go on, None at the end."""
-        index = self.index(name)
+        index = next((index for index in self.indexes.values() if index.definition.id == number), None)
+        if index is None:
+            raise NotFound(f"an index of table {self.definition.name} was dropped while it was being filled")
         entries = self.items.page(low, None, limit=limit)
         size = 0
         for stored_key, stored in entries:
@@ -309,7 +314,12 @@ class Records:
     # -- paying -------------------------------------------------------------------------------------------------------
 
     def cost(
-        self, stored_key: bytes, old: bytes | memoryview | None, image: bytes | None, *, transaction: bool = False
+        self,
+        stored_key: bytes,
+        old: bytes | memoryview | None,
+        image: bytes | memoryview | None,
+        *,
+        transaction: bool = False,
     ) -> "Cost":
         """Under the lock: the write units of a change. The larger of old and new item counts, and each index entry."""
         size = max(0 if old is None else item_size(old), 0 if image is None else item_size(image))
@@ -353,20 +363,25 @@ class Records:
             return None
         return stored_key[:SHORTEST_CUT] if len(stored_key) >= SHORTEST_CUT else self.keys.decode(stored_key)[0]
 
-    def charge_write(
-        self, stored_key: bytes, old: bytes | memoryview | None, image: bytes | None, consumed: Consumed | None
-    ) -> None:
+    def charge_write(self, stored_key: bytes, old: bytes | memoryview | None, image: bytes | None) -> "Cost":
         """Under the lock, before anything is written: pay for it. Throttled if there are too few units."""
         cost = self.cost(stored_key, old, image)
         self.take(cost, stored_key)
-        cost.add_to(consumed, self.definition.name)
+        return cost
 
     def read_paying(
-        self, key: bytes, consumed: Consumed | None, *, consistent: bool, transaction: bool = False
+        self,
+        key: bytes,
+        consumed: Consumed | None,
+        *,
+        consistent: bool,
+        transaction: bool = False,
+        checked: bool = False,
     ) -> Item | None:
-        """Under the lock: the item under this whole key, paid for. Throttled if no units are left."""
+        """Under the lock: the item under this whole key, paid for. Throttled (unless checked) if no units are left."""
         stored_key = self.stored_key(key)
-        self.check_read(stored_key)
+        if not checked:
+            self.check_read(stored_key)
         try:
             view = self.view(stored_key)
         except ValueError as error:
@@ -461,6 +476,7 @@ class Records:
             if not swept:
                 break
             count += swept
+            os.sched_yield()  # who waits for the lock gets it before the next page
             self._log.acknowledge(sequence)
             self._store.checkpoint_if_due()
         return count

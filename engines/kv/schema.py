@@ -8,6 +8,7 @@ keyspaces and to the objects in memory, and a replay applies it again. Indexes a
 creation by pages, outside the log (indexes.py); a replay that meets an index that became ready fills it at once.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,6 @@ class Tables:
     def __init__(self, store: "Store") -> None:
         self.by_name: dict[str, Table] = {}
         self.by_id: dict[int, Table] = {}
-        self.emptied = 0  # keyspaces dropped since the last checkpoint: they still take their room
         self._store = store
         self._tree = store.tree
         self._catalog = store.tree.keyspace("catalog")
@@ -54,7 +54,9 @@ class Tables:
         return [table.definition for table in self.all()]
 
     def named(self, name: str) -> Table:
-        """NotFound offers the nearest one."""
+        """NotFound offers the nearest one. Invalid for what is no name."""
+        if not isinstance(name, str):
+            raise Invalid(f"a table is named by a text, got {name!r:.80}")
         table = self.by_name.get(name)
         if table is None:
             raise NotFound(f"there is no table {name!r}{nearest(str(name), self.by_name)}")
@@ -72,8 +74,10 @@ class Tables:
                     f"there is a table {definition.name!r} already: store.table({definition.name!r}) opens it"
                 )
             number = self._next_id()
+            if not isinstance(indexes, Iterable) or isinstance(indexes, (str, Mapping)):
+                raise Invalid(f"indexes is a list of dicts, one for each index, got {indexes!r:.80}")
             described = [_described(index, number + n, definition.key) for n, index in enumerate(indexes, 1)]
-            check_indexes(described)
+            check_indexes(described, definition.key)
             definition = msgspec.structs.replace(
                 definition, id=number, indexes=tuple(described), created=store.clock.now(), began=store.log.last + 1
             )
@@ -117,13 +121,19 @@ class Tables:
 
         def with_index(definition: Definition) -> Definition:
             index = index_of(self._next_id(), name, key, projection, local=local, table_key=definition.key)
-            if any(known.name == name for known in definition.indexes):
+            known = next((known for known in definition.indexes if known.name == name), None)
+            if known == msgspec.structs.replace(index, id=known.id if known else 0):
+                numbers.append(known.id)
+                return definition  # its filling was interrupted: go on
+            if known is not None:
                 raise AlreadyExists(f"table {table.name} has an index {name!r} already: drop_index({name!r}) first")
-            check_indexes([*definition.indexes, index])
+            check_indexes([*definition.indexes, index], definition.key)
+            numbers.append(index.id)
             return msgspec.structs.replace(definition, indexes=(*definition.indexes, index))
 
+        numbers: list[int] = []
         self.alter(table, with_index)
-        self.fill(table, name)
+        self.fill(table, numbers[-1])
 
     def drop_index(self, table: Table, name: str) -> None:
         """See Table.drop_index."""
@@ -139,10 +149,13 @@ class Tables:
         for table in self.all():
             for index in table.definition.indexes:
                 if not index.ready:
-                    self.fill(table, index.name)
+                    self.fill(table, index.id)
 
-    def fill(self, table: Table, name: str) -> None:
-        """Enter the items of before an index was created, a page of them under each hold of the lock."""
+    def fill(self, table: Table, number: int) -> None:
+        """Enter the items of before the index of this id was created, a page of them under each hold of the lock.
+
+        NotFound if it is dropped meanwhile. Interrupted, it goes on where the index is created once more, or at open.
+        """
         low: bytes | None = b""
         builds = -1
         while low is not None:
@@ -151,13 +164,14 @@ class Tables:
                 if builds != self._tree.rebuilds:  # what had been entered since the last checkpoint is lost
                     low, builds = b"", self._tree.rebuilds
                 try:
-                    low = table.records.fill_index(name, low, PAGE_ITEMS)
+                    low = table.records.fill_index(number, low, PAGE_ITEMS)
                 except lmdb.MapFullError:
                     self._tree.rebuild(grow=True)
                 else:
                     if low is None:
-                        ready = _with_ready(table.definition, name)
+                        ready = _with_ready(table.definition, number)
                         sequence = self._log(Schema(alter=ready))
+            os.sched_yield()  # who waits for the lock gets it before the next page
             self._store.checkpoint_if_due()
         self._store.log.acknowledge(sequence)
 
@@ -168,7 +182,7 @@ class Tables:
         """TooLarge, before anything is logged, if the tree has no room for the table's keyspaces."""
         others = [table.definition for table in list(self.by_id.values())]
         definitions = [definition, *(other for other in others if other.id != definition.id)]
-        needed = 2 + self.emptied + sum(map(_keyspaces, definitions))  # meta and catalog are two
+        needed = 2 + self._tree.emptied + sum(map(_keyspaces, definitions))  # meta and catalog are two
         if needed > MAX_KEYSPACES:
             raise TooLarge(
                 f"a store has room for {MAX_KEYSPACES - 2:,} tables, where a time to live and each index count as one "
@@ -227,14 +241,13 @@ class Tables:
         kept = {index.id for index in definition.indexes}
         for index in before:
             if index.id not in kept:
-                self.emptied += 1
                 self._tree.drop(f"i/{index.id}", NotFound(f"the index {index.name} was dropped"))
         were_ready = {index.id for index in before if index.ready}
         for index in definition.indexes:
             if replaying and index.ready and index.id not in were_ready:  # what was entered meanwhile is not in the log
                 low: bytes | None = b""
                 while low is not None:
-                    low = table.records.fill_index(index.name, low, PAGE_ITEMS)
+                    low = table.records.fill_index(index.id, low, PAGE_ITEMS)
 
     def _rename(self, before: str, definition: Definition) -> None:
         table = self.by_id.get(definition.id)
@@ -261,7 +274,6 @@ class Tables:
                 del self.by_id[definition.id]  # no calls here: an interrupt finds all of this done or nothing
                 if has_the_name:
                     del self.by_name[name]
-            self.emptied += _keyspaces(definition)
             keyspaces = [f"t/{definition.id}", *(f"i/{index.id}" for index in definition.indexes)]
             for keyspace in [*keyspaces, *([f"x/{definition.id}"] if definition.ttl is not None else [])]:
                 self._tree.drop(keyspace, NotFound(f"table {name} was dropped"))
@@ -290,6 +302,6 @@ def _described(index: Mapping[str, Any], number: int, table_key: tuple[KeyPart, 
     return msgspec.structs.replace(described, ready=True)
 
 
-def _with_ready(definition: Definition, name: str) -> Definition:
-    indexes = (msgspec.structs.replace(i, ready=True) if i.name == name else i for i in definition.indexes)
+def _with_ready(definition: Definition, number: int) -> Definition:
+    indexes = (msgspec.structs.replace(i, ready=True) if i.id == number else i for i in definition.indexes)
     return msgspec.structs.replace(definition, indexes=tuple(indexes))

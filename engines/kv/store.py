@@ -165,6 +165,8 @@ class Store:
             raise Invalid(f"ttl names an attribute that is no part of the key, got {ttl!r}")
         if show_expired and ttl is None:
             raise Invalid("show_expired=True is for tables with a ttl: name the attribute that holds the second")
+        if capacity is not None and not (isinstance(capacity, (tuple, list)) and len(capacity) == 2):
+            raise Invalid(f"capacity is (read, write) units a second, or None for on demand, got {capacity!r:.80}")
         read, write = capacity if capacity is not None else (None, None)
         Capacity(read, write, self.clock)  # Invalid for what makes no sense
         return Definition(0, name, parts, ttl, view, 0, 0, (), read, write, pitr, show_expired)
@@ -241,9 +243,7 @@ class Store:
                 self._checkpointing.release()
 
     def _checkpoint(self) -> int:
-        emptied = self.schema.emptied
         reached = self.tree.checkpoint(self.retention.mark)
-        self.schema.emptied -= emptied
         self.log.trim(min(reached + 1, self.retention.keep, self.bases.after_checkpoint()))
         return reached
 

@@ -15,10 +15,10 @@ from engines._native.kvpoint import TableReads
 from engines.display import Plan
 from engines.errors import Invalid, Throttled
 from engines.kv.catalog import Definition
-from engines.kv.expressions import Holds, Placeholders, compile_condition
+from engines.kv.expressions import Holds, Placeholders, check_text, compile_condition
 from engines.kv.page import Item, Key, Page
 from engines.kv.projections import compile_projection
-from engines.kv.reading import check_text, read_page, understand
+from engines.kv.reading import read_page, understand
 from engines.kv.records import Records, Write
 from engines.kv.scaling import Scaling, activities, scaled
 from engines.kv.throttle import Capacity, Consumed

@@ -8,6 +8,7 @@ ten minutes of the store's clock, as in DynamoDB.
 """
 
 from collections.abc import Callable
+from itertools import takewhile
 
 from engines.clock import MICROSECONDS
 from engines.errors import Invalid
@@ -54,7 +55,8 @@ class Tokens:
 
     def add(self, token: str, digest: bytes, time: int) -> None:
         """A transaction has happened at this time, now or in a replay; what is older than ten minutes is forgotten."""
-        old = [name for name, (then, _) in self._known.items() if then <= time - TOKEN_SECONDS * MICROSECONDS]
+        until = time - TOKEN_SECONDS * MICROSECONDS
+        old = list(takewhile(lambda name: self._known[name][0] <= until, self._known))  # oldest first
         for name in [*old, *([token] if token in self._known and token not in old else [])]:
             self._catalog.delete(_place(name, self._known.pop(name)[0]))
         self._catalog.put(_place(token, time), digest)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from engines._native.kvitem import item_size
 from engines.errors import ConditionFailed, EngineError, Invalid, Throttled, TooLarge
-from engines.kv.expressions import Holds, Placeholders, compile_condition
+from engines.kv.expressions import Holds, Placeholders, check_text, compile_condition
 from engines.kv.page import Item, Key
 from engines.kv.projections import Projection, compile_projection
 from engines.kv.records import Cost, Records, Write
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from engines.kv.store import Store
 
 BATCH_WRITES = 25
-TRANSACTION_BYTES = 4 << 20
+TRANSACTION_BYTES, BATCH_BYTES = 4 << 20, 16 << 20
 
 Names = Mapping[str, str] | None
 Values = Mapping[str, Any] | None
@@ -117,6 +118,7 @@ class _Step:
         self.write: Write | None = None
         self.change: Change | None = None
         self.deletes = isinstance(action, Delete)
+        check_text("condition", action.condition)
         placeholders = Placeholders(action.names, action.values)
         if isinstance(action, Put):
             self.write = self.records.encode(action.item)
@@ -124,6 +126,8 @@ class _Step:
         else:
             self.key = self.records.encode_key(key_tuple(action.key))
         if isinstance(action, Update):
+            if not isinstance(action.expression, str):
+                raise Invalid(f"expression is an update, a text like 'SET a = :a', got {action.expression!r:.80}")
             self.change = compile_update(action.expression, placeholders, self.records.definition.key_names)
         if isinstance(action, Check) and action.condition is None:
             raise Invalid("a Check needs a condition: it does nothing else")
@@ -158,9 +162,14 @@ def transact_write(store: "Store", actions: Sequence[Action], token: str | None,
         for records in {id(step.records): step.records for step in steps}.values():
             records.sweep_due()
         writes = _evaluate(steps)
-        _pay(steps, writes, consumed)
+        payments = _pay(steps, writes, consumed)
         header = b"" if token is None else encode_token(token, digest)
-        sequence = store.frames.write_together([write for write in writes if write is not None], header)
+        try:
+            sequence = store.frames.write_together([write for write in writes if write is not None], header)
+        except BaseException:
+            payments.give_back()
+            raise
+        payments.add_to(consumed)
     store.log.acknowledge(sequence)
     store.checkpoint_if_due()
 
@@ -181,13 +190,8 @@ def _evaluate(steps: Sequence[_Step]) -> list[Write | None]:
                 first = error
     if first is not None:
         raise _cancelled(type(first), reasons, item=first.details.get("item"))
-    size = sum(len(write.image or b"") for write in writes if write is not None)
-    if size > TRANSACTION_BYTES:
-        raise TooLarge(
-            f"a transaction holds at most {TRANSACTION_BYTES:,} bytes of items, got {size:,}: use several",
-            size=size,
-            limit=TRANSACTION_BYTES,
-        )
+    size = sum(item_size(write.image) for write in writes if write is not None and write.image is not None)
+    _check_size(size)
     return writes
 
 
@@ -198,26 +202,49 @@ def _cancelled(kind: type[EngineError], reasons: list[dict[str, Any] | None], **
     return error
 
 
-def _pay(steps: Sequence[_Step], writes: Sequence[Write | None], consumed: Consumed | None) -> None:
-    """Take the write units of all, twice those of single writes; nothing is taken where one table has too few."""
+class _Payments:
+    """The write units of several changes: taken before they are logged, given back if that fails."""
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[Records, Cost, bytes]] = []
+
+    def take(self, records: Records, key: bytes, image: bytes | memoryview | None, *, transaction: bool) -> None:
+        """Under the lock. Throttled, with nothing more taken, if there are too few."""
+        stored_key = records.stored_key(key)
+        cost = records.cost(stored_key, records.view(stored_key), image, transaction=transaction)
+        records.take(cost, stored_key)
+        self._taken.append((records, cost, stored_key))
+
+    def give_back(self) -> None:
+        for records, cost, stored_key in self._taken:
+            records.give_back(cost, stored_key)
+
+    def add_to(self, consumed: Consumed | None) -> None:
+        for records, cost, _ in self._taken:
+            cost.add_to(consumed, records.definition.name)
+
+
+def _pay(steps: Sequence[_Step], writes: Sequence[Write | None], consumed: Consumed | None) -> _Payments:
+    """The write units of all, twice those of single writes; nothing is taken where one table has too few."""
+    payments = _Payments()
     if consumed is None and all(step.records.capacity is None for step in steps):
-        return
-    costs: list[tuple[Records, Cost, bytes]] = []
+        return payments
     for number, (step, write) in enumerate(zip(steps, writes, strict=True)):
-        records, stored_key = step.records, step.records.stored_key(step.key)
-        image = None if write is None else write.image
-        cost = records.cost(stored_key, records.view(stored_key), image, transaction=True)
+        records = step.records
+        unchanged = records.view(records.stored_key(step.key)) if write is None else None  # a Check reads, as it were
         try:
-            records.take(cost, stored_key)
+            payments.take(records, step.key, unchanged if write is None else write.image, transaction=True)
         except Throttled as error:
-            for payer, taken, place in costs:
-                payer.give_back(taken, place)
-            reasons: list[dict[str, Any] | None] = [None] * len(steps)
-            reasons[number] = {"code": "ThrottlingError", "message": str(error), "item": None}
-            raise _cancelled(Throttled, reasons, retry_after=error.details.get("retry_after")) from None
-        costs.append((records, cost, stored_key))
-    for records, cost, _ in costs:
-        cost.add_to(consumed, records.definition.name)
+            payments.give_back()
+            raise _throttled(number, len(steps), error) from None
+    return payments
+
+
+def _throttled(number: int, count: int, error: Throttled) -> EngineError:
+    """The transaction's error where one action of it found no units."""
+    reasons: list[dict[str, Any] | None] = [None] * count
+    reasons[number] = {"code": "ThrottlingError", "message": str(error), "item": None}
+    return _cancelled(Throttled, reasons, retry_after=error.details.get("retry_after"))
 
 
 # -- reads ------------------------------------------------------------------------------------------------------------
@@ -227,6 +254,7 @@ def read_together(store: "Store", gets: Sequence[Get], consumed: Consumed | None
     """The items at one moment."""
     asked: list[tuple[Records, bytes, Projection | None]] = []
     for get in gets:
+        check_text("projection", get.projection)
         placeholders = Placeholders(get.names, None)
         projection = None if get.projection is None else compile_projection(get.projection, placeholders)
         placeholders.done()
@@ -234,32 +262,66 @@ def read_together(store: "Store", gets: Sequence[Get], consumed: Consumed | None
         asked.append((records, records.encode_key(key_tuple(get.key)), projection))
     if len({(records.definition.id, key) for records, key, _ in asked}) < len(asked):
         raise Invalid("every key is asked for once: leave the second one out")
+    with store.tree.lock:
+        if not transaction:
+            return _read_each(gets, asked, consumed)
+        size = 0
+        for number, (records, key, _) in enumerate(asked):
+            stored_key = records.stored_key(key)
+            try:
+                records.check_read(stored_key)
+            except Throttled as error:
+                raise _throttled(number, len(gets), error) from None
+            size += 0 if (view := records.view(stored_key)) is None else item_size(view)
+        _check_size(size)
+        items = []
+        for records, key, projection in asked:
+            item = records.read_paying(key, consumed, consistent=True, transaction=True, checked=True)
+            items.append(item if item is None or projection is None else projection.pick(item))
+    store.log.sync()
+    return Answers(items)
+
+
+def _read_each(
+    gets: Sequence[Get], asked: Sequence[tuple[Records, bytes, Projection | None]], consumed: Consumed | None
+) -> Answers:
+    """A batch: what no units or no room is left for is left undone."""
     items: list[Item | None] = []
     unprocessed: list[Get] = []
     waits: list[Any] = []
-    with store.tree.lock:
-        for get, (records, key, projection) in zip(gets, asked, strict=True):
+    size = 0
+    for get, (records, key, projection) in zip(gets, asked, strict=True):
+        item = None
+        view = records.view(records.stored_key(key))
+        size += 0 if view is None else item_size(view)
+        if size > BATCH_BYTES:
+            unprocessed.append(get)
+        else:
             try:
-                item = records.read_paying(key, consumed, consistent=transaction, transaction=transaction)
+                item = records.read_paying(key, consumed, consistent=False)
             except Throttled as error:
-                if transaction:
-                    raise
                 unprocessed.append(get)
                 waits.append(error.details["retry_after"])
-                item = None
-            items.append(item if item is None or projection is None else projection.pick(item))
-    if transaction:
-        store.log.sync()
-    if unprocessed and len(unprocessed) == len(gets):
+        items.append(item if item is None or projection is None else projection.pick(item))
+    if len(waits) == len(gets):
         raise _none_left("read", waits)
     return Answers(items, unprocessed)
+
+
+def _check_size(size: int) -> None:
+    if size > TRANSACTION_BYTES:
+        raise TooLarge(
+            f"a transaction holds at most {TRANSACTION_BYTES:,} bytes of items, got {size:,}: use several",
+            size=size,
+            limit=TRANSACTION_BYTES,
+        )
 
 
 def transact(
     store: "Store", actions: Sequence[Action | Get], token: str | None, consumed: Consumed | None
 ) -> Answers | None:
     """See Store.transact."""
-    actions = list(actions)
+    actions = _listed(actions)
     if not 1 <= len(actions) <= TRANSACTION_ACTIONS:
         raise Invalid(f"a transaction has 1 to {TRANSACTION_ACTIONS} actions, got {len(actions)}")
     gets = [action for action in actions if isinstance(action, Get)]
@@ -276,9 +338,15 @@ def transact(
     return None
 
 
+def _listed(given: Iterable[Any]) -> list[Any]:
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, Mapping)):
+        raise Invalid(f"a list of actions is wanted, like [kv.Put(...), kv.Delete(...)], got {given!r:.80}")
+    return list(given)
+
+
 def batch_get(store: "Store", requests: Iterable[Any], consumed: Consumed | None) -> Answers:
     """See Store.batch_get."""
-    gets = [as_get(request) for request in requests]
+    gets = [as_get(request) for request in _listed(requests)]
     if not 1 <= len(gets) <= BATCH_GETS:
         raise Invalid(f"a batch reads 1 to {BATCH_GETS} items, got {len(gets)}")
     return read_together(store, gets, consumed, transaction=False)
@@ -295,7 +363,7 @@ def as_get(request: object) -> Get:
 
 def batch_write(store: "Store", actions: Iterable[Put | Delete], consumed: Consumed | None) -> list[Put | Delete]:
     """See Store.batch_write."""
-    actions = list(actions)
+    actions = _listed(actions)
     if not 1 <= len(actions) <= BATCH_WRITES:
         raise Invalid(f"a batch writes 1 to {BATCH_WRITES} items, got {len(actions)}: use batch_writer() for more")
     for action in actions:
@@ -304,29 +372,42 @@ def batch_write(store: "Store", actions: Iterable[Put | Delete], consumed: Consu
     steps = [_Step(store, action) for action in actions]
     if len({step.place for step in steps}) < len(steps):
         raise Invalid("every action of a batch is on another item: leave one of those on the same key out")
-    done: list[Write] = []
-    unprocessed: list[Put | Delete] = []
-    waits: list[Any] = []
     with store.tree.lock:
         for records in {id(step.records): step.records for step in steps}.values():
             records.sweep_due()
-        for action, step in zip(actions, steps, strict=True):
-            write, records = step.read(), step.records
-            assert write is not None  # noqa: S101 - only updates may write nothing
-            stored_key = records.stored_key(step.key)
-            try:
-                if consumed is not None or records.capacity is not None:
-                    records.charge_write(stored_key, records.view(stored_key), write.image, consumed)
-                done.append(write)
-            except Throttled as error:
-                unprocessed.append(action)
-                waits.append(error.details["retry_after"])
-        if not done:
-            raise _none_left("write", waits)
-        sequence = store.frames.write_together(done)
+        done, unprocessed, payments = _paid(actions, steps, needed=consumed is not None)
+        try:
+            sequence = store.frames.write_together(done)
+        except BaseException:
+            payments.give_back()
+            raise
+        payments.add_to(consumed)
     store.log.acknowledge(sequence)
     store.checkpoint_if_due()
     return unprocessed
+
+
+def _paid(
+    actions: Sequence[Put | Delete], steps: Sequence[_Step], *, needed: bool
+) -> tuple[list[Write], list[Put | Delete], _Payments]:
+    """Of a batch: what could be paid for, what not, and the payments. Throttled if that is nothing."""
+    done: list[Write] = []
+    unprocessed: list[Put | Delete] = []
+    waits: list[Any] = []
+    payments = _Payments()
+    for action, step in zip(actions, steps, strict=True):
+        write = step.read()
+        assert write is not None  # noqa: S101 - only updates may write nothing
+        try:
+            if needed or step.records.capacity is not None:
+                payments.take(step.records, step.key, write.image, transaction=False)
+            done.append(write)
+        except Throttled as error:
+            unprocessed.append(action)
+            waits.append(error.details["retry_after"])
+    if not done:
+        raise _none_left("write", waits)
+    return done, unprocessed, payments
 
 
 def _none_left(kind: str, waits: Sequence[Any]) -> Throttled:

@@ -68,6 +68,8 @@ def key_spec(text: str) -> KeyPart:
 
 def key_schema(key: str | Sequence[str]) -> tuple[KeyPart, ...]:
     """The one or two parts of a key, given as "id:S", ("id:S",) or ("customer:S", "order:N")."""
+    if not isinstance(key, (str, tuple, list)):
+        raise Invalid(f"a key is described by a text like 'id:S', or by a tuple of two of them, got {key!r:.80}")
     parts = tuple(key_spec(text) for text in ((key,) if isinstance(key, str) else key))
     if not 1 <= len(parts) <= 2:
         raise Invalid(f"a key has a partition key and at most one sort key, got {len(parts)} attributes")

@@ -160,6 +160,11 @@ class Tree:
             self._dropped[name] = handle  # no calls since the drop: an interrupt finds all of this done, or nothing
             del self._handles[name]
 
+    @property
+    def emptied(self) -> int:
+        """How many keyspaces were dropped since the last checkpoint: until the next they still take their room."""
+        return len(self._dropped)
+
     def keyspaces(self) -> list[str]:
         """The names of all keyspaces, sorted."""
         self.transaction.id()

@@ -19,6 +19,7 @@ from engines.kv.indexes import find
 from engines.kv.page import Page, check_limit
 from engines.kv.partiql.binding import Bound, parts, readable, together
 from engines.kv.partiql.tree import Select
+from engines.kv.reading import Where
 from engines.kv.syntax import Between, Condition, Value
 from engines.kv.values import PAGE_BYTES, KeyPart, type_of
 
@@ -145,7 +146,7 @@ def reading(bound: Bound, select: Select) -> Reading:
         raise Invalid(f"a SELECT reads at most {PARTITIONS} partitions, got {len(partitions)}: ask several times")
     backwards = _directions(bound, select, key, len(partitions))
     ordered = sorted(partitions.items(), key=lambda pair: pair[0], reverse=backwards.get(key[0].name, False))
-    filter_ = bound.text(together(rest)) if rest else None
+    filter_ = Where(bound.text(together(rest))) if rest else None
     return Reading(ordered, filter_, projection(bound, select), index, backwards.get(key[-1].name, False))
 
 

@@ -254,3 +254,98 @@ def test_explain_says_which_index_was_read(orders):
     plan = orders.explain("#s = :s", names={"#s": "state"}, values={":s": "open"}, index="by_state")
     assert "by_state" in str(plan)
     assert "items_examined=6" in str(plan)
+
+
+def test_an_index_that_is_replaced_while_it_is_filled_does_not_fill_the_new_one(store, monkeypatch):
+    table = store.create_table("t", key="id:N")
+    with table.batch_writer() as writer:
+        for number in range(1000):
+            writer.put({"id": number, "a": f"a{number}", "b": f"b{number}"})
+    fill, done = type(table.records).fill_index, []
+
+    def interfere(self, number, low, limit):
+        if low and not done:
+            done.append(True)
+            store.tree.lock.release()
+            try:
+                table.drop_index("i")
+                table.create_index("i", key="b:S")
+            finally:
+                store.tree.lock.acquire()
+        return fill(self, number, low, limit)
+
+    monkeypatch.setattr(type(table.records), "fill_index", interfere)
+    with pytest.raises(NotFound, match="dropped while it was being filled"):
+        table.create_index("i", key="a:S")
+    assert len(table.scan(index="i").all()) == 1000
+    assert store.verify().ok
+
+
+def test_an_interrupted_filling_goes_on_where_the_index_is_created_again(store, monkeypatch):
+    table = store.create_table("t", key="id:N")
+    table.put({"id": 1, "a": "x"})
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(table.records), "fill_index", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            table.create_index("i", key="a:S")
+    with pytest.raises(Conflict, match="create_index.* goes on"):
+        table.scan(index="i")
+    with pytest.raises(AlreadyExists):
+        table.create_index("i", key="b:S")
+    table.create_index("i", key="a:S")
+    assert len(table.scan(index="i")) == 1
+
+
+@pytest.mark.parametrize("size", [800, 950, 1000, 1024])
+def test_sort_keys_too_long_for_the_tree_are_compared_in_full(store, size):
+    table = store.create_table("t", key="p:S", indexes=[{"name": "g", "key": ("a:S", "b:B")}])
+    sizes = [700, 740, 741, 742, 800, 900, 950, 1000, 1024]
+    for number in sizes:
+        table.put({"p": str(number), "a": "x", "b": bytes(number)})
+
+    def found(condition):
+        values = {":a": "x", ":b": bytes(size)}
+        return sorted(len(item["b"]) for item in table.query(f"a = :a AND {condition}", values=values, index="g").all())
+
+    assert found("b = :b") == [n for n in sizes if n == size]
+    assert found("b <= :b") == [n for n in sizes if n <= size]
+    assert found("b < :b") == [n for n in sizes if n < size]
+    assert found("b >= :b") == [n for n in sizes if n >= size]
+    assert found("b > :b") == [n for n in sizes if n > size]
+    assert found("begins_with(b, :b)") == [n for n in sizes if n >= size]
+
+
+def test_each_key_attribute_is_checked_though_the_other_is_missing(store):
+    table = store.create_table("t", key="p:S", indexes=[{"name": "g", "key": ("a:S", "b:N")}])
+    for item in ({"p": "1", "a": 5}, {"p": "1", "b": "x"}, {"p": "1", "a": ""}):
+        with pytest.raises(Invalid, match="in the index g"):
+            table.put(item)
+    table.put({"p": "1", "b": 1})
+
+
+def test_an_attribute_has_one_type_in_all_keys_of_a_table(store):
+    table = store.create_table("t", key="p:S", indexes=[{"name": "g", "key": "a:S"}])
+    with pytest.raises(Invalid, match="the attribute a is of type S in one key of the table and N in another"):
+        table.create_index("h", key="a:N")
+
+
+def test_what_a_local_index_fetches_is_paid_for(store):
+    table = store.create_table("t", key=("p:S", "s:N"))
+    table.put({"p": "x", "s": 1, "t": "late", "big": "b" * 40_000})
+    table.create_index("l", key=("p:S", "t:S"), projection="KEYS_ONLY", local=True)
+    consumed = kv.Consumed()
+    page = table.query("p = :p", values={":p": "x"}, index="l", projection="big", consumed=consumed)
+    assert page.capacity == consumed.read == 0.5 + 5
+
+
+def test_a_filter_is_on_other_attributes_than_the_keys(orders):
+    with pytest.raises(Invalid, match="a filter of a query is on other attributes than order"):
+        orders.query("customer = :c", filter="#o > :o", names={"#o": "order"}, values={":c": "c1", ":o": 1})
+    given = {"names": {"#s": "state", "#t": "total"}, "values": {":s": "open", ":t": 1}}
+    with pytest.raises(Invalid, match="other attributes than total"):
+        orders.query("#s = :s", filter="#t > :t", index="by_state", **given)
+    assert orders.scan(filter="#o > :o", names={"#o": "order"}, values={":o": 10}).count == 1

@@ -310,3 +310,82 @@ def test_a_batch_writer_pays_and_keeps_what_it_could_not_pay_for(store, clock):
     clock.advance(1)
     writer.flush()
     assert len(table.scan()) == 8
+
+
+def test_reads_of_more_than_four_megabytes_are_refused_and_batches_leave_the_rest(store):
+    table = store.table("accounts")
+    for number in range(50):
+        table.put({"id": f"{number:02}", "text": "x" * 390_000})
+    keys = [f"{number:02}" for number in range(50)]
+    with pytest.raises(TooLarge, match="at most 4,194,304 bytes"):
+        store.transact([kv.Get("accounts", key) for key in keys[:11]])
+    answers = store.batch_get([("accounts", key) for key in keys])
+    assert len(answers.unprocessed) == 50 - (16 << 20) // 390_006
+    assert [get.key for get in answers.unprocessed] == keys[-len(answers.unprocessed) :]
+
+
+def test_names_count_towards_the_size_of_a_transaction(store):
+    item = {f"{number:04}" * 60: 1 for number in range(1500)}
+    with pytest.raises(TooLarge, match="at most 4,194,304 bytes"):
+        store.transact([kv.Put("accounts", {"id": str(number)} | item) for number in range(12)])
+
+
+def test_a_check_costs_no_index_entries(store):
+    table = store.create_table("small", key="id:N", indexes=[{"name": "a", "key": "a:S"}])
+    table.put({"id": 1, "a": "x"})
+    consumed = kv.Consumed()
+    store.transact([kv.Check("small", 1, condition="attribute_exists(id)")], consumed=consumed)
+    assert consumed.write == 2
+
+
+def test_a_transaction_of_reads_is_paid_whole_or_not_at_all(store, clock):
+    one = store.create_table("one", key="id:N", capacity=(4, 4))
+    two = store.create_table("two", key="id:N", capacity=(1, 4))
+    for table in (one, two):
+        table.put({"id": 1})
+        clock.advance(1)
+    before, consumed = one.buckets().to_dicts()[0]["level"], kv.Consumed()
+    while two.buckets().to_dicts()[0]["level"] > 0:
+        two.get(1)
+    with pytest.raises(Throttled) as refused:
+        store.transact([kv.Get("one", 1), kv.Get("two", 1)], consumed=consumed)
+    assert refused.value.aws == "TransactionCanceledException"
+    assert [reason and reason["code"] for reason in refused.value.reasons] == [None, "ThrottlingError"]
+    assert consumed.read == 0
+    assert one.buckets().to_dicts()[0]["level"] == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.transact([kv.Update("accounts", "x", None)]),
+        lambda store: store.transact([kv.Put("accounts", {"id": "x"}, condition=5)]),
+        lambda store: store.transact([kv.Get("accounts", "x", projection=5)]),
+        lambda store: store.transact(None),
+        lambda store: store.batch_get(None),
+        lambda store: store.batch_write("put"),
+        lambda store: store.transact(
+            [kv.Put("accounts", {"id": "1"}, condition="a <> :v", values={":v": "\ud800"})], token="x"
+        ),
+        lambda store: store.transact(
+            [kv.Check("accounts", "1", condition="#a = #b", names={"#a": "\ud800", "#b": "b"})]
+        ),
+        lambda store: store.table([]),
+        lambda store: store.table("accounts").scan(index=[1]),
+        lambda store: store.create_table("x", key=5),
+        lambda store: store.create_table("x", key=None),
+        lambda store: store.create_table("x", key="id:N", indexes=5),
+        lambda store: store.create_table("x", key="id:N", indexes=[{"name": "i", "key": 5}]),
+        lambda store: store.create_table("x", key="id:N", capacity=5),
+        lambda store: store.create_table("x", key="id:N", capacity=(1, 2, 3)),
+    ],
+)
+def test_what_is_of_no_use_at_all_is_invalid(store, call):
+    last = store.log.last
+    with pytest.raises(Invalid):
+        call(store)
+    assert store.log.last == last
+
+
+def test_a_limit_may_be_larger_than_any_table(store):
+    assert len(store.table("accounts").scan(limit=10**30)) == 2

@@ -292,7 +292,7 @@ def test_an_interrupted_filling_goes_on_where_the_index_is_created_again(store, 
         patched.setattr(type(table.records), "fill_index", interrupt)
         with pytest.raises(KeyboardInterrupt):
             table.create_index("i", key="a:S")
-    with pytest.raises(Conflict, match="create_index.* goes on"):
+    with pytest.raises(Conflict, match=r"create_index.* goes on"):
         table.scan(index="i")
     with pytest.raises(AlreadyExists):
         table.create_index("i", key="b:S")

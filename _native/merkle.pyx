@@ -1,4 +1,4 @@
-"""The hash tree of RFC 6962 (and 9162): its digests level by level, proofs, and what checks them.
+"""The hash tree of RFC 6962 (and 9162): its digests, level by level, and the proofs made of them.
 
     leaf = SHA-256(00 | entry)      node = SHA-256(01 | left | right)      data = SHA-256(02 | salt 16 | document)
 
@@ -12,12 +12,10 @@ bit of the size. A digest of a level lies in one of two places:
     stored   a mapped file, digests 0 to stored - 1, borrowed       (nothing of it in a tree in memory)
     tail     in memory, from an even index on to the end, owned     (overlaps stored by the one waiting for its pair)
 
-Hashing goes through hash_all: two lanes of SHA instructions without the GIL, or hashlib where the CPU has none.
-
-Proofs come from anywhere, so the two verifiers take any objects at all, and answer False to what is not a proof.
+Hashing is done in batches, two messages at a time and without the GIL: see digests.pxd. merkleproof.pyx checks proofs.
 
 Invariants: the root of n leaves does not depend on how they came, in how many calls, or what of them is stored; every
-proof made is accepted; no proof is accepted for two different leaves or roots, short of a collision of SHA-256.
+proof made is accepted by merkleproof.
 """
 
 from hashlib import sha256 as hashlib_sha256
@@ -27,75 +25,28 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy, memmove
+from libc.string cimport memcpy, memmove
 
+from digests cimport (
+    DATA_PREFIX,
+    DIGEST_BYTES,
+    LEAF_PREFIX,
+    NODE_PREFIX,
+    SALT_BYTES,
+    choose_hash,
+    hash_all,
+    hash_node,
+    hash_row,
+    sha256_batch,
+)
 
-cdef extern from "sha256.h" nogil:
-    ctypedef struct sha256_batch:
-        int prefix
-        const uint8_t *salts
-        const uint8_t *const *bodies
-        const size_t *lengths
-        const uint8_t *row
-        size_t stride
-    int sha256_available()
-    void sha256_many(const sha256_batch *batch, size_t n, uint8_t *out)
-    size_t sha256_head(const sha256_batch *batch, size_t i, uint8_t *head)
-    const uint8_t *sha256_body(const sha256_batch *batch, size_t i, size_t *length)
 
 cdef enum:
-    BYTES = 32        # of a digest
-    SALT = 16
-    LEVELS = 64       # a size has 64 bits
-    LONGEST_PATH = 64
-    LEAF_PREFIX = 0
-    NODE_PREFIX = 1
-    DATA_PREFIX = 2
-    FIRST_ROOM = 64   # digests
-
-cdef object LARGEST = (1 << 64) - 1
-cdef bint two_lanes = False
+    LEVELS = 64      # a size has 64 bits
+    FIRST_ROOM = 64  # digests
 
 
 # -- hashing -----------------------------------------------------------------------------------------------------------
-
-
-cdef int ask_hashlib(const sha256_batch *batch, Py_ssize_t n, uint8_t *out) except -1:
-    cdef uint8_t head[1 + SALT]
-    cdef size_t used, length
-    cdef const uint8_t *body
-    cdef Py_ssize_t i
-    for i in range(n):
-        used = sha256_head(batch, i, head)
-        body = sha256_body(batch, i, &length)
-        state = hashlib_sha256(PyBytes_FromStringAndSize(<char *>head, used))
-        state.update(PyBytes_FromStringAndSize(<const char *>body, length))
-        memcpy(out + BYTES * i, PyBytes_AS_STRING(state.digest()), BYTES)
-    return 0
-
-
-cdef int hash_all(const sha256_batch *batch, Py_ssize_t n, uint8_t *out) except -1 nogil:
-    """The digests of all messages of a batch; MemoryError only from hashlib."""
-    if two_lanes:
-        sha256_many(batch, n, out)
-        return 0
-    with gil:
-        return ask_hashlib(batch, n, out)
-
-
-cdef int hash_row(int prefix, const uint8_t *row, size_t stride, Py_ssize_t n, uint8_t *out) except -1 nogil:
-    """The digests of n messages of one length that lie in a row."""
-    cdef sha256_batch batch
-    batch.prefix, batch.salts, batch.bodies, batch.lengths = prefix, NULL, NULL, NULL
-    batch.row, batch.stride = row, stride
-    return hash_all(&batch, n, out)
-
-
-cdef inline int hash_node(const uint8_t *left, const uint8_t *right, uint8_t *out) except -1 nogil:
-    cdef uint8_t pair[2 * BYTES]
-    memcpy(pair, left, BYTES)
-    memcpy(pair + BYTES, right, BYTES)
-    return hash_row(NODE_PREFIX, pair, 2 * BYTES, 1, out)
 
 
 cdef int hash_bodies(int prefix, const uint8_t *salts, tuple documents, uint8_t *out) except -1:
@@ -131,7 +82,7 @@ cdef bytes digests_of_row(int prefix, data, Py_ssize_t stride, Py_ssize_t n):
     try:
         if stride < 1 or n < 0 or n > view.len // stride:
             raise ValueError(f"{n} records of {stride} bytes do not lie in {view.len} bytes")
-        result = PyBytes_FromStringAndSize(NULL, BYTES * n)
+        result = PyBytes_FromStringAndSize(NULL, DIGEST_BYTES * n)
         out = <uint8_t *>PyBytes_AS_STRING(result)
         with nogil:
             hash_row(prefix, <const uint8_t *>view.buf, stride, n, out)
@@ -147,20 +98,20 @@ def leaves(records not None, Py_ssize_t stride, Py_ssize_t n):
 
 def nodes(digests not None):
     """The parents of digests in a row, pair by pair. ValueError if they are no pairs of 32 bytes each."""
-    if len(digests) % (2 * BYTES):
+    if len(digests) % (2 * DIGEST_BYTES):
         raise ValueError(f"pairs of digests are a multiple of 64 bytes, got {len(digests)}")
-    return digests_of_row(NODE_PREFIX, digests, 2 * BYTES, len(digests) // (2 * BYTES))
+    return digests_of_row(NODE_PREFIX, digests, 2 * DIGEST_BYTES, len(digests) // (2 * DIGEST_BYTES))
 
 
 def data_hashes(salts not None, documents not None):
     """SHA-256(02 | salt | document) for each document: 32 bytes each. salts: 16 bytes for each document, in a row."""
     cdef Py_buffer view
     cdef tuple held = tuple(documents)
-    cdef bytes result = PyBytes_FromStringAndSize(NULL, BYTES * len(held))
+    cdef bytes result = PyBytes_FromStringAndSize(NULL, DIGEST_BYTES * len(held))
     PyObject_GetBuffer(salts, &view, PyBUF_SIMPLE)
     try:
-        if view.len != SALT * len(held):
-            raise ValueError(f"{len(held)} documents take {SALT * len(held)} bytes of salt, got {view.len}")
+        if view.len != SALT_BYTES * len(held):
+            raise ValueError(f"{len(held)} documents take {SALT_BYTES * len(held)} bytes of salt, got {view.len}")
         hash_bodies(DATA_PREFIX, <const uint8_t *>view.buf, held, <uint8_t *>PyBytes_AS_STRING(result))
     finally:
         PyBuffer_Release(&view)
@@ -170,7 +121,7 @@ def data_hashes(salts not None, documents not None):
 def digests(documents not None, int prefix=-1):
     """SHA-256 of each document, or of the byte `prefix` and the document: 32 bytes each. Documents are bytes."""
     cdef tuple held = tuple(documents)
-    cdef bytes result = PyBytes_FromStringAndSize(NULL, BYTES * len(held))
+    cdef bytes result = PyBytes_FromStringAndSize(NULL, DIGEST_BYTES * len(held))
     if not -1 <= prefix <= 255:
         raise ValueError(f"prefix is a byte, or -1 for none, got {prefix}")
     hash_bodies(prefix, NULL, held, <uint8_t *>PyBytes_AS_STRING(result))
@@ -220,8 +171,8 @@ cdef class Levels:
         if i >= self.size >> h:
             return NULL
         if i >= level.first:
-            return level.tail + BYTES * (i - level.first)
-        return <const uint8_t *>level.mapped.buf + BYTES * i if i < level.stored else NULL
+            return level.tail + DIGEST_BYTES * (i - level.first)
+        return <const uint8_t *>level.mapped.buf + DIGEST_BYTES * i if i < level.stored else NULL
 
     cdef int reserve(self, uint64_t n) except -1 nogil:
         """Room in every tail for what n more leaves bring."""
@@ -240,7 +191,7 @@ cdef class Levels:
             if needed <= level.room:
                 continue
             room = max(needed, 2 * level.room, <uint64_t>FIRST_ROOM)
-            moved = <uint8_t *>PyMem_RawRealloc(level.tail, BYTES * room)
+            moved = <uint8_t *>PyMem_RawRealloc(level.tail, DIGEST_BYTES * room)
             if moved == NULL:
                 with gil:
                     raise MemoryError
@@ -249,7 +200,7 @@ cdef class Levels:
 
     cdef inline uint8_t *end(self, int h) noexcept nogil:
         """Where the next digest of level h goes."""
-        return self.levels[h].tail + BYTES * ((self.size >> h) - self.levels[h].first)
+        return self.levels[h].tail + DIGEST_BYTES * ((self.size >> h) - self.levels[h].first)
 
     cdef int climb(self, uint64_t n) except -1 nogil:
         """n leaf hashes stand at the end of level 0: hash every pair they complete, and count them."""
@@ -261,8 +212,8 @@ cdef class Levels:
                 break
             hash_row(
                 NODE_PREFIX,
-                self.levels[h].tail + BYTES * (2 * before - self.levels[h].first),
-                2 * BYTES,
+                self.levels[h].tail + DIGEST_BYTES * (2 * before - self.levels[h].first),
+                2 * DIGEST_BYTES,
                 after - before,
                 self.end(h + 1),
             )
@@ -300,13 +251,13 @@ cdef class Levels:
         cdef Py_buffer view
         PyObject_GetBuffer(hashes, &view, PyBUF_SIMPLE)
         try:
-            if view.len % BYTES:
-                raise ValueError(f"leaf hashes are a multiple of {BYTES} bytes, got {view.len}")
+            if view.len % DIGEST_BYTES:
+                raise ValueError(f"leaf hashes are a multiple of {DIGEST_BYTES} bytes, got {view.len}")
             with nogil:
                 if view.len > 0:
-                    self.reserve(view.len // BYTES)
+                    self.reserve(view.len // DIGEST_BYTES)
                     memcpy(self.end(0), view.buf, view.len)
-                    self.climb(view.len // BYTES)
+                    self.climb(view.len // DIGEST_BYTES)
         finally:
             PyBuffer_Release(&view)
 
@@ -315,7 +266,7 @@ cdef class Levels:
         cdef const uint8_t *found = self.at(level, index) if 0 <= level < LEVELS else NULL
         if found == NULL:
             raise IndexError(f"no digest {index} at level {level}")
-        return PyBytes_FromStringAndSize(<const char *>found, BYTES)
+        return PyBytes_FromStringAndSize(<const char *>found, DIGEST_BYTES)
 
     cdef int fold(self, uint64_t size, int below, uint8_t *out) except -1 nogil:
         """The root of the incomplete subtree at the right edge of a tree of `size` leaves: of its last
@@ -334,25 +285,25 @@ cdef class Levels:
             if started:
                 hash_node(part, out, out)
             else:
-                memcpy(out, part, BYTES)
+                memcpy(out, part, DIGEST_BYTES)
                 started = True
         return 0
 
     def root(self, uint64_t size):
         """The root of the tree of the first `size` leaves: read from 64 digests at most. ValueError if fewer."""
-        cdef uint8_t out[BYTES]
+        cdef uint8_t out[DIGEST_BYTES]
         if size > self.size:
             raise ValueError(f"a tree of {self.size} leaves has no root of {size}")
         if size == 0:
             return hashlib_sha256().digest()
         self.fold(size, LEVELS, out)
-        return PyBytes_FromStringAndSize(<char *>out, BYTES)
+        return PyBytes_FromStringAndSize(<char *>out, DIGEST_BYTES)
 
     cdef list path(self, int h, uint64_t index, uint64_t size):
         """What is hashed to node `index` of level h on its way up to the root of `size` leaves, lowest first."""
         cdef uint64_t last = size - 1 >> h
         cdef const uint8_t *part
-        cdef uint8_t edge[BYTES]
+        cdef uint8_t edge[DIGEST_BYTES]
         cdef list path = []
         while last:
             if index & 1 or index < last:
@@ -363,7 +314,7 @@ cdef class Levels:
                     part = self.at(h, index ^ 1)
                 if part == NULL:
                     raise IndexError(f"no digest {index ^ 1} at level {h}")
-                path.append(PyBytes_FromStringAndSize(<const char *>part, BYTES))
+                path.append(PyBytes_FromStringAndSize(<const char *>part, DIGEST_BYTES))
             index >>= 1
             last >>= 1
             h += 1
@@ -399,7 +350,8 @@ cdef class Levels:
             raise IndexError(f"no digests from {index} on in memory at level {level}")
         found = &self.levels[level]
         return PyBytes_FromStringAndSize(
-            <const char *>found.tail + BYTES * (index - found.first), BYTES * ((self.size >> level) - index)
+            <const char *>found.tail + DIGEST_BYTES * (index - found.first),
+            DIGEST_BYTES * ((self.size >> level) - index),
         )
 
     def settle(self, int level, stored not None):
@@ -416,7 +368,7 @@ cdef class Levels:
         found = &self.levels[level]
         PyObject_GetBuffer(stored, &view, PyBUF_SIMPLE)
         total = self.size >> level
-        count = min(<uint64_t>view.len // BYTES, total)
+        count = min(<uint64_t>view.len // DIGEST_BYTES, total)
         if count < found.first:
             PyBuffer_Release(&view)
             raise ValueError(f"{count} digests do not reach up to {found.first}")
@@ -426,9 +378,9 @@ cdef class Levels:
         first = count & ~<uint64_t>1
         kept = total - first
         if found.tail != NULL and first > found.first:
-            memmove(found.tail, found.tail + BYTES * (first - found.first), BYTES * kept)
+            memmove(found.tail, found.tail + DIGEST_BYTES * (first - found.first), DIGEST_BYTES * kept)
             found.first = first
-            moved = <uint8_t *>PyMem_RawRealloc(found.tail, BYTES * max(kept, <uint64_t>FIRST_ROOM))
+            moved = <uint8_t *>PyMem_RawRealloc(found.tail, DIGEST_BYTES * max(kept, <uint64_t>FIRST_ROOM))
             if moved != NULL:  # the memory of a long tail goes back
                 found.tail, found.room = moved, max(kept, <uint64_t>FIRST_ROOM)
 
@@ -442,18 +394,19 @@ cdef class Levels:
         if len(levels) < size.bit_length() or len(levels) > LEVELS:
             raise ValueError(f"{size} leaves have {size.bit_length()} levels, got {len(levels)}")
         for h in range(len(levels)):
-            if <uint64_t>len(levels[h]) // BYTES < size >> h:
-                raise ValueError(f"level {h} of {size} leaves has {size >> h} digests, got {len(levels[h]) // BYTES}")
+            count = <uint64_t>len(levels[h]) // DIGEST_BYTES
+            if count < size >> h:
+                raise ValueError(f"level {h} of {size} leaves has {size >> h} digests, got {count}")
         for h in range(len(levels)):
             level = &self.levels[h]
             count = size >> h
-            level.tail = <uint8_t *>PyMem_RawMalloc(BYTES * FIRST_ROOM)
+            level.tail = <uint8_t *>PyMem_RawMalloc(DIGEST_BYTES * FIRST_ROOM)
             if level.tail == NULL:
                 raise MemoryError
             PyObject_GetBuffer(levels[h], &level.mapped, PyBUF_SIMPLE)
             level.is_mapped, level.room, level.stored, level.first = True, FIRST_ROOM, count, count & ~<uint64_t>1
             if count & 1:
-                memcpy(level.tail, <const uint8_t *>level.mapped.buf + BYTES * (count - 1), BYTES)
+                memcpy(level.tail, <const uint8_t *>level.mapped.buf + DIGEST_BYTES * (count - 1), DIGEST_BYTES)
         self.size = size
 
     def cut(self, uint64_t size):
@@ -467,130 +420,9 @@ cdef class Levels:
         self.size = size
 
 
-# -- verification ------------------------------------------------------------------------------------------------------
-
-
-cdef bint natural(value, uint64_t *out):
-    """Whether a value is an int that a size can be; booleans are not."""
-    if type(value) is not int or not 0 <= value <= LARGEST:
-        return False
-    out[0] = <uint64_t>value
-    return True
-
-
-cdef bint is_digest(value):
-    return isinstance(value, bytes) and len(<bytes>value) == BYTES
-
-
-cdef bint is_path(path):
-    """Whether this is a list or tuple of digests, no more than the largest tree has levels."""
-    if not isinstance(path, (list, tuple)) or len(path) > LONGEST_PATH + 1:
-        return False
-    for part in path:
-        if not is_digest(part):
-            return False
-    return True
-
-
-cdef inline const uint8_t *of(digest) noexcept:
-    return <const uint8_t *>PyBytes_AS_STRING(digest)
-
-
-def verify_inclusion(leaf, index, size, path, root):
-    """Whether the leaf hash stands at `index` in the tree of `size` leaves with this root (RFC 9162, 2.1.3.2).
-
-    leaf and root are 32 bytes, path a list or tuple of them. Anything else is answered with False; nothing raises.
-    """
-    cdef uint64_t at, last
-    cdef uint8_t digest[BYTES]
-    if not natural(index, &at) or not natural(size, &last) or at >= last:
-        return False
-    if not is_digest(leaf) or not is_digest(root) or not is_path(path):
-        return False
-    last -= 1
-    memcpy(digest, of(leaf), BYTES)
-    for part in tuple(path):
-        if last == 0:
-            return False
-        if at & 1 or at == last:
-            hash_node(of(part), digest, digest)
-            while not at & 1 and at:
-                at >>= 1
-                last >>= 1
-        else:
-            hash_node(digest, of(part), digest)
-        at >>= 1
-        last >>= 1
-    return last == 0 and memcmp(digest, of(root), BYTES) == 0
-
-
-def verify_consistency(size1, size2, path, root1, root2):
-    """Whether the tree of size1 leaves with root1 is a prefix of the one of size2 with root2 (RFC 9162, 2.1.4.2).
-
-    Nothing can be shown about size 0: False. For two equal sizes the path is empty and the roots are equal, whatever
-    they are. Else roots are 32 bytes, path a list or tuple of them. To anything else the answer is False.
-    """
-    cdef uint64_t old, new, at, last
-    cdef uint8_t first[BYTES]
-    cdef uint8_t second[BYTES]
-    cdef tuple parts
-    if not natural(size1, &old) or not natural(size2, &new) or not 0 < old <= new:
-        return False
-    if not isinstance(root1, bytes) or not isinstance(root2, bytes) or not is_path(path):
-        return False
-    if old == new:
-        return len(path) == 0 and <bytes>root1 == <bytes>root2
-    if not is_digest(root1) or not is_digest(root2):
-        return False
-    parts = tuple(path)
-    at, last = old - 1, new - 1
-    while at & 1:
-        at >>= 1
-        last >>= 1
-    if at == 0:  # the old tree is one complete subtree: its root is the first part, which is left out
-        parts = (root1, *parts)
-    if not parts:
-        return False
-    memcpy(first, of(parts[0]), BYTES)
-    memcpy(second, first, BYTES)
-    for part in parts[1:]:
-        if last == 0:
-            return False
-        if at & 1 or at == last:
-            hash_node(of(part), first, first)
-            hash_node(of(part), second, second)
-            while not at & 1 and at:
-                at >>= 1
-                last >>= 1
-        else:
-            hash_node(second, of(part), second)
-        at >>= 1
-        last >>= 1
-    return last == 0 and memcmp(first, of(root1), BYTES) == 0 and memcmp(second, of(root2), BYTES) == 0
-
-
-# -- which hash --------------------------------------------------------------------------------------------------------
-
-
 def use_sha_instructions(bint wanted=True):
     """Hash with the CPU's SHA instructions, or (False) with hashlib. True if the instructions are used from now on."""
-    global two_lanes
-    two_lanes = wanted and sha256_available()
-    return two_lanes
+    return choose_hash(wanted)
 
 
-cdef bint equals_hashlib():
-    """A wrong hash would be believed for ever: hold each shape against hashlib before the first is made."""
-    cdef list documents = [bytes([n]) * n for n in range(200)]
-    cdef list salted = [bytes([2]) + bytes([n]) * SALT + documents[n] for n in range(200)]
-    salts = b"".join([bytes([n]) * SALT for n in range(200)])
-    wanted = [
-        b"".join([hashlib_sha256(document).digest() for document in documents]),
-        b"".join([hashlib_sha256(b"\0" + document).digest() for document in documents]),
-        b"".join([hashlib_sha256(document).digest() for document in salted]),
-    ]
-    return wanted == [digests(documents), digests(documents, 0), data_hashes(salts, documents)]
-
-
-if use_sha_instructions() and not equals_hashlib():
-    use_sha_instructions(False)
+choose_hash(True)

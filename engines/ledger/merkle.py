@@ -31,7 +31,8 @@ import threading
 from collections.abc import Iterable
 from typing import Final, Self
 
-from engines._native.merkle import Levels, nodes, verify_consistency, verify_inclusion
+from engines._native.merkle import Levels, nodes
+from engines._native.merkleproof import verify_consistency, verify_inclusion
 from engines.errors import Closed, Corrupted, Invalid, Poisoned, ReadOnly
 from engines.storage.files import FileSystem, RealFileSystem, make_folder
 

@@ -67,7 +67,7 @@ def spoiled(value):
         ways += [
             position.map(lambda at: value[:at] + value[at + 1 :]),
             st.tuples(position, st.sampled_from([other, value[0], "", None, 5, other * 2])).map(
-                lambda drawn: value[: drawn[0]] + [drawn[1]] + value[drawn[0] :]
+                lambda drawn: [*value[: drawn[0]], drawn[1], *value[drawn[0] :]]
             ),
             position.flatmap(lambda at: spoiled(value[at]).map(lambda part: [*value[:at], part, *value[at + 1 :]])),
             st.just(value[::-1]), st.just(value * 20), st.just(",".join(value)),

@@ -13,6 +13,7 @@ from ledger import vectors
 from models import ledger_merkle as model
 
 from engines._native import merkle as kernel
+from engines._native import merkleproof
 from engines.errors import Closed, Corrupted, Invalid, Poisoned, ReadOnly
 from engines.ledger.merkle import MerkleLog, verify_consistency, verify_inclusion
 from engines.storage.files import read_file
@@ -25,10 +26,11 @@ ROOTS = [model.root(ENTRIES[:size]) for size in range(len(ENTRIES) + 1)]
 def way(request):
     """Both ways to hash, where the CPU has both."""
     wanted = request.param == "instructions"
-    if kernel.use_sha_instructions(wanted) != wanted:
+    if [module.use_sha_instructions(wanted) for module in (kernel, merkleproof)] != [wanted, wanted]:
         pytest.skip("this CPU has no SHA instructions")
     yield
-    kernel.use_sha_instructions()
+    for module in (kernel, merkleproof):
+        module.use_sha_instructions()
 
 
 def tree(entries=ENTRIES):

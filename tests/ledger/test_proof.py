@@ -119,8 +119,8 @@ def test_anything_at_all_is_refused_and_nothing_raises(first, second, third):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "[]", "null", "5", '"x"', "[" * 100_000, '{"a":' * 100_000, "1" * 10_000, "NaN", "{}", b"\xff\xfe", b"\0",
-        '{"format": "enginehouse-proof/1"}', "\ud800",
+        "", "{", "[]", "null", "5", '"x"', "[" * 100_000, '{"a":' * 100_000, "1" * 10_000, "NaN", "{}", b"\xff\xfe",
+        b"\0",        '{"format": "enginehouse-proof/1"}', "\ud800",
     ],
     ids=range(15),
 )  # fmt: skip
@@ -213,7 +213,8 @@ EXAMPLE = """example.com/behind-the-sofa
 20852163
 CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 
-\u2014 example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+\u2014 example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5\
+/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
 """
 
 
@@ -297,7 +298,8 @@ def test_any_other_note_is_refused(note):
         EXAMPLE.replace("20852163", "020852163"), EXAMPLE.replace("20852163", str(1 << 64)),
         EXAMPLE.replace("20852163", "1" * 5000), EXAMPLE.replace("20852163", "\u0662"), EXAMPLE.replace("2I=", "2J="),
         EXAMPLE.replace("\n\n", "\nmore\n\n"), EXAMPLE.replace("\n\n", "\n\n\n"), EXAMPLE[:-1], EXAMPLE + "\n",
-        EXAMPLE.replace("\u2014", "-"), EXAMPLE.replace("\n", "\r\n"), EXAMPLE.split("\u2014", maxsplit=1)[0], "\n\n", "x" * (1 << 21),
+        EXAMPLE.replace("\u2014", "-"), EXAMPLE.replace("\n", "\r\n"), EXAMPLE.split("\u2014", maxsplit=1)[0],
+        "\n\n", "x" * (1 << 21),
     ],
     ids=range(14),
 )  # fmt: skip

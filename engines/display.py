@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self, SupportsIndex
 
 import numpy as np
-import numpy.typing as npt
 
 from engines.drawing import draw_plan
 from engines.errors import Invalid, NotFound, nearest
@@ -128,7 +127,7 @@ class Table:
             for cells in zip(*(python_values(column[low:high]) for column in columns.values()), strict=True):
                 yield make(cells)
 
-    def column(self, name: str) -> npt.NDArray[Any]:
+    def column(self, name: str) -> np.ndarray[Any, Any]:
         """One column as an array. A list becomes int64, float64, bool or datetime64[us] if it all fits, else object."""
         if name not in self.columns:
             raise NotFound(f"no column {name!r} among {', '.join(self.columns)}{nearest(name, self.columns)}")

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, SupportsIndex, TypeAlias, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from engines.errors import NotFound, nearest
 
-Column: TypeAlias = npt.NDArray[Any] | list[Any]
+Column: TypeAlias = np.ndarray[Any, Any] | list[Any]
 
 
 class Row(tuple[Any, ...]):
@@ -63,7 +62,7 @@ def python_values(column: Column) -> list[Any]:
     return list((column.astype("m8[us]") if column.dtype.kind == "m" else column).tolist())
 
 
-def as_array(values: Sequence[Any]) -> npt.NDArray[Any]:
+def as_array(values: Sequence[Any]) -> np.ndarray[Any, Any]:
     """A list as a one-dimensional array: int64, float64, bool or datetime64[us] where nothing is lost, else object."""
     kinds = set(map(type, values))
     if kinds in ({float}, {bool}):

@@ -22,13 +22,13 @@ Where to read
     a user's table      table.py, page.py, values.py        a write, a read     records.py, _native/kvpoint.pyx
     the language        syntax.py, expressions.py,          queries, scans      reading.py, keyrange.py,
                         updatesyntax.py, updates.py,                            _native/kvscan.pyx
-                        projections.py, partiql*.py         indexes             indexes.py, schema.py
+                        projections.py, partiql/            indexes             indexes.py, schema.py
     the store           store.py, frames.py, catalog.py     several as one      transactions.py, tokens.py
     time to live        ttl.py                              the stream          journal.py, retention.py
-    capacity            throttle.py, scaling.py             the past            bases.py, restore.py, snapshots.py
-    files               transfer.py, imports.py             regions             versions.py, replica.py
-    who may             policies.py, guard.py               checks              verify.py
-    the cache           cache*.py, _native/cachetable.pyx   before a table      accelerator*.py, _native/kvhits.pyx
+    capacity            throttle.py, scaling.py             the past, files     backup/
+    global tables       regions/                            checks              verify.py
+    who may             access/                             before a table      accelerator*.py, _native/kvhits.pyx
+    the cache           cache/, _native/cachetable.pyx
 
 Where we differ from DynamoDB
 * An expired item is gone at once: reads, conditions and scans never show it. The service deletes within days and shows
@@ -41,29 +41,37 @@ Where we differ from DynamoDB
   hours, and has no shards.
 * A region hears of others when somebody syncs, or in GlobalTable.following(). Stamps respect cause and effect.
 * Not here: the older forms of requests (Expected, AttributeUpdates, KeyConditions), encryption at rest, servers.
-From ElastiCache: the cache lives in your process and holds your objects, not copies (cache.py). From DAX: so does the
-accelerator, so it has no replicas that lag behind; it keeps items and pages for 5 seconds if not told otherwise.
+From ElastiCache: the cache lives in your process and holds your objects, not copies (cache/cache.py). From DAX: so does
+the accelerator, so it has no replicas that lag behind; it keeps items and pages for 5 seconds if not told otherwise.
 
 Pitfalls: a filter does not make a scan cheaper: it reads every item; use a key condition, or an index. A batch_writer
 syncs once for a thousand puts, a put each time: load with the former. An item left in a `with batch_writer()` block
 that raises is not written. After your own put a query of an accelerator may show the item as it was: consistent=True.
 """
 
-from engines.kv.accelerator import Accelerator
-from engines.kv.access.policies import Policy
-from engines.kv.cache import Cache
+import importlib
+from typing import TYPE_CHECKING
+
 from engines.kv.page import Page
-from engines.kv.regions.replica import GlobalTable, Replica
-from engines.kv.scaling import Scaling
 from engines.kv.store import Store
 from engines.kv.table import BatchWriter, Table
 from engines.kv.throttle import Consumed
 from engines.kv.transactions import Check, Delete, Get, Put, Update
 
+if TYPE_CHECKING:
+    from engines.kv.accelerator import Accelerator
+    from engines.kv.access.guard import Session
+    from engines.kv.access.policies import Policy
+    from engines.kv.cache import Cache, CacheCluster, CacheReplica
+    from engines.kv.regions.replica import GlobalTable, Replica
+    from engines.kv.scaling import Scaling
+
 __all__ = [
     "Accelerator",
     "BatchWriter",
     "Cache",
+    "CacheCluster",
+    "CacheReplica",
     "Check",
     "Consumed",
     "Delete",
@@ -74,7 +82,32 @@ __all__ = [
     "Put",
     "Replica",
     "Scaling",
+    "Session",
     "Store",
     "Table",
     "Update",
 ]
+
+_AT_FIRST_USE = {  # half of what there is to import, and many a program needs none of it
+    "Accelerator": "engines.kv.accelerator",
+    "Cache": "engines.kv.cache",
+    "CacheCluster": "engines.kv.cache",
+    "CacheReplica": "engines.kv.cache",
+    "GlobalTable": "engines.kv.regions.replica",
+    "Policy": "engines.kv.access.policies",
+    "Replica": "engines.kv.regions.replica",
+    "Scaling": "engines.kv.scaling",
+    "Session": "engines.kv.access.guard",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The classes that are imported when they are asked for."""
+    if name not in _AT_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(_AT_FIRST_USE[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -285,8 +285,8 @@ def _check(value: "Digest | Proof | ConsistencyProof") -> None:
         _check_numbers(old=value.old, new=value.new)
     if not isinstance(value.path, tuple | list) or len(value.path) > LONGEST_PATH:
         raise Invalid(f"the path is a list of at most {LONGEST_PATH} hashes")
-    for part in value.path:
-        _check_bytes("each part of the path", part, DIGEST)
+    if not (set(map(type, value.path)) <= {bytes} and set(map(len, value.path)) <= {DIGEST}):  # a loop takes 2 us more
+        raise Invalid(f"each part of the path is {DIGEST} bytes")
 
 
 def _check_numbers(**numbers: object) -> None:

@@ -46,6 +46,8 @@ class Definition(msgspec.Struct, frozen=True):
     moment of them can be restored. show_expired: items whose time is over are seen until they are deleted.
     partition_limits: a partition key gets no more than 3,000 read and 1,000 write units a second. read_scaling,
     write_scaling: the rates follow the load, within these limits (scaling.py); they rest while it is on demand.
+    ttl_ready: the items of before the time to live have got their expiry. stream_started: sequence and time from which
+    on there is a stream, where it was switched on later (switches.py).
     """
 
     id: int
@@ -63,6 +65,13 @@ class Definition(msgspec.Struct, frozen=True):
     partition_limits: bool = False
     read_scaling: Scaling | None = None
     write_scaling: Scaling | None = None
+    ttl_ready: bool = True
+    stream_started: tuple[int, int] = (0, 0)
+
+    @property
+    def stream_began(self) -> int:
+        """The first sequence that its stream may show."""
+        return max(self.began, self.stream_started[0])
 
     @property
     def partition(self) -> str:

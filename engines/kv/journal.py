@@ -82,7 +82,7 @@ def follow(
 def _shown(found: Frame, log: Log, tables: Mapping[int, "Table"], images: "Images") -> Iterator[Change]:
     """What one frame says of these tables."""
     for table_id, key, old, new, expired in frame_changes(found, log.path):
-        if (table := tables.get(table_id)) is not None:
+        if (table := tables.get(table_id)) is not None and found.sequence >= table.definition.stream_started[0]:
             view = table.definition.stream
             shows_old = bool(old) and view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
             shows_new = bool(new) and view in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")

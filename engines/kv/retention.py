@@ -47,7 +47,7 @@ class Retention:
         definitions = list(self._definitions())
         streams, pitr = any(d.stream for d in definitions), any(d.pitr for d in definitions)
         if not (streams or pitr):
-            self.keep = self._log.last + 1
+            self.keep = self.references.since = self._log.last + 1  # a stream of later must not name what goes now
             return
         now = self._clock.now()  # no frame after this moment is below the mark
         marks = [*self._marks(), Mark(now, self._log.last, self.references.oldest)]

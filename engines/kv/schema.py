@@ -19,6 +19,7 @@ from engines.errors import AlreadyExists, Invalid, NotFound, TooLarge, nearest
 from engines.kv import catalog
 from engines.kv.catalog import SCHEMA_FRAME, Definition, Index, Schema
 from engines.kv.indexes import check_indexes, index_of
+from engines.kv.switches import fill_ttl
 from engines.kv.table import Table
 from engines.kv.values import PAGE_ITEMS, KeyPart
 from engines.storage.environment import MAX_KEYSPACES
@@ -79,10 +80,15 @@ class Tables:
             described = [_described(index, number + n, definition.key) for n, index in enumerate(indexes, 1)]
             check_indexes(described, definition.key)
             definition = msgspec.structs.replace(
-                definition, id=number, indexes=tuple(described), created=store.clock.now(), began=store.log.last + 1
+                definition,
+                id=number,
+                indexes=tuple(described),
+                created=store.clock.now(),
+                began=store.log.last + 1,
+                stream_started=(0, 0),
             )
             self._check_room(definition)
-            sequence = self._log(Schema(create=definition))
+            sequence = self.log(Schema(create=definition))
             table = self.by_name[definition.name]
         store.log.acknowledge(sequence)
         return table
@@ -96,7 +102,7 @@ class Tables:
                 raise NotFound(f"table {table.name} was dropped, another one has its name now: store.table() opens it")
             definition = change(present)
             self._check_room(definition)
-            sequence = self._log(Schema(alter=definition))
+            sequence = self.log(Schema(alter=definition))
         self._store.log.acknowledge(sequence)
 
     def rename(self, table: Table, name: str) -> None:
@@ -106,14 +112,14 @@ class Tables:
             if name in self.by_name:
                 raise AlreadyExists(f"there is a table {name!r} already: choose another name")
             definition = msgspec.structs.replace(self.named(table.name).definition, name=name)
-            sequence = self._log(Schema(alter=definition, renamed=table.name))
+            sequence = self.log(Schema(alter=definition, renamed=table.name))
         self._store.log.acknowledge(sequence)
 
     def drop(self, name: str) -> None:
         with self._tree.lock:
             self._store.check_open()
             self.named(name)
-            sequence = self._log(Schema(drop=name))
+            sequence = self.log(Schema(drop=name))
         self._store.log.acknowledge(sequence)
 
     def create_index(self, table: Table, name: str, key: Any, projection: Any, *, local: bool) -> None:  # noqa: ANN401 - checked by index_of
@@ -145,8 +151,9 @@ class Tables:
         self.alter(table, without)
 
     def fill_unready(self) -> None:
-        """At open: indexes whose filling was cut short."""
+        """At open: indexes and times to live whose filling was cut short."""
         for table in self.all():
+            fill_ttl(self._store, table)
             for index in table.definition.indexes:
                 if not index.ready:
                     self.fill(table, index.id)
@@ -170,7 +177,7 @@ class Tables:
                 else:
                     if low is None:
                         ready = _with_ready(table.definition, number)
-                        sequence = self._log(Schema(alter=ready))
+                        sequence = self.log(Schema(alter=ready))
             os.sched_yield()  # who waits for the lock gets it before the next page
             self._store.checkpoint_if_due()
         self._store.log.acknowledge(sequence)
@@ -193,7 +200,7 @@ class Tables:
 
     # -- what a change means: now, and in a replay --------------------------------------------------------------------
 
-    def _log(self, schema: Schema) -> int:
+    def log(self, schema: Schema) -> int:
         """Under the lock: log it, do it; the frame's sequence."""
         return self._tree.write(catalog.encode(schema), SCHEMA_FRAME, lambda _: self.apply(schema), writes=1000)
 
@@ -235,9 +242,12 @@ class Tables:
         table = self.by_id.get(definition.id)
         if table is None:
             return  # dropped later, and met again in a replay
-        before = self._stored(name).indexes  # not what memory says: a rebuilt tree knows less
+        stored = self._stored(name)  # not what memory says: a rebuilt tree knows less
+        before = stored.indexes
         self._keep(definition)
         table.records.define(definition)
+        if stored.ttl is not None and definition.ttl is None:
+            self._tree.drop(f"x/{definition.id}", NotFound(f"the time to live of table {name} was switched off"))
         kept = {index.id for index in definition.indexes}
         for index in before:
             if index.id not in kept:

@@ -20,7 +20,7 @@ from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
 from engines.errors import Closed, Invalid, ReadOnly, Trimmed
-from engines.kv import catalog, inside, journal, partiql, transactions, verify
+from engines.kv import catalog, inside, journal, partiql, switches, transactions, verify
 from engines.kv.backup import imports, transfer
 from engines.kv.backup.bases import Bases
 from engines.kv.backup.restore import Moment, drop_unfinished, restore_store, restore_table
@@ -401,6 +401,20 @@ class Store:
         self.schema.alter(self.table(name), lambda definition: msgspec.structs.replace(definition, pitr=enabled))
         self.checkpoint()  # takes the first base
 
+    def set_ttl(self, name: str, ttl: str | None) -> None:
+        """Let the items of a table expire in the second that an attribute says, from now on; None: no more.
+
+        Items that are there already get their time before it returns; others may write meanwhile. Invalid if another
+        attribute says it at present. NotFound.
+        """
+        self.check_open()
+        switches.set_ttl(self, self.table(name), ttl)
+
+    def set_stream(self, name: str, stream: bool | str) -> None:  # noqa: FBT001 - as create_table's
+        """Keep the changes of a table from now on, as create_table(stream=) does, or with False no more. NotFound."""
+        self.check_open()
+        switches.set_stream(self, self.table(name), catalog.stream_view(stream))
+
     def export(
         self,
         name: str,
@@ -469,7 +483,7 @@ class Store:
             raise Invalid(f"after is the sequence of a change, or 0 for the beginning, got {after!r}")
         if self.path is None:
             self.log.sync()
-        began = min((table.definition.began for table in tables.values()), default=self.log.last + 1)
+        began = min((table.definition.stream_began for table in tables.values()), default=self.log.last + 1)
         after = max(after, began - 1)
         since = self.references.since
         if began < self.log.first and after < since - 1:  # what is left there may refer to what is not

@@ -89,6 +89,7 @@ class Get:
     key: Any
     projection: str | None = None
     names: Names = None
+    consistent: bool = False  # of a batch; in a transaction it always is
 
 
 Action = Put | Update | Delete | Check
@@ -263,22 +264,27 @@ def read_together(store: "Store", gets: Sequence[Get], consumed: Consumed | None
     if len({(records.definition.id, key) for records, key, _ in asked}) < len(asked):
         raise Invalid("every key is asked for once: leave the second one out")
     with store.tree.lock:
-        if not transaction:
-            return _read_each(gets, asked, consumed)
-        size = 0
-        for number, (records, key, _) in enumerate(asked):
-            stored_key = records.stored_key(key)
-            try:
-                records.check_read(stored_key)
-            except Throttled as error:
-                raise _throttled(number, len(gets), error) from None
-            size += 0 if (view := records.view(stored_key)) is None else item_size(view)
-        _check_size(size)
-        items = []
-        for records, key, projection in asked:
-            item = records.read_paying(key, consumed, consistent=True, transaction=True, checked=True)
-            items.append(item if item is None or projection is None else projection.pick(item))
-    store.log.sync()
+        answers = _read_all(asked, consumed) if transaction else _read_each(gets, asked, consumed)
+    if transaction or any(get.consistent for get in gets):
+        store.log.sync()
+    return answers
+
+
+def _read_all(asked: Sequence[tuple[Records, bytes, Projection | None]], consumed: Consumed | None) -> Answers:
+    """A transaction: all of them are read, or Throttled."""
+    size = 0
+    for number, (records, key, _) in enumerate(asked):
+        stored_key = records.stored_key(key)
+        try:
+            records.check_read(stored_key)
+        except Throttled as error:
+            raise _throttled(number, len(asked), error) from None
+        size += 0 if (view := records.view(stored_key)) is None else item_size(view)
+    _check_size(size)
+    items: list[Item | None] = []
+    for records, key, projection in asked:
+        item = records.read_paying(key, consumed, consistent=True, transaction=True, checked=True)
+        items.append(item if item is None or projection is None else projection.pick(item))
     return Answers(items)
 
 
@@ -298,7 +304,7 @@ def _read_each(
             unprocessed.append(get)
         else:
             try:
-                item = records.read_paying(key, consumed, consistent=False)
+                item = records.read_paying(key, consumed, consistent=get.consistent)
             except Throttled as error:
                 unprocessed.append(get)
                 waits.append(error.details["retry_after"])

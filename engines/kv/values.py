@@ -3,7 +3,7 @@
     Python                          type      in JSON
     str                             S         {"S": "ann"}
     int, Decimal                    N         {"N": "9.5"}            exact, so as text
-    bytes                           B         {"B": "aGk="}           base64
+    bytes                           B         {"B": "aGk="}           base64; bytes are taken, too
     bool, None                      BOOL NULL {"BOOL": true} {"NULL": true}
     dict, list or tuple             M L       {"M": {"a": ...}} {"L": [...]}
     set or frozenset of one of      SS NS BS  {"NS": ["1", "2.5"]}
@@ -185,7 +185,7 @@ def from_typed(typed: Value, path: str = "value", depth: int = 0) -> Value:
     if kind in ("M", "L") and depth >= NESTING:
         raise Invalid(f"attribute {path!r} is nested deeper than {NESTING} levels: store it flatter, or as bytes")
     match kind, value:
-        case ("S", str()) | ("BOOL", bool()):
+        case ("S", str()) | ("BOOL", bool()) | ("B", bytes()):
             return value
         case "NULL", True:
             return None
@@ -195,12 +195,14 @@ def from_typed(typed: Value, path: str = "value", depth: int = 0) -> Value:
             return {name: from_typed(part, f"{path}.{name}", depth + 1) for name, part in value.items()}
         case "L", list():
             return [from_typed(part, f"{path}[{i}]", depth + 1) for i, part in enumerate(value)]
-        case "SS" | "NS" | "BS", list() if all(isinstance(part, str) for part in value):
+        case "SS" | "NS", list() if all(isinstance(part, str) for part in value):
+            return _from_set(kind, value, path)
+        case "BS", list() if all(isinstance(part, (str, bytes)) for part in value):
             return _from_set(kind, value, path)
     raise Invalid(f"attribute {path!r}: {value!r:.80} is not what {kind!r} holds in DynamoDB's JSON")
 
 
-def _from_set(kind: str, value: list[str], path: str) -> set[Any]:
+def _from_set(kind: str, value: list[Any], path: str) -> set[Any]:
     elements = {_from_text(kind[0], part, path) for part in value}
     if not elements:
         raise Invalid(f"attribute {path!r}: a set can not be empty: leave the attribute out")
@@ -209,8 +211,10 @@ def _from_set(kind: str, value: list[str], path: str) -> set[Any]:
     return elements
 
 
-def _from_text(kind: str, text: str, path: str) -> Value:
+def _from_text(kind: str, text: str | bytes, path: str) -> Value:
     try:
+        if isinstance(text, bytes):
+            return text
         if kind == "N":
             return number(text)
         return text if kind == "S" else base64.b64decode(text, validate=True)

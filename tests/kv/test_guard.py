@@ -98,6 +98,8 @@ VERBS = {
     "drop_snapshot": ("DeleteBackup", "*", lambda s: s.drop_snapshot("kept")),
     "restore_table": ("RestoreTableFromBackup", "*", lambda s: s.restore_table("users", to="again", snapshot="kept")),
     "set_pitr": ("UpdateContinuousBackups", "users", lambda s: s.set_pitr("users", enabled=True)),
+    "set_ttl": ("UpdateTimeToLive", "users", lambda s: s.set_ttl("users", "until")),
+    "set_stream": ("UpdateTable", "users", lambda s: s.set_stream("users", True)),
 }
 
 

@@ -293,6 +293,8 @@ class Session:
     drop_snapshot = guarded(Store.drop_snapshot, asking.on_all("DeleteBackup"))
     restore_table = wrapping(Store.restore_table, asking.restore, _table)
     set_pitr = guarded(Store.set_pitr, asking.on_named("UpdateContinuousBackups"))
+    set_ttl = guarded(Store.set_ttl, asking.on_named("UpdateTimeToLive"))
+    set_stream = guarded(Store.set_stream, asking.on_named("UpdateTable"))
     export = guarded(Store.export, asking.on_named("ExportTableToPointInTime"))
     import_table = wrapping(Store.import_table, asking.on_new("ImportTable"), _imported)
 

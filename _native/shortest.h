@@ -33,7 +33,7 @@ static inline int shortest_log10_of_three_quarters(int e) { return (int)((e * 12
 static inline uint64_t shortest_scaled(const uint64_t *power, uint64_t factor) {
     unsigned __int128 low = (unsigned __int128)power[1] * factor;
     unsigned __int128 product = (unsigned __int128)power[0] * factor + (uint64_t)(low >> 64);
-    return (uint64_t)(product >> 64) | ((uint64_t)product > 1); /* 1 may come from rounding the power up */
+    return (uint64_t)(product >> 64) | ((uint64_t)product > 1); /* the paper's threshold: the power was rounded up */
 }
 
 /* The digits of a finite double above zero, as an integer without zeros at its end: v reads as digits * 10^exponent. */
@@ -55,7 +55,7 @@ static inline uint64_t shortest_digits(double v, int *exponent) {
 
     const uint64_t tens = here / 40;
     const int ten_below = low <= 40 * tens, ten_above = 40 * tens + 40 <= high;
-    if (here >= 40 && ten_below != ten_above) {
+    if (ten_below != ten_above) {
         digits = tens + (uint64_t)ten_above;
         *exponent = k + 1;
     } else {

@@ -49,12 +49,12 @@ import base64
 import struct
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -63,7 +63,13 @@ from engines._native.ledgerblock import ENTRY_BYTES, HEAD_BYTES, SALT_BYTES, TRA
 from engines.errors import Corrupted, Invalid
 from engines.ledger.canonical import canonical, read
 
-__all__ = ["ENTRY_BYTES", "HEAD_BYTES", "SALT_BYTES", "TRAILER_BYTES", "Block", "Draft", "Kind", "seal", "stamp"]
+__all__ = [
+    "COLUMNS", "ENTRY_BYTES", "HEAD_BYTES", "ID_BYTES", "NO_HASH", "SALT_BYTES", "TRAILER_BYTES", "Block", "Draft",
+    "Entry", "Kind", "Payload", "Statement", "audit", "block_hash", "decode", "entries", "parameters_hash", "seal",
+    "stamp",
+]  # fmt: skip
+
+Payload: TypeAlias = bytes | bytearray | memoryview
 
 ID_BYTES: Final = 16
 NO_HASH: Final = bytes(32)  # of a tombstone's data; before the first block
@@ -95,8 +101,7 @@ class Statement(NamedTuple):
     parameters: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One of a block's entries. data is None for a tombstone, and where it was redacted."""
 
     kind: Kind
@@ -202,15 +207,15 @@ class Draft:
         )
 
 
-def entries(payload: bytes | bytearray) -> memoryview:
+def entries(payload: Payload) -> memoryview:
     """Where the entries of a packed block lie: 96 bytes each, a view, not copied."""
     count, statements = struct.unpack_from("<II", payload, 4)
     start = HEAD_BYTES + statements
     return memoryview(payload)[start : start + ENTRY_BYTES * count]
 
 
-def decode(payload: bytes, *, file: str = "", offset: int = 0) -> "Block":
-    """A block from its bytes, which are kept, not copied.
+def decode(payload: Payload, *, file: str = "", offset: int = 0) -> "Block":
+    """A block from its bytes, which are kept, not copied: they must not change while it is in use.
 
     Lengths and fields are checked, hashes are not: see audit(). Corrupted names the file, and the byte in it if
     `offset` says where the payload begins there.
@@ -221,7 +226,7 @@ def decode(payload: bytes, *, file: str = "", offset: int = 0) -> "Block":
         raise _corrupted(error, payload, file, offset) from None
 
 
-def audit(payload: bytes, *, file: str = "", offset: int = 0) -> list[int]:
+def audit(payload: Payload, *, file: str = "", offset: int = 0) -> list[int]:
     """Check all that a block says of itself: lengths, fields, the hashes of its statements and data. No JSON is read.
 
     Returns which entries, from 0, were blanked by a redaction. That it was asked for, the root and the chain are for
@@ -239,7 +244,7 @@ class Block:
     Times are microseconds since 1970; block numbers count from 1, leaves from 0.
     """
 
-    def __init__(self, payload: bytes, offsets: list[int]) -> None:
+    def __init__(self, payload: Payload, offsets: list[int]) -> None:
         self.payload = payload
         self.trailer = bytes(payload[-TRAILER_BYTES:])
         self._offsets = offsets
@@ -354,7 +359,7 @@ def _statement(*, text: str, parameters: str | None) -> Statement:
     return Statement(text, hashed)
 
 
-def _corrupted(error: BadBlock, payload: bytes, file: str, offset: int) -> Corrupted:
+def _corrupted(error: BadBlock, payload: Payload, file: str, offset: int) -> Corrupted:
     """The kernel's complaint with its place. The number is the one that the trailer gives, if there is a trailer."""
     number = int.from_bytes(payload[8 - TRAILER_BYTES : 16 - TRAILER_BYTES], "little")
     named = f"block {number}" if len(payload) >= HEAD_BYTES + TRAILER_BYTES else "a block"

@@ -141,6 +141,18 @@ def test_what_was_packed_is_what_is_read(block):
         assert back.columns[i]["data_hash"].tobytes() == entry.data_hash
 
 
+def test_blocks_are_read_where_they_lie():
+    payload, _ = Book().commit(ROWS)
+    there = memoryview(b"before" + payload + b"after")[6:-5]
+    assert decode(there).revisions == decode(payload).revisions
+    assert decode(there).statements == STATEMENTS
+    assert fingerprint(there) == fingerprint(payload)
+    assert audit(there) == []
+    assert len({decode(there).entry(0), decode(payload).entry(0)}) == 1
+    with pytest.raises(Corrupted, match="block 1 is damaged"):
+        audit(memoryview(put(payload, 12, "<I", 1)))
+
+
 def test_the_columns_are_the_entries():
     payload, _ = Book().commit(ROWS)
     columns = decode(payload).columns
@@ -340,6 +352,7 @@ def test_each_field_is_named_when_it_is_wrong():
     for at, form, value, said in (
         (0, "<B", 0x46, "does not begin with EHB1"),
         (4, "<I", 0xFFFFFFFF, "too short for its entries"),
+        (4, "<I", (len(payload) - TRAILER_BYTES - entry) // ENTRY_BYTES, "too short for its entries"),
         (4, "<I", 4, "counts other entries"),
         (8, "<I", 0xFFFFFFFF, "too short for its statements"),
         (12, "<I", 1, "head that are to be zero"),
@@ -352,6 +365,7 @@ def test_each_field_is_named_when_it_is_wrong():
         (entry + 1, "<B", 128, "entry 0: bytes that are to be zero"),
         (entry + 2, "<H", 1, "entry 0: bytes that are to be zero"),
         (entry + 28, "<I", 0xFFFFFFFF, "entry 0: its data is longer"),
+        (entry + ENTRY_BYTES * 4 + 28, "<I", 303, "entry 4: its data is longer"),
         (entry + 28, "<I", 0, "entry 0: it has no data"),
         (entry + 32, "<Q", 2, "entry 0: it says to be of another block"),
         (entry + 40, "<q", -1, "entry 0: it says to be of another time"),

@@ -428,6 +428,14 @@ def test_sixteen_digits_in_a_row_are_never_missed(text):
     )
 
 
+@pytest.mark.parametrize("digits", [15, 16])
+def test_sixteen_digits_are_seen_wherever_they_stand(digits):
+    for before in range(70):
+        for after in range(18):
+            text = b"a" * before + b"9" * digits + b"a" * after
+            assert has_long_integer(text) == (digits == 16)
+
+
 @pytest.mark.parametrize(
     "text",
     [

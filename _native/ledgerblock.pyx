@@ -20,25 +20,14 @@ Invariants: what was packed, stamped and sealed passes check and audit; no byte 
 bytes say; every bit of a block is covered by a hash, or by a check here, or both.
 """
 
-from hashlib import sha256
-
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from digests cimport DATA_PREFIX, choose_hash, hash_all, sha256_batch
 
-cdef extern from "sha256.h" nogil:
-    ctypedef struct sha256_batch:
-        int prefix
-        const uint8_t *salts
-        const uint8_t *const *bodies
-        const size_t *lengths
-        const uint8_t *row
-        size_t stride
-    int sha256_available()
-    void sha256_many(const sha256_batch *batch, size_t n, uint8_t *out)
 
 cdef extern from *:
     """
@@ -90,14 +79,12 @@ cdef enum:
     TOMBSTONE = 2
     CATALOGUE = 4     # the last of the kinds of entries
     CLOSING = 5       # the kind of a trailer
-    DATA_PREFIX = 2
     TOGETHER = 64     # bodies hashed at once
 
 HEAD_BYTES, ENTRY_BYTES, SALT_BYTES, TRAILER_BYTES = HEAD, ENTRY, SALT, TRAILER
 cdef const char* MAGIC = "EHB1"
 cdef uint8_t[DIGEST] NO_DIGEST
 memset(NO_DIGEST, 0, DIGEST)
-cdef bint two_lanes = False
 
 cdef enum:
     _FINE, _SHORT, _MAGIC, _HEAD_ZERO, _STATEMENTS, _ENTRIES, _BODY, _SURPLUS, _TRAILER, _TRAILER_ZERO, _COUNT
@@ -381,18 +368,9 @@ cdef int hash_bodies(
     int prefix, const uint8_t** bodies, const size_t* lengths, Py_ssize_t n, uint8_t* out
 ) except -1 nogil:
     cdef sha256_batch batch
-    cdef Py_ssize_t i
-    if two_lanes:
-        batch.prefix, batch.salts, batch.row, batch.stride = prefix, NULL, NULL, 0
-        batch.bodies, batch.lengths = bodies, lengths
-        sha256_many(&batch, n, out)
-        return 0
-    with gil:
-        for i in range(n):
-            state = sha256(b"" if prefix < 0 else bytes([prefix]))
-            state.update(PyBytes_FromStringAndSize(<const char*>bodies[i], lengths[i]))
-            memcpy(out + DIGEST * i, PyBytes_AS_STRING(state.digest()), DIGEST)
-    return 0
+    batch.prefix, batch.salts, batch.row, batch.stride = prefix, NULL, NULL, 0
+    batch.bodies, batch.lengths = bodies, lengths
+    return hash_all(&batch, n, out)
 
 
 cdef int audit_hashes(const uint8_t* start, Py_ssize_t size, uint8_t* blank, Finding* finding) except -1 nogil:
@@ -458,24 +436,7 @@ def audit(payload not None):
 
 def use_sha_instructions(bint wanted=True):
     """Hash with the CPU's SHA instructions, or (False) with hashlib. True if the instructions are used from now on."""
-    global two_lanes
-    two_lanes = wanted and sha256_available()
-    return two_lanes
+    return choose_hash(wanted)
 
 
-cdef bint equals_hashlib():
-    """A wrong hash would accuse an honest book: hold the instructions against hashlib before the first is believed."""
-    cdef const uint8_t* bodies[TOGETHER]
-    cdef size_t[TOGETHER] lengths
-    cdef uint8_t[TOGETHER * DIGEST] digests
-    cdef Py_ssize_t i
-    cdef bytes text = bytes(range(256))
-    for i in range(TOGETHER):
-        bodies[i], lengths[i] = <const uint8_t*>PyBytes_AS_STRING(text) + i, 3 * i
-    hash_bodies(DATA_PREFIX, bodies, lengths, TOGETHER, digests)
-    wanted = b"".join([sha256(b"\2" + text[i:4 * i]).digest() for i in range(TOGETHER)])
-    return PyBytes_FromStringAndSize(<char*>digests, TOGETHER * DIGEST) == wanted
-
-
-if use_sha_instructions() and not equals_hashlib():
-    use_sha_instructions(False)
+choose_hash(True)

@@ -42,6 +42,7 @@ Type = Literal["S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"]
 TYPES: tuple[Type, ...] = ("S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS")
 
 _NUMBER = KeyCodec("N")
+_ELEMENTS: dict[str, tuple[type, ...]] = {"SS": (str,), "NS": (str,), "BS": (str, bytes)}  # in JSON
 _NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -195,9 +196,7 @@ def from_typed(typed: Value, path: str = "value", depth: int = 0) -> Value:
             return {name: from_typed(part, f"{path}.{name}", depth + 1) for name, part in value.items()}
         case "L", list():
             return [from_typed(part, f"{path}[{i}]", depth + 1) for i, part in enumerate(value)]
-        case "SS" | "NS", list() if all(isinstance(part, str) for part in value):
-            return _from_set(kind, value, path)
-        case "BS", list() if all(isinstance(part, (str, bytes)) for part in value):
+        case "SS" | "NS" | "BS", list() if all(isinstance(part, _ELEMENTS[kind]) for part in value):
             return _from_set(kind, value, path)
     raise Invalid(f"attribute {path!r}: {value!r:.80} is not what {kind!r} holds in DynamoDB's JSON")
 

@@ -28,6 +28,7 @@ Where to read
     capacity            throttle.py, scaling.py             the past, files     backup/
     global tables       regions/                            checks              verify.py
     who may             access/                             before a table      accelerator*.py, _native/kvhits.pyx
+    DynamoDB's requests requests/                           switched on later   switches.py
     the cache           cache/, _native/cachetable.pyx
 
 Where we differ from DynamoDB
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from engines.kv.access.policies import Policy
     from engines.kv.cache import Cache, CacheCluster, CacheReplica
     from engines.kv.regions.replica import GlobalTable, Replica
+    from engines.kv.requests import error_body, request
     from engines.kv.scaling import Scaling
 
 __all__ = [
@@ -86,6 +88,8 @@ __all__ = [
     "Store",
     "Table",
     "Update",
+    "error_body",
+    "request",
 ]
 
 _AT_FIRST_USE = {  # half of what there is to import, and many a program needs none of it
@@ -98,6 +102,8 @@ _AT_FIRST_USE = {  # half of what there is to import, and many a program needs n
     "Replica": "engines.kv.regions.replica",
     "Scaling": "engines.kv.scaling",
     "Session": "engines.kv.access.guard",
+    "error_body": "engines.kv.requests",
+    "request": "engines.kv.requests",
 }
 
 

@@ -7,6 +7,7 @@ A table's id is never used again, so frames of a dropped table in the log are no
 numbers when they first occur; a NAMES frame goes into the log before the first item that uses them.
 """
 
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -72,6 +73,12 @@ class Definition(msgspec.Struct, frozen=True):
     def stream_began(self) -> int:
         """The first sequence that its stream may show."""
         return max(self.began, self.stream_started[0])
+
+    @property
+    def stream_label(self) -> str:
+        """When its stream was switched on, which ends the stream's ARN."""
+        moment = datetime(1970, 1, 1) + timedelta(microseconds=self.stream_started[1] or self.created)  # noqa: DTZ001 - the label has no zone
+        return moment.isoformat(timespec="milliseconds")
 
     @property
     def partition(self) -> str:

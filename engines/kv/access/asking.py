@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engines.errors import Invalid
 from engines.kv import partiql
-from engines.kv.backup.snapshots import moment_of
 from engines.kv.expressions import Placeholders, compile_key_condition
 from engines.kv.page import Item
 from engines.kv.partiql.binding import Bound, Text, in_their_words
@@ -256,8 +255,7 @@ def explain_query(table: "Table", key_condition: str | None = None, **options: A
 
 def stream(definition: "Definition") -> Asked:
     """The changes of a table."""
-    time = moment_of(definition.created).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    return Asked("GetRecords", f"table/{definition.name}/stream/{time}")
+    return Asked("GetRecords", f"table/{definition.name}/stream/{definition.stream_label}")
 
 
 def table_changes(table: "Table", *_: object, **__: object) -> Asked:

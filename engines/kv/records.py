@@ -361,7 +361,10 @@ class Records:
         """The partition key's value, where units are counted for each."""
         if self.capacity is None or not self.capacity.partition_limits:
             return None
-        return stored_key[:SHORTEST_CUT] if len(stored_key) >= SHORTEST_CUT else self.keys.decode(stored_key)[0]
+        try:
+            return self.keys.decode(stored_key)[0]
+        except ValueError:  # a long partition key that was cut: what is left of it tells it from others
+            return stored_key[:SHORTEST_CUT]
 
     def charge_write(self, stored_key: bytes, old: bytes | memoryview | None, image: bytes | None) -> "Cost":
         """Under the lock, before anything is written: pay for it. Throttled if there are too few units."""
@@ -432,11 +435,17 @@ class Records:
             page = writes[written : written + PAGE_ITEMS]
             with self.lock:
                 self.sweep_due()
-                paid = len(page)
+                costs: list[tuple[Cost, bytes]] | None = None
                 if self.capacity is not None and not free:
-                    paid, refused = self._pay(page)
-                sequence = self._store.frames.write_together(page[:paid])
-                written += paid
+                    costs, refused = self._pay(page)
+                    page = page[: len(costs)]
+                try:
+                    sequence = self._store.frames.write_together(page)
+                except BaseException:
+                    for cost, stored_key in costs or ():
+                        self.give_back(cost, stored_key)
+                    raise
+                written += len(page)
         self._log.acknowledge(sequence)
         self._store.checkpoint_if_due()
         if refused is not None:
@@ -446,15 +455,18 @@ class Records:
                 retry_after=refused.details["retry_after"],
             )
 
-    def _pay(self, writes: Sequence[Write]) -> tuple[int, Throttled | None]:
-        """Under the lock: how many of these could be paid for, and why no more."""
-        for number, write in enumerate(writes):
+    def _pay(self, writes: Sequence[Write]) -> tuple[list[tuple["Cost", bytes]], Throttled | None]:
+        """Under the lock: what was paid, for the first of these, and why for no more."""
+        costs: list[tuple[Cost, bytes]] = []
+        for write in writes:
             stored_key = self.stored_key(write.key)
+            cost = self.cost(stored_key, self.view(stored_key), write.image)
             try:
-                self.take(self.cost(stored_key, self.view(stored_key), write.image), stored_key)
+                self.take(cost, stored_key)
             except Throttled as error:
-                return number, error
-        return len(writes), None
+                return costs, error
+            costs.append((cost, stored_key))
+        return costs, None
 
     def replay(self, key: bytes, image: bytes | None, sequence: int) -> None:
         """Apply one change of the frame `sequence` again."""

@@ -389,3 +389,28 @@ def test_what_is_of_no_use_at_all_is_invalid(store, call):
 
 def test_a_limit_may_be_larger_than_any_table(store):
     assert len(store.table("accounts").scan(limit=10**30)) == 2
+
+
+def test_units_of_a_batch_that_could_not_be_written_are_given_back(store, monkeypatch):
+    table = store.create_table("small", key="id:N", capacity=(5, 5))
+
+    def fail(*_):
+        raise OSError("no disk")
+
+    writer = table.batch_writer()
+    writer.put({"id": 1})
+    monkeypatch.setattr(store.frames, "write_together", fail)
+    with pytest.raises(OSError, match="no disk"):
+        writer.flush()
+    assert table.buckets().to_dicts()[1]["level"] == 5
+
+
+@pytest.mark.parametrize("sort", ["s", "s" * 950])
+def test_a_hot_key_is_hot_whatever_its_sort_keys(store, sort):
+    table = store.create_table("hot", key=("p:S", "s:S"))
+    table.capacity(partition_limits=True)
+    for number in range(1000):
+        table.put({"p": "one", "s": f"{sort}{number:04}"})
+    with pytest.raises(Throttled, match="hot"):
+        table.put({"p": "one", "s": sort})
+    assert len(table.hot_keys()) == 1

@@ -24,7 +24,9 @@ between: then the open transaction is thrown away and the Log replayed, which is
 a full map, by Ctrl-C) is mended in the same way, by a replay. Should Ctrl-C stop even that, a Late stands in the place
 of the transaction: whoever comes next does the replay.
 
-LMDB ties its writer lock to a thread, so a keeper (keeper.py) alone begins, commits and aborts. In memory (path None)
+LMDB ties its writer lock to a thread, so a keeper (keeper.py) alone begins, commits and aborts. It shows nobody what it
+has begun: whoever asked for it puts that in the place of the Late, or, where Ctrl-C has sent him away, whoever comes
+next, after the keeper has done all that it was asked for. In memory (path None)
 LMDB runs on an unnamed memory file, without locks. A child of a fork finds its copy closed (forks.py).
 
 Simpler than production: one writer; a long snapshot keeps old pages from reuse, so the file grows.
@@ -88,6 +90,8 @@ class Tree:
         self._environment: lmdb.Environment = None  # type: ignore[assignment] # until it is open
         self.transaction: lmdb.Transaction  # what everybody uses
         self._begun: lmdb.Transaction | None = None  # what LMDB has: only the keeper changes that
+        self._failed: Poisoned | None = None  # the keeper's last word, for those who come when nobody waits any more
+        self._ended = False  # nothing is held any more
         self.late: Any = Late(self._caught_up)  # stands in for a transaction that lags behind the log
         self._checkpointed = self.applied = 0
         self._own = 0  # the last note that the log made for itself: there is nothing to apply in it
@@ -97,6 +101,7 @@ class Tree:
             if not self.read_only:
                 self._grow_half_full()  # it may have outgrown map_size in an earlier life
             self._keeper.run(self._begin_first)
+            self.transaction = self._begun  # type: ignore[assignment] # it has begun, or raised
             self._meta = self.keyspace("meta")
             self.applied = self._checkpointed = struct.unpack("<Q", self._meta.get(b"applied") or bytes(8))[0]
         except lmdb.Error as error:
@@ -245,12 +250,18 @@ class Tree:
 
     def _caught_up(self) -> lmdb.Transaction:
         """For a Late: the transaction that is up to date. Under the lock."""
-        if self._log is None and self._begun is not None:  # nothing to replay, and the keeper had not begun
-            self._keeper.run(_nothing)
+        self._settle()
+        if self._log is None and self._begun is not None:  # nothing to replay
             self.transaction = self._begun
         else:
             self.rebuild(grow=False)
         return self.transaction
+
+    def _settle(self) -> None:
+        """Return when the keeper has done what others were sent away from by Ctrl-C. Poisoned where that failed."""
+        self._keeper.run(_nothing)
+        if self._failed is not None and not isinstance(self.transaction, Gone):
+            raise self._broken(self._failed)
 
     def note(self, sequence: int, size: int, writes: int = 1) -> bool:
         """Say that the frame `sequence` has been applied, of about `size` bytes; whether a checkpoint is due.
@@ -292,7 +303,7 @@ class Tree:
                     self._seal = None
                 self._commit(before)
             except (lmdb.Error, OSError) as error:
-                raise self._broken("the checkpoint", error) from error
+                raise self._broken(self._poisoned("the checkpoint", error)) from error
             if self._log is not None:
                 self._own = self._log.remark(struct.pack("<Q", self.applied), CHECKPOINT) or self._own
             return self._checkpointed
@@ -305,6 +316,7 @@ class Tree:
                     before()
                 self.transaction = self.late  # nobody touches what the keeper is at work on, whatever comes in between
                 self._keeper.run(self._commit_and_begin)
+                self.transaction = self._begun  # type: ignore[assignment] # it has begun, or raised
             except lmdb.MapFullError:
                 self.rebuild(grow=True)
             else:
@@ -320,6 +332,7 @@ class Tree:
         if isinstance(self.transaction, Gone):
             self.transaction.id()  # raises the reason
         self.transaction = self.late  # from here to the end: half of the present would look like all of it
+        self._settle()
         try:
             while not self._rebuilt(grow=grow):
                 grow = True
@@ -328,7 +341,7 @@ class Tree:
             raise
         except Exception as error:
             self.transaction = self.late  # until it is said that nothing will help
-            raise self._broken("the replay", error) from error
+            raise self._broken(self._poisoned("the replay", error)) from error
         except BaseException:
             self.transaction = self.late
             raise
@@ -337,7 +350,7 @@ class Tree:
         """Whether that was done; False if the map is too small."""
         if self._log is None or (grow and self._snapshots):
             reason = "close open snapshots first" if self._snapshots else "there is no log to replay"
-            raise self._broken("the map is full and growing it", Conflict(reason))
+            raise self._broken(self._poisoned("the map is full and growing it", Conflict(reason)))
         self._keeper.run(partial(self._begin_again, grow=grow))
         try:
             self.transaction = self._begun  # type: ignore[assignment] # the replay's, nobody else's
@@ -349,9 +362,8 @@ class Tree:
             return False
         return True
 
-    def _broken(self, what: str, cause: BaseException) -> Poisoned:
+    def _broken(self, error: Poisoned) -> Poisoned:
         """Take and show nothing from now on (called under the lock). Returns the error to raise."""
-        error = self._poisoned(what, cause)
         self.transaction = Gone(error)  # type: ignore[assignment] # whoever touches it hears why
         if self._log is not None:
             self._log.refuse(error)
@@ -372,6 +384,7 @@ class Tree:
         with self.lock:
             if self._environment is None:
                 self.transaction.id()  # raises the reason
+            self._keeper.run(_nothing)  # an interrupted checkpoint may still be at work, and the map may grow in it
             try:
                 begun = self._environment.begin(buffers=True)
             except lmdb.ReadersFullError as error:
@@ -391,12 +404,13 @@ class Tree:
         self._begin()
 
     def _begin(self) -> None:
-        self.transaction = self._begun = self._environment.begin(write=not self.read_only, buffers=True)
+        self._begun = self._environment.begin(write=not self.read_only, buffers=True)
 
     def _abort(self) -> None:
         begun, self._begun = self._begun, None
         if begun is not None:
-            begun.abort()
+            with contextlib.suppress(lmdb.Error):  # an interrupted commit may have ended it
+                begun.abort()
 
     def _commit_and_begin(self) -> None:
         assert self._begun is not None  # noqa: S101 - who commits has caught up
@@ -404,8 +418,8 @@ class Tree:
             for handle in self._dropped.values():
                 self._begun.drop(handle)
             self._begun.put(b"applied", struct.pack("<Q", self.applied), db=self._meta.db)
-            begun, self._begun = self._begun, None
-            self._files.commit(self._environment, begun)
+            self._files.commit(self._environment, self._begun)
+            self._begun = None
             self._checkpointed, self.dirty_bytes, self.dirty_writes = self.applied, 0, 0
             self._kept_handles, self._dropped = dict(self._handles), {}
             self.checkpoints += 1
@@ -413,8 +427,8 @@ class Tree:
             self._begin()
         except lmdb.MapFullError:
             raise  # there is a remedy
-        except (lmdb.Error, OSError) as error:  # said here: whoever asked may be interrupted before it can say so
-            self.transaction = Gone(self._poisoned("the checkpoint", error))  # type: ignore[assignment] # as in _broken
+        except (lmdb.Error, OSError) as error:  # noted here: whoever asked may be interrupted before he can say so
+            self._failed = self._poisoned("the checkpoint", error)
             raise
 
     def _begin_again(self, *, grow: bool) -> None:
@@ -426,7 +440,7 @@ class Tree:
             self._environment.set_mapsize(self._map_size)
         self.applied, self.dirty_bytes, self.dirty_writes = self._checkpointed, 0, 0
         self._open_handles()  # those made or dropped in the aborted transaction died with it
-        self._begun = self._environment.begin(write=True, buffers=True)
+        self._begin()
 
     def _grow_half_full(self) -> None:
         """Where no transaction is open: the only safe moment."""
@@ -474,7 +488,7 @@ class Tree:
 
     def close(self, *, checkpoint: bool = True) -> None:
         """Checkpoint, seal the file, let go of it. After a failed checkpoint it just lets go: the log has all of it."""
-        if self._environment is None:
+        if self._ended:
             return
         try:
             if checkpoint and not self.read_only and self.path is not None and not isinstance(self.transaction, Gone):
@@ -490,20 +504,39 @@ class Tree:
     def _let_go(self) -> None:
         """Under the lock: other threads may be in the middle of a read or write."""
         with self.lock:
-            opened = self._environment
-            if opened is not None:
-                self._keeper.run(self._abort)
-                opened.close()
-            self._environment = None  # type: ignore[assignment] # closed
-            closed = Closed(f"the tree {self.path or 'in memory'} is closed: open it again")
-            self.transaction = Gone(closed)  # type: ignore[assignment] # whoever touches it hears why
+            self._shut()
+            self._keeper.run(self._end)
 
     def _abandon(self) -> None:
         for view in list(self._snapshots):
             view.close()
-        self._let_go()
-        self._keeper.stop()
-        environment.release(self._claimed)
+        with self.lock:
+            self._shut()
+            self._keeper.run(self._end_for_good)
+
+    def _shut(self) -> None:
+        """Whoever touches it from now on hears why, however late the keeper lets go of it."""
+        closed = Closed(f"the tree {self.path or 'in memory'} is closed: open it again")
+        self.transaction = Gone(closed)  # type: ignore[assignment] # as in _broken
+
+    def _end(self) -> None:
+        """For the keeper."""
+        opened = self._environment
+        if opened is not None:
+            self._abort()
+            opened.close()
+            self._environment = None  # type: ignore[assignment] # closed
+
+    def _end_for_good(self) -> None:
+        """For the keeper: also where an interrupt has sent away who asked, the path can be opened again."""
+        if self._ended:  # others have closed it, too, and the path may be open anew
+            return
+        try:
+            self._end()
+        finally:
+            environment.release(self._claimed)
+            self._keeper.stop()
+            self._ended = True
 
     def forked(self) -> None:
         """In the child: closed. LMDB is asked to let go only if no thread was in the middle of something.
@@ -515,6 +548,7 @@ class Tree:
             return
         views, self._snapshots = self._snapshots, []
         self._environment = self._begun = None  # type: ignore[assignment] # closed
+        self._ended = True
         self._keeper = Keeper(threaded=False)
         self.dirty_writes = self.dirty_bytes = 0
         gone: Any = Gone(forks.closed(f"the tree {self.path or 'in memory'}"))

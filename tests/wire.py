@@ -11,6 +11,7 @@ import json
 
 from engines import kv
 from engines.errors import EngineError
+from engines.kv.values import to_dynamodb_json
 
 try:
     import botocore.session
@@ -49,6 +50,70 @@ def refused(store, operation, /, **fields):
         body = json.loads(json.dumps(body))
         return {**body, "__type": body["__type"].partition("#")[2], "status": status}
     raise AssertionError(f"{operation} answered {answer}")
+
+
+# --- a table to ask ---
+
+
+def make_orders(store):
+    """Three customers with ten orders each, an index of each kind, all by request."""
+    asked(
+        store,
+        "CreateTable",
+        TableName="orders",
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": kind}
+            for name, kind in {"customer": "S", "number": "N", "city": "S", "price": "N"}.items()
+        ],
+        KeySchema=schema("customer", "number"),
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by_city",
+                "KeySchema": schema("city", "price"),
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+        LocalSecondaryIndexes=[
+            {
+                "IndexName": "by_price",
+                "KeySchema": schema("customer", "price"),
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["note"]},
+            }
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for customer in ("ann", "bob", "eve"):
+        for number in range(10):
+            asked(store, "PutItem", TableName="orders", Item=order(customer, number))
+    return store.table("orders")
+
+
+def schema(*names):
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"), strict=False)]
+
+
+def order(customer, number):
+    return to_dynamodb_json(
+        {
+            "customer": customer,
+            "number": number,
+            "city": "Bern" if number % 2 else "Basel",
+            "price": 100 - number,
+            "note": f"{customer} {number}",
+            "extra": b"\x00\xff",
+        }
+    )
+
+
+def key(customer, number):
+    return {"customer": {"S": customer}, "number": {"N": str(number)}}
+
+
+ANN = {
+    "TableName": "orders",
+    "KeyConditionExpression": "customer = :c",
+    "ExpressionAttributeValues": {":c": {"S": "ann"}},
+}
 
 
 # --- shapes ---

@@ -99,7 +99,7 @@ VERBS = {
     "restore_table": ("RestoreTableFromBackup", "*", lambda s: s.restore_table("users", to="again", snapshot="kept")),
     "set_pitr": ("UpdateContinuousBackups", "users", lambda s: s.set_pitr("users", enabled=True)),
     "set_ttl": ("UpdateTimeToLive", "users", lambda s: s.set_ttl("users", "until")),
-    "set_stream": ("UpdateTable", "users", lambda s: s.set_stream("users", True)),
+    "set_stream": ("UpdateTable", "users", lambda s: s.set_stream("users", stream=True)),
 }
 
 

@@ -13,7 +13,7 @@ boto3 = pytest.importorskip("boto3", reason="boto3 is not installed: pip install
 from boto3.dynamodb.conditions import Attr, Key  # noqa: E402 - after the skip
 from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer  # noqa: E402 - the same
 from botocore.exceptions import ClientError, ParamValidationError  # noqa: E402 - the same
-from wire import connect, options  # noqa: E402 - the same
+from wire import check_shape, connect, options  # noqa: E402 - the same
 
 START = 1_700_000_000  # seconds
 
@@ -97,7 +97,8 @@ def order(number, **more):
 def test_items_are_python_values(table):
     item = order(
         1, text="ünïcode", data=Binary(b"\x00\xff"), yes=True, none=None, tags={"a", "b"},
-        sizes={Decimal(1), Decimal("2.5")}, blobs={Binary(b"x"), Binary(b"y")}, deep={"list": [Decimal(1), {"a": "b"}, []]},
+        sizes={Decimal(1), Decimal("2.5")}, blobs={Binary(b"x"), Binary(b"y")},
+        deep={"list": [Decimal(1), {"a": "b"}, []]},
     )  # fmt: skip
     table.put_item(Item=item)
     found = table.get_item(Key={"customer": "ann", "number": 1}, ConsistentRead=True)["Item"]
@@ -333,3 +334,19 @@ def test_a_table_is_updated(client):
     )
     assert answer["TableDescription"]["StreamSpecification"]["StreamViewType"] == "KEYS_ONLY"
     assert [found["IndexName"] for found in answer["TableDescription"]["GlobalSecondaryIndexes"]] == ["by_price"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "says"),
+    [
+        ("GetItem", {"Itm": {}}, "does not know"),
+        ("GetItem", {"Item": {"a": {"S": 7}}}, "is no string"),
+        ("Query", {"Count": True}, "is no integer"),
+        ("DescribeBackup", {"BackupDescription": {"BackupDetails": {}}}, "lacks"),
+        ("DescribeTable", {"Table": {"TableStatus": "READY"}}, "is none of"),
+        ("DescribeTable", {"Table": {"TableName": "a"}}, "at least 3"),
+    ],
+)
+def test_the_check_of_shapes_notices(operation, answer, says):
+    with pytest.raises(AssertionError, match=says):
+        check_shape(operation, answer)

@@ -135,6 +135,7 @@ def _units(definition: "Definition") -> Answer:
 
 
 def create_backup(store: "Store | Session", request: Given) -> Answer:
+    """CreateBackup: a snapshot of one table; its name is taken once in a store."""
     given = checked("CreateBackup", request, "TableName:text! BackupName:text!")
     table, name = name_of(given["TableName"]), check_name("BackupName", given["BackupName"])
     with told_as("TableNotFoundException", NotFound), told_as("BackupInUseException", AlreadyExists):
@@ -143,12 +144,14 @@ def create_backup(store: "Store | Session", request: Given) -> Answer:
 
 
 def describe_backup(store: "Store | Session", request: Given) -> Answer:
+    """DescribeBackup: the backup, and the table as it was."""
     arn = checked("DescribeBackup", request, "BackupArn:text!")["BackupArn"]
     ask(store, "DescribeBackup")
     return _description(store, _backup(store, arn))
 
 
 def delete_backup(store: "Store | Session", request: Given) -> Answer:
+    """DeleteBackup: Invalid for a snapshot of several tables."""
     arn = checked("DeleteBackup", request, "BackupArn:text!")["BackupArn"]
     ask(store, "DeleteBackup")
     backup = _backup(store, arn)
@@ -160,6 +163,7 @@ def delete_backup(store: "Store | Session", request: Given) -> Answer:
 
 
 def list_backups(store: "Store | Session", request: Given) -> Answer:
+    """ListBackups: by ARN, so by table, up to 100 at once."""
     given = checked("ListBackups", request, LIST)
     limit = check_limit(given, "ListBackups", MOST_BACKUPS)
     ask(store, "ListBackups")
@@ -190,6 +194,7 @@ def _summary(store: "Store | Session", backup: Backup) -> Answer:
 
 
 def update_continuous_backups(store: "Store | Session", request: Given) -> Answer:
+    """UpdateContinuousBackups: switch point-in-time recovery on, from now on, or off."""
     what = "PointInTimeRecoverySpecification"
     given = checked("UpdateContinuousBackups", request, f"TableName:text! {what}:map!")
     fields = checked(what, given[what], "PointInTimeRecoveryEnabled:flag! RecoveryPeriodInDays:count")
@@ -202,6 +207,7 @@ def update_continuous_backups(store: "Store | Session", request: Given) -> Answe
 
 
 def describe_continuous_backups(store: "Store | Session", request: Given) -> Answer:
+    """DescribeContinuousBackups: whether it is on, and which moments are covered."""
     name = name_of(checked("DescribeContinuousBackups", request, "TableName:text!")["TableName"])
     with told_as("TableNotFoundException", NotFound):
         ask(store, "DescribeContinuousBackups", f"table/{definition_of(store, name).name}")
@@ -228,6 +234,7 @@ def _continuous(store: "Store", name: str) -> Answer:
 
 
 def restore_table_from_backup(store: "Store | Session", request: Given) -> Answer:
+    """RestoreTableFromBackup: a new table with what a backup holds."""
     given = checked("RestoreTableFromBackup", request, RESTORE_BACKUP)
     target, backup = check_name("TargetTableName", given["TargetTableName"]), _backup(store, given["BackupArn"])
     source, change = backup.kept.name, _override(given)
@@ -238,6 +245,7 @@ def restore_table_from_backup(store: "Store | Session", request: Given) -> Answe
 
 
 def restore_table_to_point_in_time(store: "Store | Session", request: Given) -> Answer:
+    """RestoreTableToPointInTime: a new table with what another held at a moment."""
     given = checked("RestoreTableToPointInTime", request, RESTORE_MOMENT)
     if ("SourceTableName" in given) == ("SourceTableArn" in given):
         raise Invalid("RestoreTableToPointInTime needs SourceTableName or SourceTableArn, one of them")

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 def table_arn(name: str) -> str:
+    """The ARN of a table: region local, account 000000000000."""
     return f"{ARN}table/{name}"
 
 
 def stream_arn(definition: Definition) -> str:
+    """The ARN of the stream of a table that has one."""
     return f"{table_arn(definition.name)}/stream/{definition.stream_label}"
 
 
@@ -30,6 +32,7 @@ def table_id(definition: Definition) -> str:
 
 
 def key_schema(key: Any) -> list[Answer]:  # noqa: ANN401 - parts of a key
+    """A key as KeySchema."""
     return [{"AttributeName": part.name, "KeyType": kind} for part, kind in zip(key, ("HASH", "RANGE"), strict=False)]
 
 
@@ -40,10 +43,12 @@ def throughput(definition: Definition) -> Answer:
 
 
 def billing(definition: Definition) -> str:
+    """BillingMode."""
     return "PAY_PER_REQUEST" if definition.read is None else "PROVISIONED"
 
 
 def projection(index: Index) -> Answer:
+    """What an index holds, as Projection."""
     if isinstance(index.projection, str):
         return {"ProjectionType": index.projection}
     return {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projection)}

@@ -260,10 +260,12 @@ def read_token(text: str, what: str, kind: Any) -> Any:  # noqa: ANN401 - a type
 
 
 def typed_list(values: Sequence[Any]) -> list[Any]:
+    """Values in the service's JSON."""
     return [typed(value) for value in values]
 
 
 def read_list(values: Sequence[Any], what: str) -> list[Any]:
+    """Values out of the service's JSON. Invalid names the one that makes no sense."""
     return [from_typed(value, f"{what}[{number}]") for number, value in enumerate(values)]
 
 

@@ -56,6 +56,7 @@ SCAN = _PAGE + "Segment:count TotalSegments:count"
 
 
 def put_item(store: "Store | Session", request: Given) -> Answer:
+    """PutItem: an item in place of the one with its key; Attributes is that one, on request."""
     given = checked("PutItem", request, PUT)
     table, consumed = store.table(name_of(given["TableName"])), consumed_by(given)
     item = read_item(given["Item"])
@@ -65,6 +66,7 @@ def put_item(store: "Store | Session", request: Given) -> Answer:
 
 
 def delete_item(store: "Store | Session", request: Given) -> Answer:
+    """DeleteItem: the item is gone if there was one; Attributes is that one, on request."""
     given = checked("DeleteItem", request, DELETE)
     name, consumed = name_of(given["TableName"]), consumed_by(given)
     key = key_of(definition_of(store, name).key, given["Key"])
@@ -74,6 +76,7 @@ def delete_item(store: "Store | Session", request: Given) -> Answer:
 
 
 def update_item(store: "Store | Session", request: Given) -> Answer:
+    """UpdateItem: Attributes is what ReturnValues asks for of the item before or after."""
     given = checked("UpdateItem", request, UPDATE)
     name, consumed = name_of(given["TableName"]), consumed_by(given)
     key, change = key_of(definition_of(store, name).key, given["Key"]), given["UpdateExpression"]
@@ -83,6 +86,7 @@ def update_item(store: "Store | Session", request: Given) -> Answer:
 
 
 def get_item(store: "Store | Session", request: Given) -> Answer:
+    """GetItem: Item, or nothing at all where there is none."""
     given = checked("GetItem", request, GET)
     name, consumed = name_of(given["TableName"]), consumed_by(given)
     key = key_of(definition_of(store, name).key, given["Key"])
@@ -115,6 +119,7 @@ def _changed(given: Fields, shown: dict[str, Any] | None, consumed: "Consumed | 
 
 
 def query(store: "Store | Session", request: Given) -> Answer:
+    """Query: a page of one partition, and LastEvaluatedKey where there is more."""
     given = checked("Query", request, QUERY)
     reading = _Reading(store, given)
     page = store.table(reading.definition.name).query(
@@ -124,6 +129,7 @@ def query(store: "Store | Session", request: Given) -> Answer:
 
 
 def scan(store: "Store | Session", request: Given) -> Answer:
+    """Scan: a page of everything, or of one segment of it."""
     given = checked("Scan", request, SCAN)
     reading = _Reading(store, given)
     if ("Segment" in given) != ("TotalSegments" in given):

@@ -50,6 +50,7 @@ CODES = {
 
 
 def execute_statement(store: "Store | Session", request: Given) -> Answer:
+    """ExecuteStatement: Items of a SELECT, or of RETURNING; NextToken where there are more."""
     given = checked("ExecuteStatement", request, EXECUTE)
     text, consumed = given["Statement"], consumed_by(given)
     start = None
@@ -75,6 +76,7 @@ def execute_statement(store: "Store | Session", request: Given) -> Answer:
 
 
 def batch_execute_statement(store: "Store | Session", request: Given) -> Answer:
+    """BatchExecuteStatement: an Item or an Error for each statement."""
     given = checked("BatchExecuteStatement", request, BATCH)
     consumed = consumed_by(given)
     asked = [checked(f"Statements[{n}]", said, IN_A_BATCH) for n, said in enumerate(given["Statements"])]
@@ -85,6 +87,7 @@ def batch_execute_statement(store: "Store | Session", request: Given) -> Answer:
 
 
 def execute_transaction(store: "Store | Session", request: Given) -> Answer:
+    """ExecuteTransaction: all of the statements or none; Responses of those that read."""
     given = checked("ExecuteTransaction", request, TRANSACTION)
     consumed = consumed_by(given)
     said = enumerate(given["TransactStatements"])

@@ -45,6 +45,7 @@ Place = tuple[int, int]  # the log's sequence, and the place among the changes o
 
 
 def list_streams(store: "Store | Session", request: Given) -> Answer:
+    """ListStreams: the streams that are switched on, by their ARNs."""
     given = checked("ListStreams", request, "TableName:text Limit:count ExclusiveStartStreamArn:text")
     limit, under = check_limit(given, "ListStreams", MOST_STREAMS), beneath(store)
     wanted = name_of(given["TableName"]) if "TableName" in given else None
@@ -67,6 +68,7 @@ def _stream(definition: "Definition") -> Answer:
 
 
 def describe_stream(store: "Store | Session", request: Given) -> Answer:
+    """DescribeStream: its one shard, and the first sequence number that is still kept."""
     given = checked("DescribeStream", request, DESCRIBE)
     table = _table(store, given["StreamArn"])
     definition = table.definition
@@ -85,6 +87,7 @@ def describe_stream(store: "Store | Session", request: Given) -> Answer:
 
 
 def get_shard_iterator(store: "Store | Session", request: Given) -> Answer:
+    """GetShardIterator: where GetRecords begins."""
     given = checked("GetShardIterator", request, ITERATOR)
     table, under = _table(store, given["StreamArn"]), beneath(store)
     definition, kind = table.definition, given["ShardIteratorType"]
@@ -107,6 +110,7 @@ def get_shard_iterator(store: "Store | Session", request: Given) -> Answer:
 
 
 def get_records(store: "Store | Session", request: Given) -> Answer:
+    """GetRecords: what happened from there on, as far as it is on disk, and where to go on."""
     given = checked("GetRecords", request, "ShardIterator:text! Limit:count")
     limit, under = check_limit(given, "GetRecords", MOST_RECORDS), beneath(store)
     number, started, *place, made = read_token(given["ShardIterator"], "ShardIterator", tuple[int, int, int, int, int])

@@ -34,6 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 
 def create_table(store: "Store | Session", request: Given) -> Answer:
+    """CreateTable: the table is ACTIVE when this returns."""
     given = checked("CreateTable", request, CREATE)
     name, types = check_name("TableName", name_of(given["TableName"])), _Types(given["AttributeDefinitions"])
     key = types.key(given["KeySchema"], "KeySchema")
@@ -80,6 +81,7 @@ def update_table(store: "Store | Session", request: Given) -> Answer:
 
 
 def delete_table(store: "Store | Session", request: Given) -> Answer:
+    """DeleteTable: the table is gone when this returns, though it is described as DELETING."""
     name = name_of(checked("DeleteTable", request, "TableName:text!")["TableName"])
     store.table(name)  # NotFound before anything else
     described = _described(store, name, "DELETING")
@@ -221,12 +223,14 @@ def _described(store: "Store | Session", name: str, status: str = "ACTIVE") -> A
 
 
 def describe_table(store: "Store | Session", request: Given) -> Answer:
+    """DescribeTable: see descriptions.py."""
     name = name_of(checked("DescribeTable", request, "TableName:text!")["TableName"])
     ask(store, "DescribeTable", f"table/{definition_of(store, name).name}")
     return {"Table": _described(store, name)}
 
 
 def list_tables(store: "Store | Session", request: Given) -> Answer:
+    """ListTables: names in order, up to 100 at once."""
     given = checked("ListTables", request, "ExclusiveStartTableName:text Limit:count")
     limit = check_limit(given, "ListTables", 100)
     names = [name for name in store.tables() if name > given.get("ExclusiveStartTableName", "")]
@@ -248,6 +252,7 @@ def check_limit(given: Fields, what: str, most: int) -> int:
 
 
 def update_time_to_live(store: "Store | Session", request: Given) -> Answer:
+    """UpdateTimeToLive: all items have their expiry, or none has any more, when this returns."""
     given = checked("UpdateTimeToLive", request, "TableName:text! TimeToLiveSpecification:map!")
     what = "TimeToLiveSpecification"
     fields = checked(what, given[what], "Enabled:flag! AttributeName:text!")
@@ -264,6 +269,7 @@ def update_time_to_live(store: "Store | Session", request: Given) -> Answer:
 
 
 def describe_time_to_live(store: "Store | Session", request: Given) -> Answer:
+    """DescribeTimeToLive: whether there is one, and in which attribute."""
     name = name_of(checked("DescribeTimeToLive", request, "TableName:text!")["TableName"])
     definition = definition_of(store, name)
     ask(store, "DescribeTimeToLive", f"table/{definition.name}")

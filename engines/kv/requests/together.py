@@ -48,6 +48,7 @@ ACTIONS = {
 
 
 def batch_get_item(store: "Store | Session", request: Given) -> Answer:
+    """BatchGetItem: items by table; UnprocessedKeys is a request for those that no units were left for."""
     given = checked("BatchGetItem", request, BATCH_GET)
     consumed = consumed_by(given)
     asked: list[tuple[str, Fields, Given, Get]] = []  # the table as it was named, what is said of it, the key, ...
@@ -71,6 +72,7 @@ def batch_get_item(store: "Store | Session", request: Given) -> Answer:
 
 
 def batch_write_item(store: "Store | Session", request: Given) -> Answer:
+    """BatchWriteItem: puts and deletes, each for itself; UnprocessedItems is a request for the rest."""
     given = checked("BatchWriteItem", request, BATCH_WRITE)
     consumed = consumed_by(given)
     asked: list[tuple[str, Given, Put | Delete]] = []
@@ -112,6 +114,7 @@ def _only(given: Any, kinds: dict[str, str], what: str) -> tuple[str, Fields]:  
 
 
 def transact_write_items(store: "Store | Session", request: Given) -> Answer:
+    """TransactWriteItems: all of the actions or none, with a ClientRequestToken once."""
     given = checked("TransactWriteItems", request, TRANSACT_WRITE)
     consumed = consumed_by(given)
     asked = list(_asked(given, ACTIONS))
@@ -122,6 +125,7 @@ def transact_write_items(store: "Store | Session", request: Given) -> Answer:
 
 
 def transact_get_items(store: "Store | Session", request: Given) -> Answer:
+    """TransactGetItems: an answer for each Get, in order, as of one moment."""
     given = checked("TransactGetItems", request, TRANSACT_GET)
     consumed = consumed_by(given)
     gets: list[Get] = []

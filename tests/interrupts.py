@@ -21,11 +21,10 @@ class CtrlC:
 
     def __enter__(self):
         gc.disable()  # a collection in here would run what other tests left behind, and be interrupted in it
-        self.outer = sys.gettrace()  # coverage's, where that is measured
         sys.settrace(self.trace)
 
     def __exit__(self, *_):
-        sys.settrace(self.outer)
+        sys.settrace(None)
         gc.enable()
 
     def trace(self, frame, event, arg):

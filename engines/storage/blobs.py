@@ -30,9 +30,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from engines.display import Problem, Report
-from engines.errors import Corrupted, Invalid, NotFound, Poisoned
+from engines.errors import Corrupted, Invalid, NotFound, Poisoned, ReadOnly
 from engines.storage.digests import HEX, Bytes, digest_of, is_digest, parts_of
-from engines.storage.files import FileSystem, RealFileSystem, read_file
+from engines.storage.files import NO_DESCRIPTOR, FileSystem, RealFileSystem, disk_error, disk_errors, read_file
 
 Parts = list[memoryview]
 Digests = list[str]  # Blobs.list hides the builtin in its own annotations
@@ -75,7 +75,8 @@ class Blobs:
         """Store the bytes, or the concatenation of several, and return their digest. Durable on return.
 
         An iterable is held in memory until it is written, for its name is known only at its end; it is not joined.
-        OSError if the disk fails; after a failed sync of a folder Poisoned, until the store is opened anew.
+        ReadOnly if the disk refuses (its code says why); after a failed sync of a folder Poisoned, until the store is
+        opened anew.
         """
         return self.put_many([data])[0]
 
@@ -90,8 +91,9 @@ class Blobs:
                 self._memory.setdefault(digest, b"".join(parts))
                 continue
             self._refuse_poisoned()
-            if not self._stands(digest, sum(map(len, parts))):
-                self._write(digest, parts)
+            with disk_errors(f"no blob can be written to {self.path}"):
+                if not self._stands(digest, sum(map(len, parts))):
+                    self._write(digest, parts)
         self.settle(digests)
         return digests
 
@@ -165,8 +167,8 @@ class Blobs:
                 self._check(digest, self._chunks(digest))
             except Corrupted as error:
                 problems.append(Problem(self.file(digest), 0, str(error)))
-            except OSError as error:
-                problems.append(Problem(self.file(digest), None, f"cannot be read: {error.strerror}"))
+            except ReadOnly as error:
+                problems.append(Problem(self.file(digest), None, str(error)))
         return Report(checked, problems, "blobs")
 
     def copy_missing(
@@ -269,8 +271,10 @@ class Blobs:
                 if not self._sure:
                     self.files.fsync_dir(os.path.dirname(self.path) or ".")
         except OSError as error:
+            if error.errno in NO_DESCRIPTOR:
+                raise disk_error(f"no folder of {self.path} can be synced", error) from error
             self._poison = error  # the kernel may have dropped what it could not write: a retry would prove nothing
-            raise
+            self._refuse_poisoned()
         self._sure.update(folders)
         self._pending.difference_update(unsure)
 
@@ -295,6 +299,8 @@ class Blobs:
             yield file
         except FileNotFoundError:
             raise NotFound(f"there is no blob {digest} in {self.path}", digest=digest) from None
+        except OSError as error:
+            raise disk_error(f"{file} cannot be read", error) from error
 
     @contextlib.contextmanager
     def _opened(self, file: str) -> Iterator[int]:
@@ -305,7 +311,7 @@ class Blobs:
             self.files.close(fd)
 
     def _chunks(self, digest: str) -> Iterator[bytes]:
-        """Read, not mapped: a bad sector is then an OSError and not the end of the process."""
+        """Read, not mapped: a bad sector is then an error and not the end of the process."""
         size = self.size(digest)
         return (self.get_range(digest, i, min(CHUNK, size - i)) for i in range(0, size, CHUNK))
 
@@ -323,9 +329,13 @@ class Blobs:
     def _entries(self) -> Iterator[tuple[str, str]]:
         if self.path is None or not self.files.is_directory(self.path):
             return
-        for folder in self.files.listdir(self.path):
+        for folder in self._listed(self.path):
             if len(folder) == 2 and HEX.issuperset(folder) and self.files.is_directory(f"{self.path}/{folder}"):
-                yield from ((folder, name) for name in self.files.listdir(f"{self.path}/{folder}"))
+                yield from ((folder, name) for name in self._listed(f"{self.path}/{folder}"))
+
+    def _listed(self, folder: str) -> Digests:
+        with disk_errors(f"{folder} cannot be read"):
+            return self.files.listdir(folder)
 
     def everything(self) -> Iterator[str]:
         """Everything of ours: digests, and `ab/N.tmp` for what interrupted puts have left."""
@@ -342,8 +352,10 @@ class Blobs:
             self._memory.pop(name, None)
             self._checked.discard(name)
             if self.path is not None:
-                self.files.unlink(self.file(name) if is_digest(name) else f"{self.path}/{name}")
+                with disk_errors(f"the blob {name} cannot be deleted from {self.path}"):
+                    self.files.unlink(self.file(name) if is_digest(name) else f"{self.path}/{name}")
                 folders.add(name[:2])
-        for folder in sorted(folders):
-            self.files.fsync_dir(f"{self.path}/{folder}")
+        with disk_errors(f"no folder of {self.path} can be synced"):
+            for folder in sorted(folders):
+                self.files.fsync_dir(f"{self.path}/{folder}")
         return Collected(blobs, size)

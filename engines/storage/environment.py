@@ -4,6 +4,7 @@ LMDB must not be opened twice on one path in one process (closing either would f
 that are open are remembered. The map size is address space, not memory: the file is sparse.
 """
 
+import errno
 import os
 import threading
 from typing import Any
@@ -17,6 +18,18 @@ from engines.storage.files import FileSystem, make_folder, write_atomically
 LIB_VERSION = 1  # LMDB's format: keys up to 1,978 bytes (format 0.9: 511)
 MAX_KEYSPACES = 4096
 MAP_SIZE = 64 << 30
+
+_OF_THE_DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOMEM,
+    errno.EIO,
+)
 
 _open_paths: set[str] = set()
 _open_paths_lock = threading.Lock()
@@ -78,6 +91,13 @@ def for_writing(files: FileSystem, path: str, map_size: int) -> tuple[lmdb.Envir
         environment.close()
         raise
     return environment, sealed
+
+
+def disk_refusal(error: lmdb.Error) -> OSError | None:
+    """What the operating system has said, where LMDB only passes that on: then its file is not to blame."""
+    numbers = (number for number in _OF_THE_DISK if str(error).endswith(os.strerror(number)))
+    number = next(numbers, None)
+    return None if number is None else OSError(number, os.strerror(number))
 
 
 def _new_file(map_size: int) -> bytes:

@@ -14,7 +14,8 @@ What each call promises, and what it does not:
 LMDB does its own I/O, so it has two calls of its own: `environment` opens it, `commit` commits one of its transactions.
 That LMDB keeps its promise is tested apart, on a journal of its system calls made with strace.
 
-Paths are str, offsets and lengths are bytes. An OSError passes through as it is: the caller knows what it means.
+Paths are str, offsets and lengths are bytes. An OSError passes through as it is: the caller knows what it means. Where
+that is only that the disk refuses, `disk_errors` makes a sentence of it before it leaves the engine.
 """
 
 import contextlib
@@ -22,14 +23,31 @@ import errno
 import fcntl
 import mmap
 import os
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import lmdb
 
-from engines.errors import Locked
+from engines.errors import Locked, ReadOnly
 
 # Where a store to mapped memory can not run out of disk: elsewhere that would be a signal that kills, not an error.
 KEEPS_WHAT_IT_PREALLOCATES = ("ext4", "xfs", "tmpfs")
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)  # what only an open() says: nothing was written with that
+_REASONS = {  # number: (code, what it is, what to do)
+    **dict.fromkeys(DISK_FULL, ("disk-full", "the disk is full", "free some space and try again")),
+    **dict.fromkeys(
+        NO_DESCRIPTOR,
+        ("too-many-files", "no file can be opened", "close some, or raise the limit with ulimit -n, and try again"),
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        ("not-permitted", "this user may not do that there", "change the rights, or name another path"),
+    ),
+    errno.ENOMEM: ("no-memory", "there is no memory left", "free some, or raise the limit with ulimit -v"),
+}
+_DISK_FAILED = ("disk-failed", "the disk failed", "look at the disk, then try again")
 
 
 class Lock(Protocol):
@@ -195,13 +213,32 @@ class _FileLock:
                 "close it there, or open it here with read_only=True",
                 process=int(owner) if owner.isdigit() else None,
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # on a full disk the owner is "unknown": the lock holds all the same
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def disk_error(what: str, error: OSError) -> ReadOnly:
+    """What to raise for an OSError: `what` cannot be done ("the log X cannot be opened"), why, what to do.
+
+    Its code: disk-full, too-many-files, not-permitted, no-memory or disk-failed.
+    """
+    code, reason, remedy = _REASONS.get(error.errno or 0, _DISK_FAILED)
+    return ReadOnly(f"{what}: {reason} ({error.strerror or error}); {remedy}", code=code)
+
+
+@contextlib.contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """An OSError in here leaves as disk_error(what)."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(what, error) from error
 
 
 def file_system_of(fd: int) -> str:

@@ -12,7 +12,7 @@ import os
 
 from engines.errors import Invalid, NotFound
 from engines.storage import forks
-from engines.storage.files import FileSystem, Lock, make_folder, read_file, write_atomically
+from engines.storage.files import FileSystem, Lock, disk_errors, make_folder, read_file, write_atomically
 
 MARKER = "ENGINE"
 
@@ -25,6 +25,10 @@ class Folder:
     ) -> None:
         self.path = os.fspath(path)
         self._lock: Lock | None = None
+        with disk_errors(f"{self.path} cannot be opened"):
+            self._claim(engine, version, files, read_only=read_only)
+
+    def _claim(self, engine: str, version: int, files: FileSystem, *, read_only: bool) -> None:
         if files.exists(self.path) and not files.is_directory(self.path):
             raise Invalid(f"{self.path} is a file; the {engine} engine keeps its data in a folder: name another path")
         if not files.exists(self.path):

@@ -17,7 +17,7 @@ import msgspec
 from engines.clock import MICROSECONDS, Clock
 from engines.errors import Invalid
 from engines.storage.blobs import Blobs, Collected
-from engines.storage.files import read_file, write_atomically
+from engines.storage.files import disk_error, disk_errors, read_file, write_atomically
 
 CONDEMNED = "condemned"
 
@@ -42,7 +42,8 @@ def gc(
     waiting = {name: found for name, found in since.items() if now - found < grace * MICROSECONDS}
     removed = blobs.remove(name for name in since if name not in waiting)
     if waiting != before:
-        write_atomically(blobs.files, f"{blobs.path}/{CONDEMNED}", msgspec.msgpack.encode(waiting))
+        with disk_errors(f"{blobs.path}/{CONDEMNED} cannot be written"):
+            write_atomically(blobs.files, f"{blobs.path}/{CONDEMNED}", msgspec.msgpack.encode(waiting))
     return Collected(removed.blobs, removed.bytes, len(waiting))
 
 
@@ -59,7 +60,10 @@ def reach(roots: Iterable[str], children: Callable[[str], Iterable[str]]) -> set
 
 
 def _read(blobs: Blobs) -> dict[str, int]:
+    file = f"{blobs.path}/{CONDEMNED}"
     try:
-        return msgspec.msgpack.decode(read_file(blobs.files, f"{blobs.path}/{CONDEMNED}"), type=dict[str, int])
+        return msgspec.msgpack.decode(read_file(blobs.files, file), type=dict[str, int])
     except (FileNotFoundError, msgspec.MsgspecError):
         return {}
+    except OSError as error:
+        raise disk_error(f"{file} cannot be read", error) from error

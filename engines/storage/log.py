@@ -40,7 +40,6 @@ later recovery. Recovery finds a prefix of what was appended. Frames in all but 
 """
 
 import contextlib
-import errno
 import os
 import threading
 from typing import TYPE_CHECKING, Literal
@@ -49,7 +48,14 @@ from engines._native import frame
 from engines.clock import Clock, SystemClock
 from engines.errors import Closed, EngineError, Invalid, Poisoned, ReadOnly, TooLarge
 from engines.storage import forks
-from engines.storage.files import FileSystem, RealFileSystem, make_folder
+from engines.storage.files import (
+    DISK_FULL,
+    NO_DESCRIPTOR,
+    FileSystem,
+    RealFileSystem,
+    disk_errors,
+    make_folder,
+)
 from engines.storage.reader import LogReader
 from engines.storage.recovery import recover
 from engines.storage.segment import (
@@ -73,7 +79,6 @@ Durability = Literal["commit", "interval", "checkpoint"]
 
 HEADER = frame.HEADER
 UNWRITTEN_BYTES = 1 << 16  # how much may wait in memory under "checkpoint"
-NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)  # what only an open() says: nothing was written with that
 
 __all__ = ["CHECKPOINT", "CLOSE", "DATA", "Durability", "Frame", "Log"]
 
@@ -121,6 +126,11 @@ class Log(LogReader):
         self._ticker = Ticker(self._sync_written, f"sync {path}")
         self._segments = []
         forks.register(self)
+        with disk_errors(f"the log {path} cannot be opened"):
+            self._open(recovered_to, read_only=read_only)
+
+    def _open(self, recovered_to: int, *, read_only: bool) -> None:
+        path = self.path
         if not read_only:
             make_folder(self._files, path)
         found = recover(self._files, path, recovered_to=recovered_to, read_only=read_only)
@@ -136,7 +146,8 @@ class Log(LogReader):
         elif read_only:
             self._refusal = lambda: ReadOnly(f"the log {path} was opened with read_only=True and takes no writes")
         elif not self._segments:
-            self._segments.append(create_segment(self._files, path, self._log_id, first=1, room=0, limit=segment))
+            limit = self._segment_bytes
+            self._segments.append(create_segment(self._files, path, self._log_id, first=1, room=0, limit=limit))
             try:
                 bear(self._files, self._segments[0], self._log_id)
             except BaseException:
@@ -208,7 +219,7 @@ class Log(LogReader):
                 self._segments.append(segment)
             reserve(self._files, segment, size, self._segment_bytes)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in DISK_FULL:
                 raise ReadOnly(
                     f"the disk is full: no room for {size} more bytes in {self.path}; nothing was written, "
                     "free some space and try again",
@@ -418,10 +429,11 @@ class Log(LogReader):
             ):
                 keep += 1
             dropped, self._segments = self._segments[:keep], self._segments[keep:]
-        for segment in dropped:
-            self._files.unlink(segment.path)
-        if dropped:
-            self._files.fsync_dir(self.path)
+        with disk_errors(f"old segments of the log {self.path} cannot be deleted"):
+            for segment in dropped:
+                self._files.unlink(segment.path)
+            if dropped:
+                self._files.fsync_dir(self.path)
         return self.first
 
     def close(self) -> None:

@@ -10,8 +10,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
 from engines.display import Report
-from engines.errors import Corrupted, EngineError, Invalid, Trimmed
-from engines.storage.files import FileSystem
+from engines.errors import Corrupted, EngineError, Invalid, ReadOnly, Trimmed
+from engines.storage.files import FileSystem, disk_error, disk_errors
 from engines.storage.recovery import examine
 from engines.storage.segment import CHECKPOINT, CLOSE, Frame, Segment, read_between, read_frame
 
@@ -70,6 +70,8 @@ class LogReader:
             return read_frame(self._files, segments[index], self._log_id, sequence)
         except FileNotFoundError:
             raise self._trimmed(sequence - 1) from None
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def follow(self, after: int = 0, *, timeout: float | None = None) -> Iterator[Frame]:
         """Like read, then waits for more. Ends after `timeout` seconds without news, or when the log takes no more."""
@@ -98,6 +100,11 @@ class LogReader:
                 after = found.sequence
         except FileNotFoundError:  # a segment was dropped meanwhile
             raise self._trimmed(after) from None
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> ReadOnly:
+        return disk_error(f"the log {self.path} cannot be read", error)
 
     def _trimmed(self, after: int) -> Trimmed:
         return Trimmed(
@@ -110,7 +117,8 @@ class LogReader:
         """Walk every byte of every segment; the report names what is not as it was written."""
         if self._refusal is None:
             self.sync()
-        return examine(self._files, self._segments, self._log_id, self.durable, self.damage)
+        with disk_errors(f"the log {self.path} cannot be read"):
+            return examine(self._files, self._segments, self._log_id, self.durable, self.damage)
 
     def layout(self) -> list[tuple[str, int, int, int]]:
         """(path, first sequence, last sequence, bytes used) of every segment."""

@@ -19,7 +19,15 @@ import google_crc32c
 
 from engines.errors import Conflict, Corrupted, Invalid, nearest
 from engines.storage.digests import is_digest
-from engines.storage.files import FileSystem, RealFileSystem, make_folder, read_file, write_atomically
+from engines.storage.files import (
+    FileSystem,
+    RealFileSystem,
+    disk_error,
+    disk_errors,
+    make_folder,
+    read_file,
+    write_atomically,
+)
 
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]{0,99}")
 ABSENT = ""  # as `expected`: the ref must not exist yet
@@ -44,19 +52,21 @@ class Refs:
         file = f"{self.path}/{name}"
         try:
             data = read_file(self._files, file)
+            folder = "/".join(parts[:-1])
+            if folder not in self._sure:  # who set it may have died before the sync: build on nothing that may go
+                self._files.fsync_dir(os.path.dirname(file))
+                self._sure.add(folder)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
-        folder = "/".join(parts[:-1])
-        if folder not in self._sure:  # who set it may have died before the sync: build on nothing that can un-happen
-            self._files.fsync_dir(os.path.dirname(file))
-            self._sure.add(folder)
+        except OSError as error:
+            raise disk_error(f"the ref {file} cannot be read", error) from error
         return _decode(data, file)
 
     def set(self, name: str, digest: str, expected: str | None = None) -> None:
         """Point name to digest, durably. Conflict, and no change, unless it points to `expected` now.
 
         expected None asks for nothing, ABSENT (the empty text) that there is no such ref yet.
-        Invalid if the name is not made of plain words, or is a folder of other names.
+        Invalid if the name is not made of plain words, or is a folder of other names. ReadOnly if the disk refuses.
         """
         _parts(name)
         if not is_digest(digest):
@@ -75,8 +85,9 @@ class Refs:
             if self.path is None:
                 self._memory[name] = digest
                 return
-            self._make_folders(name)
-            write_atomically(self._files, f"{self.path}/{name}", encode(digest))
+            with disk_errors(f"the ref {self.path}/{name} cannot be written"):
+                self._make_folders(name)
+                write_atomically(self._files, f"{self.path}/{name}", encode(digest))
 
     def delete(self, name: str) -> bool:
         """Remove a ref, durably; False if there was none. What it named is for gc to find."""
@@ -87,8 +98,9 @@ class Refs:
             file = f"{self.path}/{name}"
             if not self._files.exists(file) or self._files.is_directory(file):
                 return False
-            self._files.unlink(file)
-            self._files.fsync_dir(os.path.dirname(file))
+            with disk_errors(f"the ref {file} cannot be deleted"):
+                self._files.unlink(file)
+                self._files.fsync_dir(os.path.dirname(file))
             return True
 
     def names(self, prefix: str = "") -> list[str]:
@@ -105,7 +117,9 @@ class Refs:
         if not self._files.is_directory(place):
             return []
         found = []
-        for part in self._files.listdir(place):
+        with disk_errors(f"the folder of refs {place} cannot be read"):
+            parts = self._files.listdir(place)
+        for part in parts:
             if self._files.is_directory(f"{place}/{part}"):
                 found += self._below(f"{folder}{part}/")
             elif not part.endswith(".tmp"):

@@ -47,7 +47,7 @@ from engines._native.lock import Lock
 from engines.display import Problem, Report
 from engines.errors import Closed, Conflict, Corrupted, NotFound, Poisoned, ReadOnly
 from engines.storage import environment, forks, seal
-from engines.storage.files import FileSystem, RealFileSystem
+from engines.storage.files import FileSystem, RealFileSystem, disk_error, disk_errors
 from engines.storage.keeper import Gone, Keeper, Late
 from engines.storage.keyspace import Keyspace, ReadTree
 from engines.storage.log import CHECKPOINT, Frame, Log
@@ -104,8 +104,13 @@ class Tree:
             self.transaction = self._begun  # type: ignore[assignment] # it has begun, or raised
             self._meta = self.keyspace("meta")
             self.applied = self._checkpointed = struct.unpack("<Q", self._meta.get(b"applied") or bytes(8))[0]
+        except OSError as error:
+            self._abandon()
+            raise disk_error(f"the tree {path} cannot be opened", error) from error
         except lmdb.Error as error:
             self._abandon()
+            if (refusal := environment.disk_refusal(error)) is not None:
+                raise disk_error(f"{path}/data.mdb cannot be opened", refusal) from error
             raise Corrupted(
                 f"{path}/data.mdb cannot be opened ({error}): restore a snapshot", file=f"{path}/data.mdb", offset=0
             ) from error
@@ -476,7 +481,8 @@ class Tree:
         checked = 0
         with self.lock:
             if self._seal is not None:
-                problems += self._seal.problems()
+                with disk_errors(f"{self.path}/data.mdb cannot be read"):
+                    problems += self._seal.problems()
             for name in self.keyspaces():
                 previous = b""
                 for key, value in self.keyspace(name).walk():

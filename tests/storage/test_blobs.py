@@ -10,7 +10,7 @@ from crash.recorder import RecordingFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.errors import Corrupted, Invalid, NotFound, Poisoned
+from engines.errors import Corrupted, Invalid, NotFound, Poisoned, ReadOnly
 from engines.storage.blobs import Blobs, Collected, Copied
 from engines.storage.files import RealFileSystem
 
@@ -253,7 +253,7 @@ def test_after_a_failed_directory_sync_nothing_more_is_promised():
     assert failing
     files = FailingFileSystem(RecordingFileSystem(), failing[0])
     blobs = Blobs("/blobs", files=files)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(Poisoned, match="Input/output"):
         blobs.put(b"x")
     for data in (b"x", b"y"):
         with pytest.raises(Poisoned, match="open it again"):
@@ -266,6 +266,6 @@ def fails_at(files, n):
     """The name of the n-th changing call of a put into an empty store, the put included."""
     try:
         Blobs(f"/blobs{n}", files=files).put(b"x")
-    except OSError:
+    except ReadOnly:
         return files.failed[0]
     return ""

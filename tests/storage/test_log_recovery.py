@@ -11,7 +11,7 @@ from crash.recorder import RecordingFileSystem
 from crash.watched import WatchedFileSystem
 from logs import contents, fill, flip, full, snapshot
 
-from engines.errors import Corrupted, EngineError, ReadOnly
+from engines.errors import Corrupted, ReadOnly
 from engines.storage import segment as segment_module
 from engines.storage.log import Log
 from engines.storage.segment import START
@@ -346,10 +346,10 @@ def test_a_header_that_fails_its_checksum_is_none():
         assert segment_module.decode_header(whole[:at]) is None
 
 
-def test_an_error_to_make_the_first_segment_comes_as_it_is(tmp_path):
+def test_a_first_segment_that_cannot_be_made_leaves_nothing(tmp_path):
     files = WatchedFileSystem()
     files.before["preallocate"] = full
-    with pytest.raises((OSError, EngineError)):
+    with pytest.raises(ReadOnly, match="the disk is full"):
         Log(str(tmp_path / "log"), files=files)
     assert os.listdir(tmp_path / "log") == []
     Log(str(tmp_path / "log")).close()

@@ -369,8 +369,9 @@ def test_a_log_that_cannot_be_opened_leaves_no_file_open(path, call):
     files = WatchedFileSystem()
     files.before[call] = full
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ReadOnly, match="No space") as caught:
         Log(path, files=files)
+    assert caught.value.code == "disk-full"
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -378,8 +379,9 @@ def test_a_log_that_ends_too_early_or_can_not_be_born_leaves_no_file_open(path):
     before = len(os.listdir("/proc/self/fd"))
     files = WatchedFileSystem()
     files.before["fdatasync"] = full
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ReadOnly, match="No space") as caught:
         Log(path, files=files)
+    assert caught.value.code == "disk-full"
     assert len(os.listdir("/proc/self/fd")) == before
     log = Log(path)
     fill(log, 3)

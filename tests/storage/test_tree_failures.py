@@ -448,7 +448,7 @@ def test_a_tree_that_cannot_be_opened_leaves_no_file_open(path):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     files.before["fsync_dir"] = fail
-    with pytest.raises(OSError, match="error"):
+    with pytest.raises(ReadOnly, match="the disk failed"):
         Tree(path, files=files, map_size=SMALL)
     assert len(os.listdir("/proc/self/fd")) == count
     Tree(path, map_size=SMALL).close()

@@ -40,7 +40,7 @@ from engines.kv.backup.transfer import JSON_COLUMN, ROOT
 from engines.kv.catalog import Definition
 from engines.kv.page import Item
 from engines.kv.values import from_dynamodb_json, from_typed
-from engines.storage.files import FileSystem
+from engines.storage.files import FileSystem, disk_errors
 
 if TYPE_CHECKING:
     from engines.kv.records import Records, Write
@@ -136,7 +136,7 @@ def data_files(files: FileSystem, source: Source) -> list[str]:
         folder = f"{path}/data" if files.exists(f"{path}/manifest-summary.json") else path
         if not files.is_directory(folder):
             raise Invalid(f"{path} is an incremental export: only full ones can be imported")
-        found = [f"{folder}/{name}" for name in files.listdir(folder) if not name.startswith((".", "_"))]
+        found = [f"{folder}/{name}" for name in _listed(files, folder) if not name.startswith((".", "_"))]
         paths += [file for file in found if not files.is_directory(file)]
     if not paths and not any(files.exists(f"{os.fspath(one)}/manifest-summary.json") for one in several):
         raise NotFound(f"there are no files in {source!r:.80} to import")
@@ -148,17 +148,24 @@ def _only_export(files: FileSystem, path: str) -> str:
     exports = f"{path}/{ROOT}"
     if not files.is_directory(exports):
         return path
-    names = sorted(name for name in files.listdir(exports) if name != "data")
+    names = sorted(name for name in _listed(files, exports) if name != "data")
     if len(names) != 1:
         raise Invalid(f"{path} holds {len(names)} exports: name the folder of one, {exports}/{(names or ['...'])[-1]}")
     return f"{exports}/{names[0]}"
+
+
+def _listed(files: FileSystem, folder: str) -> list[str]:
+    with disk_errors(f"{folder} cannot be read"):
+        return files.listdir(folder)
 
 
 class SourceFile(io.RawIOBase):
     """A file to read, through the file system that the store was given."""
 
     def __init__(self, files: FileSystem, path: str) -> None:
-        self._files, self._fd, self._at = files, files.open(path), 0
+        self._files, self._path, self._at = files, path, 0
+        with disk_errors(f"{path} cannot be read"):
+            self._fd = files.open(path)
 
     def readable(self) -> bool:
         return True
@@ -175,7 +182,8 @@ class SourceFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - whatever has a buffer
-        data = self._files.pread(self._fd, len(buffer), self._at)
+        with disk_errors(f"{self._path} cannot be read"):
+            data = self._files.pread(self._fd, len(buffer), self._at)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)

@@ -45,7 +45,7 @@ from engines.kv.catalog import NAMES_FRAME, SCHEMA_FRAME, Definition
 from engines.kv.keyrange import SHORTEST_CUT, tree_key
 from engines.kv.records import Write
 from engines.kv.values import PAGE_ITEMS, check_table_name
-from engines.storage.files import FileSystem, RealFileSystem
+from engines.storage.files import FileSystem, RealFileSystem, disk_errors
 from engines.storage.tree import ReadTree
 from engines.text import iso
 
@@ -405,11 +405,14 @@ def restore_store(
     if files.exists(target):
         raise AlreadyExists(f"{target} is there already: a snapshot is restored into a new folder, name another one")
     building = target + RESTORING
+    refusal = f"the snapshot {name!r} cannot be restored into {target}"
     if files.exists(building):
-        _clear(files, building)
+        with disk_errors(refusal):
+            _clear(files, building)
     _filled(open_store(building), place, kept).close()
-    files.rename(building, target)
-    files.fsync_dir(os.path.dirname(os.path.abspath(target)))
+    with disk_errors(refusal):
+        files.rename(building, target)
+        files.fsync_dir(os.path.dirname(os.path.abspath(target)))
     return open_store(target)
 
 

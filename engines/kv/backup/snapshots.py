@@ -47,7 +47,7 @@ from engines.kv import catalog
 from engines.kv.backup.progress import Progress
 from engines.kv.catalog import Definition
 from engines.storage.blobs import Blobs, Copied
-from engines.storage.files import FileSystem, RealFileSystem, make_folder
+from engines.storage.files import FileSystem, RealFileSystem, disk_errors, make_folder
 from engines.storage.garbage import gc
 from engines.storage.manifest import Manifest
 from engines.storage.refs import ABSENT, PART, Refs
@@ -265,7 +265,7 @@ class Snapshots:
             try:
                 missing = [blob for blob in place.reached(place.refs.get(ref) or "") if not place.blobs.has(blob)]
                 problems += [Problem(where, None, f"it needs the blob {blob}, which is gone") for blob in missing]
-            except (EngineError, OSError) as error:
+            except EngineError as error:
                 problems.append(Problem(where, None, str(error)))
         return Report(sum(map(place.blobs.size, place.blobs.list())), problems, "bytes")
 
@@ -297,7 +297,8 @@ def place_at(path: str | os.PathLike[str], files: FileSystem) -> Place:
         raise NotFound(f"the folder {parent} does not exist: create it first")
     if files.exists(f"{path}/ENGINE"):
         raise Invalid(f"{path} is the folder of a store: name one of its own for snapshots")
-    make_folder(files, path)
+    with disk_errors(f"the folder {path} cannot be made"):
+        make_folder(files, path)
     return Place(path, files)
 
 

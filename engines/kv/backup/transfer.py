@@ -56,7 +56,7 @@ from engines.kv.backup.restore import (
 from engines.kv.backup.snapshots import moment_of
 from engines.kv.page import Item
 from engines.kv.values import type_of
-from engines.storage.files import FileSystem, make_folder, write_atomically
+from engines.storage.files import FileSystem, disk_errors, make_folder, write_atomically
 from engines.text import iso
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def export(
     if format == "parquet":
         extra("pyarrow", "arrow")
     with ExitStack() as stack:
+        stack.enter_context(disk_errors(f"the export to {to!s:.200} cannot be written"))
         lines: Iterator[tuple[int, bytes]]
         if began is not None:
             lines = changed_lines(store, name, began, until)

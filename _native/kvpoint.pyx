@@ -32,7 +32,7 @@ cdef type TRANSACTION = Transaction
 
 cdef enum:
     MICROSECONDS = 1_000_000
-    LONGEST_PLAIN = 900
+    LONGEST_PLAIN = 900  # with its end mark shorter than keyrange.LONGEST_PARTITION: such a key is never cut
 
 
 cdef inline uint64_t expiry_of(const Py_buffer* view) noexcept nogil:
@@ -92,16 +92,16 @@ cdef class PointReader:
 
     cdef public object encode, decode, now
     cdef public bint metered
-    cdef object keyspace, shorten, lock
+    cdef object keyspace, shorten, lock  # the lock is kept because the mutex is in it
     cdef PyThread_type_lock mutex
     cdef Fetch fetch
     cdef Py_ssize_t longest
     cdef bint is_text
 
-    def __init__(self, keys, decode, lock, keyspace, now, shorten, Py_ssize_t longest):
+    def __init__(self, keys, decode, lock, keyspace, shorten, Py_ssize_t longest):
         self.encode, self.is_text = keys.encode, keys.types == "S"
         self.decode, self.lock, self.mutex = decode, lock, <PyThread_type_lock><size_t>lock.address
-        self.keyspace, self.now, self.shorten, self.longest = keyspace, now, shorten, longest
+        self.keyspace, self.shorten, self.longest = keyspace, shorten, longest
         self.fetch = Fetch()
 
     cpdef get(self, tuple key):
@@ -174,7 +174,7 @@ cdef class References:
         """At a checkpoint, which has written `oldest` down."""
         self.oldest = <uint64_t>1 << 63
 
-    def note(self, uint64_t sequence):
+    cpdef note(self, uint64_t sequence):
         """A frame refers to this one: it must be kept as long as that."""
         self.oldest = min(self.oldest, sequence)
 
@@ -245,13 +245,13 @@ cdef class PointWriter:
                 cost = self.records.charge_write(stored_key, view, image)
             before = sequence = self.log.last
             if not self.unchanged(view, image, &old_expires):
-                payload = encode_change(self.table, key, None if view is None else self.old(view), image)
                 try:
+                    payload = encode_change(self.table, key, None if view is None else self.old(view), image)
                     sequence = self.append(payload, self.kind)
                     self.apply(stored_key, image, old_expires, expires, sequence)
                     due = self.tree.note(sequence, PyBytes_GET_SIZE(payload))
                 except BaseException as error:
-                    if self.log.last > before:
+                    if self.log.last > before:  # as in Tree.write, and as there without a call in between
                         self.tree.transaction = self.tree.late
                     elif cost is not None:
                         self.records.give_back(cost, stored_key)
@@ -294,8 +294,7 @@ cdef class PointWriter:
         PyBuffer_Release(&view)
         if sequence == 0 or sequence < self.references.since:
             return unstamped(stored)
-        if sequence < self.references.oldest:
-            self.references.oldest = sequence
+        self.references.note(sequence)
         return sequence
 
     cpdef apply(self, bytes key, bytes image, uint64_t old_expires, uint64_t expires, uint64_t sequence):

@@ -23,7 +23,6 @@ class PointReader:
         decode: Callable[[Any], _Item],
         lock: Lock,
         keyspace: object,
-        now: Callable[[], int] | None,
         shorten: Callable[[bytes], bytes],
         longest: int,
     ) -> None: ...

@@ -25,10 +25,11 @@ from engines._native.kvpoint import PointReader, PointWriter
 from engines._native.kvstamp import unchanged, unstamped
 from engines.clock import MICROSECONDS
 from engines.errors import ConditionFailed, Corrupted, EngineError, Invalid, NotFound, Throttled, TooLarge, nearest
-from engines.kv.catalog import ITEMS_FRAME, Definition, Index
+from engines.kv.catalog import ITEMS_FRAME, Definition
 from engines.kv.indexes import IndexEntries
 from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
 from engines.kv.page import Item, Key, check_limit
+from engines.kv.paying import Cost, Payments
 from engines.kv.scaling import Scaler
 from engines.kv.throttle import Capacity, Consumed, read_units, write_units
 from engines.kv.ttl import NEVER, SWEPT_AT_ONCE, SWEPT_BY_A_WRITE, due_key, expiry
@@ -50,23 +51,6 @@ class Write(NamedTuple):
     expired: bool = False  # a deletion because its time is over
 
 
-class Cost(NamedTuple):
-    """Write units: the table's, and those of the indexes that have to follow."""
-
-    table: float
-    indexes: list[tuple[Index, float]]
-
-    @property
-    def total(self) -> float:
-        return self.table + sum(units for _, units in self.indexes)
-
-    def add_to(self, consumed: Consumed | None, name: str) -> None:
-        if consumed is not None:
-            consumed.add(name, write=self.table)
-            for index, units in self.indexes:
-                consumed.add(name, write=units, index=index.name, local=index.local)
-
-
 class Records:
     """The lower half of a Table: bytes, keys, log and tree. Nothing here knows expressions or pages."""
 
@@ -84,7 +68,7 @@ class Records:
         self.codec = ItemCodec(names)
         self.names_logged = len(names)
         shorten = partial(tree_key, types=self.keys.types)
-        self.reader = PointReader(self.keys, self.codec.decode, self.lock, self.items, None, shorten, LONGEST_PARTITION)
+        self.reader = PointReader(self.keys, self.codec.decode, self.lock, self.items, shorten, LONGEST_PARTITION)
         self.writer = PointWriter(
             self,
             self.lock,
@@ -209,10 +193,6 @@ class Records:
         expires = item_expires(image)
         return Write(self, self.keys.encode_from(item, self.key_names), self.codec.encode(item, expires), expires)
 
-    def expires(self, image: bytes | memoryview) -> int:
-        """The second in which an item expires, 0 for never."""
-        return item_expires(image)
-
     def expired(self, image: bytes | memoryview) -> bool:
         """Whether an item is not there any more, although it has not been deleted yet."""
         expires = item_expires(image) if self.hides else 0
@@ -223,9 +203,12 @@ class Records:
         return self._clock.now() // MICROSECONDS if self.hides else 0
 
     def view(self, stored_key: bytes) -> memoryview | None:
-        """Under the lock: the image of an item that is there and not expired, valid until the next write."""
+        """Under the lock: the image of an item that is there and not expired, valid until the next write. Corrupted."""
         view = self.items.view(stored_key)
-        return None if view is None or self.expired(view) else view
+        try:
+            return None if view is None or self.expired(view) else view
+        except ValueError as error:
+            raise self.damaged(stored_key, error) from error
 
     def damaged(self, key: bytes, error: Exception) -> Corrupted:
         where = f"{self._tree.path}/data.mdb"
@@ -283,6 +266,10 @@ class Records:
             self.due.put(due_key(expires, stored_key), b"")
             self.next_due = min(self.next_due, expires)
 
+    def checkpoint_if_due(self) -> None:
+        """After a write, the lock let go: see Store."""
+        self._store.checkpoint_if_due()
+
     def reindex(self, stored_key: bytes, image: bytes | None) -> None:
         """Under the lock, before an item changes in the tree: let the indexes follow."""
         old, new = self._with_item(self.items.view(stored_key)), self._with_item(image)
@@ -313,25 +300,6 @@ class Records:
 
     # -- paying -------------------------------------------------------------------------------------------------------
 
-    def cost(
-        self,
-        stored_key: bytes,
-        old: bytes | memoryview | None,
-        image: bytes | memoryview | None,
-        *,
-        transaction: bool = False,
-    ) -> "Cost":
-        """Under the lock: the write units of a change. The larger of old and new item counts, and each index entry."""
-        size = max(0 if old is None else item_size(old), 0 if image is None else item_size(image))
-        shares = []
-        if self.indexes:
-            pair = self._with_item(old), self._with_item(image)
-            for index in self.indexes.values():
-                units = sum(write_units(n, transaction=transaction) for n in index.written(stored_key, *pair))
-                if units:
-                    shares.append((index.definition, units))
-        return Cost(write_units(size, transaction=transaction), shares)
-
     def tick_if_due(self) -> None:
         """Not under the lock, before an operation: where rates follow the load, do what the last minutes ask for."""
         if self.scaler is not None:
@@ -341,14 +309,8 @@ class Records:
         self.tick_if_due()
         return self.writer.write(*arguments, **more)
 
-    def take(self, cost: "Cost", stored_key: bytes) -> None:
-        """Pay. Throttled, with nothing taken, if that much is not there."""
-        if self.capacity is not None:
-            self.capacity.take(cost.total, self._partition(stored_key))
-            if self.scaler is not None:
-                self.scaler.observe()
-
-    def give_back(self, cost: "Cost", stored_key: bytes) -> None:
+    def give_back(self, cost: Cost, stored_key: bytes) -> None:
+        """Undo charge_write: the change has not happened."""
         if self.capacity is not None:
             self.capacity.give_back(cost.total, self._partition(stored_key))
 
@@ -366,10 +328,31 @@ class Records:
         except ValueError:  # a long partition key that was cut: what is left of it tells it from others
             return stored_key[:SHORTEST_CUT]
 
-    def charge_write(self, stored_key: bytes, old: bytes | memoryview | None, image: bytes | None) -> "Cost":
-        """Under the lock, before anything is written: pay for it. Throttled if there are too few units."""
-        cost = self.cost(stored_key, old, image)
-        self.take(cost, stored_key)
+    def charge_write(
+        self,
+        stored_key: bytes,
+        old: bytes | memoryview | None,
+        image: bytes | memoryview | None,
+        *,
+        transaction: bool = False,
+    ) -> Cost:
+        """Under the lock, before anything is written: pay for it. Throttled, with nothing taken, if there is less.
+
+        The larger of old and new item counts, and each index entry that changes.
+        """
+        size = max(0 if old is None else item_size(old), 0 if image is None else item_size(image))
+        shares = []
+        if self.indexes:
+            pair = self._with_item(old), self._with_item(image)
+            for index in self.indexes.values():
+                units = sum(write_units(n, transaction=transaction) for n in index.written(stored_key, *pair))
+                if units:
+                    shares.append((index.definition, units))
+        cost = Cost(write_units(size, transaction=transaction), shares)
+        if self.capacity is not None:
+            self.capacity.take(cost.total, self._partition(stored_key))
+            if self.scaler is not None:
+                self.scaler.observe()
         return cost
 
     def read_paying(
@@ -379,16 +362,16 @@ class Records:
         *,
         consistent: bool,
         transaction: bool = False,
-        checked: bool = False,
+        may_read: bool = False,
     ) -> Item | None:
-        """Under the lock: the item under this whole key, paid for. Throttled (unless checked) if no units are left."""
+        """Under the lock: the item under this whole key, paid for. Throttled if no units are left.
+
+        may_read: check_read() has said so already.
+        """
         stored_key = self.stored_key(key)
-        if not checked:
+        if not may_read:
             self.check_read(stored_key)
-        try:
-            view = self.view(stored_key)
-        except ValueError as error:
-            raise self.damaged(key, error) from error
+        view = self.view(stored_key)
         item = self.checked(key, view, None)
         size = 0 if view is None else item_size(view)
         self.charge_read(size, consumed, consistent=consistent, transaction=transaction, stored_key=stored_key)
@@ -415,11 +398,6 @@ class Records:
             consumed.add(self.definition.name, read=units, index=name, local=local)
         return units
 
-    # -- mishaps ------------------------------------------------------------------------------------------------------
-
-    def checkpoint_if_due(self) -> None:
-        self._store.checkpoint_if_due()
-
     # -- writing many -------------------------------------------------------------------------------------------------
 
     def write_all(self, writes: Sequence[Write], *, free: bool = False) -> None:
@@ -433,18 +411,15 @@ class Records:
         refused: Throttled | None = None
         while written < len(writes) and refused is None:
             page = writes[written : written + PAGE_ITEMS]
-            with self.lock:
+            with self.lock, Payments() as payments:
                 self.sweep_due()
-                costs: list[tuple[Cost, bytes]] | None = None
-                if self.capacity is not None and not free:
-                    costs, refused = self._pay(page)
-                    page = page[: len(costs)]
-                try:
-                    sequence = self._store.frames.write_together(page)
-                except BaseException:
-                    for cost, stored_key in costs or ():
-                        self.give_back(cost, stored_key)
-                    raise
+                for number, write in enumerate(() if free else page):
+                    try:
+                        payments.take(self, write.key, write.image)
+                    except Throttled as error:
+                        page, refused = page[:number], error
+                        break
+                sequence = self._store.frames.write_together(page)
                 written += len(page)
         self._log.acknowledge(sequence)
         self._store.checkpoint_if_due()
@@ -454,19 +429,6 @@ class Records:
                 written=written,
                 retry_after=refused.details["retry_after"],
             )
-
-    def _pay(self, writes: Sequence[Write]) -> tuple[list[tuple["Cost", bytes]], Throttled | None]:
-        """Under the lock: what was paid, for the first of these, and why for no more."""
-        costs: list[tuple[Cost, bytes]] = []
-        for write in writes:
-            stored_key = self.stored_key(write.key)
-            cost = self.cost(stored_key, self.view(stored_key), write.image)
-            try:
-                self.take(cost, stored_key)
-            except Throttled as error:
-                return costs, error
-            costs.append((cost, stored_key))
-        return costs, None
 
     def replay(self, key: bytes, image: bytes | None, sequence: int) -> None:
         """Apply one change of the frame `sequence` again."""

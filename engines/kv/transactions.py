@@ -21,8 +21,9 @@ from engines._native.kvitem import item_size
 from engines.errors import ConditionFailed, EngineError, Invalid, Throttled, TooLarge
 from engines.kv.expressions import Holds, Placeholders, check_text, compile_condition
 from engines.kv.page import Item, Key
+from engines.kv.paying import Payments
 from engines.kv.projections import Projection, compile_projection
-from engines.kv.records import Cost, Records, Write
+from engines.kv.records import Records, Write
 from engines.kv.throttle import Consumed
 from engines.kv.tokens import DIGEST_BYTES, TOKEN_LENGTH, encode_token
 from engines.kv.updates import Update as Change
@@ -151,26 +152,32 @@ class _Step:
         return None if new is None else records.encode(new)
 
 
-def transact_write(store: "Store", actions: Sequence[Action], token: str | None, consumed: Consumed | None) -> None:
-    """All of these actions, or none; with a token once."""
+def _steps(store: "Store", actions: Sequence[Action]) -> list[_Step]:
     steps = [_Step(store, action) for action in actions]
     if len({step.place for step in steps}) < len(steps):
-        raise Invalid("every action of a transaction is on another item: leave one of those on the same key out")
+        raise Invalid("every action is on another item: leave one of those on the same key out")
+    return steps
+
+
+def _sweep(steps: Sequence[_Step]) -> None:
+    """Under the lock: what is over is gone before anything is looked at."""
+    for records in {id(step.records): step.records for step in steps}.values():
+        records.sweep_due()
+
+
+def transact_write(store: "Store", actions: Sequence[Action], token: str | None, consumed: Consumed | None) -> None:
+    """All of these actions, or none; with a token once."""
+    steps = _steps(store, actions)
     digest = b"" if token is None else fingerprint(actions)
     with store.tree.lock:
         if token is not None and store.tokens.seen(token, digest):
             return
-        for records in {id(step.records): step.records for step in steps}.values():
-            records.sweep_due()
+        _sweep(steps)
         writes = _evaluate(steps)
-        payments = _pay(steps, writes, consumed)
         header = b"" if token is None else encode_token(token, digest)
-        try:
+        with Payments(consumed) as payments:
+            _pay(payments, steps, writes)
             sequence = store.frames.write_together([write for write in writes if write is not None], header)
-        except BaseException:
-            payments.give_back()
-            raise
-        payments.add_to(consumed)
     store.log.acknowledge(sequence)
     store.checkpoint_if_due()
 
@@ -203,42 +210,15 @@ def _cancelled(kind: type[EngineError], reasons: list[dict[str, Any] | None], **
     return error
 
 
-class _Payments:
-    """The write units of several changes: taken before they are logged, given back if that fails."""
-
-    def __init__(self) -> None:
-        self._taken: list[tuple[Records, Cost, bytes]] = []
-
-    def take(self, records: Records, key: bytes, image: bytes | memoryview | None, *, transaction: bool) -> None:
-        """Under the lock. Throttled, with nothing more taken, if there are too few."""
-        stored_key = records.stored_key(key)
-        cost = records.cost(stored_key, records.view(stored_key), image, transaction=transaction)
-        records.take(cost, stored_key)
-        self._taken.append((records, cost, stored_key))
-
-    def give_back(self) -> None:
-        for records, cost, stored_key in self._taken:
-            records.give_back(cost, stored_key)
-
-    def add_to(self, consumed: Consumed | None) -> None:
-        for records, cost, _ in self._taken:
-            cost.add_to(consumed, records.definition.name)
-
-
-def _pay(steps: Sequence[_Step], writes: Sequence[Write | None], consumed: Consumed | None) -> _Payments:
-    """The write units of all, twice those of single writes; nothing is taken where one table has too few."""
-    payments = _Payments()
-    if consumed is None and all(step.records.capacity is None for step in steps):
-        return payments
+def _pay(payments: Payments, steps: Sequence[_Step], writes: Sequence[Write | None]) -> None:
+    """Twice the units of single writes. Throttled, with a reason for the action that found too few."""
     for number, (step, write) in enumerate(zip(steps, writes, strict=True)):
         records = step.records
         unchanged = records.view(records.stored_key(step.key)) if write is None else None  # a Check reads, as it were
         try:
             payments.take(records, step.key, unchanged if write is None else write.image, transaction=True)
         except Throttled as error:
-            payments.give_back()
             raise _throttled(number, len(steps), error) from None
-    return payments
 
 
 def _throttled(number: int, count: int, error: Throttled) -> EngineError:
@@ -283,7 +263,7 @@ def _read_all(asked: Sequence[tuple[Records, bytes, Projection | None]], consume
     _check_size(size)
     items: list[Item | None] = []
     for records, key, projection in asked:
-        item = records.read_paying(key, consumed, consistent=True, transaction=True, checked=True)
+        item = records.read_paying(key, consumed, consistent=True, transaction=True, may_read=True)
         items.append(item if item is None or projection is None else projection.pick(item))
     return Answers(items)
 
@@ -375,45 +355,36 @@ def batch_write(store: "Store", actions: Iterable[Put | Delete], consumed: Consu
     for action in actions:
         if not isinstance(action, (Put, Delete)) or action.condition is not None:
             raise Invalid("a batch is made of kv.Put and kv.Delete without conditions: use transact() for others")
-    steps = [_Step(store, action) for action in actions]
-    if len({step.place for step in steps}) < len(steps):
-        raise Invalid("every action of a batch is on another item: leave one of those on the same key out")
+    steps = _steps(store, actions)
     with store.tree.lock:
-        for records in {id(step.records): step.records for step in steps}.values():
-            records.sweep_due()
-        done, unprocessed, payments = _paid(actions, steps, needed=consumed is not None)
-        try:
+        _sweep(steps)
+        with Payments(consumed) as payments:
+            done, unprocessed = _paid(payments, actions, steps)
             sequence = store.frames.write_together(done)
-        except BaseException:
-            payments.give_back()
-            raise
-        payments.add_to(consumed)
     store.log.acknowledge(sequence)
     store.checkpoint_if_due()
     return unprocessed
 
 
 def _paid(
-    actions: Sequence[Put | Delete], steps: Sequence[_Step], *, needed: bool
-) -> tuple[list[Write], list[Put | Delete], _Payments]:
-    """Of a batch: what could be paid for, what not, and the payments. Throttled if that is nothing."""
+    payments: Payments, actions: Sequence[Put | Delete], steps: Sequence[_Step]
+) -> tuple[list[Write], list[Put | Delete]]:
+    """Of a batch: what could be paid for, and what not. Throttled if that is nothing."""
     done: list[Write] = []
     unprocessed: list[Put | Delete] = []
     waits: list[Any] = []
-    payments = _Payments()
     for action, step in zip(actions, steps, strict=True):
         write = step.read()
         assert write is not None  # noqa: S101 - only updates may write nothing
         try:
-            if needed or step.records.capacity is not None:
-                payments.take(step.records, step.key, write.image, transaction=False)
+            payments.take(step.records, step.key, write.image)
             done.append(write)
         except Throttled as error:
             unprocessed.append(action)
             waits.append(error.details["retry_after"])
     if not done:
         raise _none_left("write", waits)
-    return done, unprocessed, payments
+    return done, unprocessed
 
 
 def _none_left(kind: str, waits: Sequence[Any]) -> Throttled:

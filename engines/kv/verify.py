@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from engines._native.frame import crc32c
+from engines._native.kvitem import item_expires
 from engines._native.kvstamp import unchanged, unstamped
 from engines.display import Problem, Report
 from engines.errors import EngineError
@@ -58,7 +59,7 @@ def _listed(table: "Table", path: str) -> list[Problem]:
     if records.due is None:
         return []
     with records.lock:
-        due = sum(records.expires(image) != 0 for _, image in records.items.walk())
+        due = sum(item_expires(image) != 0 for _, image in records.items.walk())
         entries = records.due.count()
     if entries != due:
         return [Problem(path, None, f"table {table.name}: {due} items expire, but {entries} are listed")]

@@ -22,7 +22,36 @@ StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"
 VIEWS: tuple[StreamView, ...] = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
-class Index(msgspec.Struct, frozen=True):
+class Keyed:
+    """What a table and an index have in common: a key of one or two parts."""
+
+    __slots__ = ()
+    key: tuple[KeyPart, ...]
+
+    @property
+    def partition(self) -> str:
+        return self.key[0].name
+
+    @property
+    def sort(self) -> str | None:
+        return self.key[1].name if len(self.key) > 1 else None
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(part.name for part in self.key)
+
+    @property
+    def key_types(self) -> str:
+        """As KeyCodec wants them: "S", or "SN"."""
+        return "".join(part.type for part in self.key)
+
+    @property
+    def described_key(self) -> list[str]:
+        """As create_table and create_index take it: ["customer:S", "order:N"]."""
+        return [f"{part.name}:{part.type}" for part in self.key]
+
+
+class Index(Keyed, msgspec.Struct, frozen=True):
     """A secondary index of one table: other attributes as the key, and what of an item it holds.
 
     local: the partition key is the table's. ready: all items of before its creation are in it.
@@ -35,12 +64,8 @@ class Index(msgspec.Struct, frozen=True):
     local: bool = False
     ready: bool = False
 
-    @property
-    def key_names(self) -> tuple[str, ...]:
-        return tuple(part.name for part in self.key)
 
-
-class Definition(msgspec.Struct, frozen=True):
+class Definition(Keyed, msgspec.Struct, frozen=True):
     """One table as it stands: `created` in microseconds, `began` the log sequence of its creation.
 
     read, write: units a second that were bought, None for on demand. pitr: the log is kept for 35 days, so that any
@@ -81,16 +106,9 @@ class Definition(msgspec.Struct, frozen=True):
         return moment.isoformat(timespec="milliseconds")
 
     @property
-    def partition(self) -> str:
-        return self.key[0].name
-
-    @property
-    def sort(self) -> str | None:
-        return self.key[1].name if len(self.key) > 1 else None
-
-    @property
-    def key_names(self) -> tuple[str, ...]:
-        return tuple(part.name for part in self.key)
+    def hides(self) -> bool:
+        """Whether an item whose time is over is not seen any more, deleted or not."""
+        return self.ttl is not None and not self.show_expired
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -127,6 +145,20 @@ decode_schema = msgspec.msgpack.Decoder(Schema).decode
 decode_names = msgspec.msgpack.Decoder(Names).decode
 decode_list = msgspec.msgpack.Decoder(list[str]).decode
 decode_marks = msgspec.msgpack.Decoder(list[Mark]).decode
+
+
+TABLES = (b"table/", b"table0")  # from, to: where the definitions are
+EMPTY_LIST = encode([])
+
+
+def table_entry(name: str) -> bytes:
+    """Where the catalog has the definition of the table of this name."""
+    return b"table/" + name.encode()
+
+
+def names_entry(table: int) -> bytes:
+    """Where the catalog has the attribute names of the table with this id."""
+    return b"names/%d" % table
 
 
 def stream_view(stream: bool | str) -> StreamView | None:  # noqa: FBT001 - create_table(stream=True) is how users say it

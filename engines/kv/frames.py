@@ -53,7 +53,7 @@ class Frames:
         learnt = Names(records.definition.id, records.names_logged, names[records.names_logged :])
 
         def apply(_: int) -> None:
-            self._store.catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
+            self._store.catalog.put(catalog.names_entry(learnt.table), catalog.encode(names))
             records.names_logged = len(names)
 
         self._store.tree.write(catalog.encode(learnt), NAMES_FRAME, apply)
@@ -76,7 +76,7 @@ class Frames:
             if (table := tables.get(learnt.table)) is not None:
                 names = table.records.codec.names[: learnt.start] + learnt.names
                 table.records.relearn(names)
-                self._store.catalog.put(b"names/%d" % learnt.table, catalog.encode(names))
+                self._store.catalog.put(catalog.names_entry(learnt.table), catalog.encode(names))
         else:
             raise Invalid(
                 f"{self._store.log.path} has a frame of kind {found.kind}, which this release does not know: "

@@ -89,7 +89,7 @@ class IndexEntries:
 
     def __init__(self, definition: Index, table_names: tuple[str, ...], tree: Tree, codec: ItemCodec) -> None:
         self.definition = definition
-        self.keys = KeyCodec("".join(part.type for part in definition.key), ended=True)
+        self.keys = KeyCodec(definition.key_types, ended=True)
         self.entries: Keyspace = tree.keyspace(f"i/{definition.id}")
         self.key_names = definition.key_names
         self.last_key_names = tuple(dict.fromkeys((*self.key_names, *table_names)))

@@ -23,6 +23,7 @@ from engines.kv.values import PAGE_BYTES, PAGE_ITEMS
 from engines.storage.keyspace import seek
 
 if TYPE_CHECKING:
+    from engines.kv.catalog import Keyed
     from engines.kv.table import Table
     from engines.kv.throttle import Consumed
 
@@ -60,10 +61,11 @@ def understand(
     placeholders = Placeholders(names, values)
     stretch = Bounds(b"", None, "every item")
     if key_condition is not None:
-        keys, key = table.records.keys, table.definition.key
+        keys = table.records.keys
+        keyed: Keyed = table.definition
         if entries is not None:
-            keys, key = entries.keys, entries.definition.key
-        partition, sort = key[0].name, key[1].name if len(key) > 1 else None
+            keys, keyed = entries.keys, entries.definition
+        partition, sort = keyed.partition, keyed.sort
         asked = compile_key_condition(key_condition, placeholders, partition, sort)
         try:
             stretch = bounds(keys, asked, partition, sort)
@@ -71,7 +73,7 @@ def understand(
             raise Invalid(str(error)) from None
     holds = None if filter_ is None else compile_filter(filter_, placeholders)
     filter_names = frozenset() if filter_ is None else attributes(filter_, placeholders)
-    taken = filter_names & {part.name for part in key} if key_condition is not None else frozenset()
+    taken = filter_names & set(keyed.key_names) if key_condition is not None else frozenset()
     if taken and not isinstance(filter_, Where):
         names_taken = ", ".join(sorted(taken))
         raise Invalid(f"a filter of a query is on other attributes than {names_taken}: put that into the key condition")

@@ -55,7 +55,7 @@ class Records:
     """The lower half of a Table: bytes, keys, log and tree. Nothing here knows expressions or pages."""
 
     def __init__(self, store: "Store", definition: Definition, names: list[str]) -> None:
-        self.keys = KeyCodec("".join(part.type for part in definition.key))
+        self.keys = KeyCodec(definition.key_types)
         self.items: Keyspace = store.tree.keyspace(f"t/{definition.id}")
         self.lock = store.tree.lock
         self._store = store
@@ -93,7 +93,7 @@ class Records:
         """Take over the table's definition, new or changed."""
         self.definition = definition
         self._ttl = definition.ttl
-        self.hides = definition.ttl is not None and not definition.show_expired
+        self.hides = definition.hides
         self.due: Keyspace | None = self._tree.keyspace(f"x/{definition.id}") if definition.ttl else None
         self._note_first_due()
         self.writer.keeps_old = definition.stream in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")

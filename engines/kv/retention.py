@@ -65,7 +65,7 @@ class Retention:
         return max((mark.sequence for mark in self._marks() if mark.time <= time), default=0)
 
     def _marks(self) -> list[Mark]:
-        return catalog.decode_marks(self._catalog.get(b"marks") or b"\x90")
+        return catalog.decode_marks(self._catalog.get(b"marks") or catalog.EMPTY_LIST)
 
     def _before(self, marks: list[Mark], seconds: int) -> list[Mark]:
         """Those at least so long ago."""

@@ -42,7 +42,7 @@ class Tables:
 
     def load(self) -> None:
         """Those of the last checkpoint. Corrupted if the catalog cannot be read."""
-        for key, value in self._catalog.page(b"table/", b"table0", limit=EVERYTHING, limit_bytes=EVERYTHING):
+        for key, value in self._catalog.page(*catalog.TABLES, limit=EVERYTHING, limit_bytes=EVERYTHING):
             try:
                 self._add(catalog.decode_definition(value))
             except ValueError as error:
@@ -221,19 +221,19 @@ class Tables:
 
     def _keep(self, definition: Definition) -> None:
         """In the catalog."""
-        self._catalog.put(b"table/" + definition.name.encode(), catalog.encode(definition))
+        self._catalog.put(catalog.table_entry(definition.name), catalog.encode(definition))
         following = 1 + max([definition.id, *(index.id for index in definition.indexes)])
         if following > self._next_id():
             self._catalog.put(b"next", following.to_bytes(4, "little"))
 
     def _stored(self, name: str) -> Definition:
         """In the catalog, where it is known to be."""
-        return catalog.decode_definition(self._catalog.get(b"table/" + name.encode()) or b"")
+        return catalog.decode_definition(self._catalog.get(catalog.table_entry(name)) or b"")
 
     def _add(self, definition: Definition) -> None:
         table = self.by_id.get(definition.id)
         if table is None:
-            names = catalog.decode_list(self._catalog.get(b"names/%d" % definition.id) or b"\x90")
+            names = catalog.decode_list(self._catalog.get(catalog.names_entry(definition.id)) or catalog.EMPTY_LIST)
             table = self.by_id[definition.id] = Table(self._store, definition, names)
         self.by_name[definition.name] = table
 
@@ -261,7 +261,7 @@ class Tables:
 
     def _rename(self, before: str, definition: Definition) -> None:
         table = self.by_id.get(definition.id)
-        self._catalog.delete(b"table/" + before.encode())
+        self._catalog.delete(catalog.table_entry(before))
         if table is not None:
             table.name = definition.name
             self.by_name[definition.name] = table
@@ -273,7 +273,7 @@ class Tables:
 
         A rebuilt tree may also meet this while a younger table has the name: that one stays.
         """
-        entry = b"table/" + name.encode()
+        entry = catalog.table_entry(name)
         stored = self._catalog.get(entry)
         if stored is not None:
             definition = catalog.decode_definition(stored)
@@ -288,7 +288,7 @@ class Tables:
             for keyspace in [*keyspaces, *([f"x/{definition.id}"] if definition.ttl is not None else [])]:
                 self._tree.drop(keyspace, NotFound(f"table {name} was dropped"))
             self._catalog.delete(entry)
-            self._catalog.delete(b"names/%d" % definition.id)
+            self._catalog.delete(catalog.names_entry(definition.id))
 
 
 def _keyspaces(definition: Definition) -> int:

@@ -35,6 +35,7 @@ from engines.kv.schema import Tables
 from engines.kv.table import Table
 from engines.kv.throttle import Capacity, Consumed
 from engines.kv.tokens import Tokens
+from engines.kv.ttl import check_ttl
 from engines.kv.values import check_table_name, key_schema
 from engines.storage.files import FileSystem, RealFileSystem
 from engines.storage.folder import Folder
@@ -161,15 +162,27 @@ class Store:
         check_table_name(name)
         parts = key_schema(key)
         view = catalog.stream_view(stream)
-        if ttl is not None and (not isinstance(ttl, str) or not ttl or ttl in (part.name for part in parts)):
-            raise Invalid(f"ttl names an attribute that is no part of the key, got {ttl!r}")
+        if ttl is not None:
+            check_ttl(ttl, [part.name for part in parts])
         if show_expired and ttl is None:
             raise Invalid("show_expired=True is for tables with a ttl: name the attribute that holds the second")
         if capacity is not None and not (isinstance(capacity, (tuple, list)) and len(capacity) == 2):
             raise Invalid(f"capacity is (read, write) units a second, or None for on demand, got {capacity!r:.80}")
         read, write = capacity if capacity is not None else (None, None)
         Capacity(read, write, self.clock)  # Invalid for what makes no sense
-        return Definition(0, name, parts, ttl, view, 0, 0, (), read, write, pitr, show_expired)
+        return Definition(
+            id=0,  # this, created and began are given by Tables.create
+            name=name,
+            key=parts,
+            ttl=ttl,
+            stream=view,
+            created=0,
+            began=0,
+            read=read,
+            write=write,
+            pitr=pitr,
+            show_expired=show_expired,
+        )
 
     def table(self, name: str) -> Table:
         """The table of this name. NotFound offers the nearest one."""

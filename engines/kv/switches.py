@@ -29,7 +29,7 @@ from engines.errors import Conflict, Invalid
 from engines.kv.catalog import Definition, Schema, StreamView
 from engines.kv.keyrange import SHORTEST_CUT
 from engines.kv.records import Records, Write
-from engines.kv.ttl import expiry
+from engines.kv.ttl import check_ttl, expiry
 from engines.kv.values import PAGE_ITEMS
 
 if TYPE_CHECKING:
@@ -51,17 +51,10 @@ def set_ttl(store: "Store", table: "Table", ttl: str | None) -> None:
             raise Invalid(
                 f"the time to live of table {table.name} is in {definition.ttl!r}: switch it off with ttl=None first"
             )
-        return msgspec.structs.replace(definition, ttl=check_ttl(ttl, definition), ttl_ready=False)
+        return msgspec.structs.replace(definition, ttl=check_ttl(ttl, definition.key_names), ttl_ready=False)
 
     store.schema.alter(table, with_ttl)
     fill_ttl(store, table)
-
-
-def check_ttl(ttl: str, definition: Definition) -> str:
-    """The attribute itself. Invalid if it is none, or a part of the key."""
-    if not isinstance(ttl, str) or not ttl or ttl in definition.key_names:
-        raise Invalid(f"ttl names an attribute that is no part of the key, got {ttl!r:.80}")
-    return ttl
 
 
 def fill_ttl(store: "Store", table: "Table") -> None:

@@ -379,13 +379,13 @@ class Table(TableReads):
         definition = self.definition
         return {
             "name": self.name,
-            "key": [f"{part.name}:{part.type}" for part in definition.key],
+            "key": definition.described_key,
             "ttl": definition.ttl,
             "stream": definition.stream,
             "indexes": [
                 {
                     "name": index.name,
-                    "key": [f"{part.name}:{part.type}" for part in index.key],
+                    "key": index.described_key,
                     "projection": index.projection,
                     "local": index.local,
                     "status": "ACTIVE" if index.ready else "CREATING",
@@ -400,8 +400,7 @@ class Table(TableReads):
         }
 
     def __repr__(self) -> str:
-        keys = ", ".join(f"{part.name}:{part.type}" for part in self.definition.key)
-        return f"<kv.Table {self.name} ({keys})>"
+        return f"<kv.Table {self.name} ({', '.join(self.definition.described_key)})>"
 
 
 class BatchWriter:

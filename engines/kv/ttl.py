@@ -10,16 +10,25 @@ As there, a time that is no number, or lies more than five years in the past, me
 attribute turns out to hold something else.
 """
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
 from engines.clock import MICROSECONDS
+from engines.errors import Invalid
 
 FIVE_YEARS = 5 * 366 * 86400
 FAR_FUTURE = (1 << 63) - 1
 NEVER = (1 << 64) - 1
 SWEPT_BY_A_WRITE = 2
 SWEPT_AT_ONCE = 256  # deletions under one hold of the lock: about a millisecond
+
+
+def check_ttl(ttl: str, key_names: Collection[str]) -> str:
+    """The attribute itself. Invalid if it is none, or a part of the key."""
+    if not isinstance(ttl, str) or not ttl or ttl in key_names:
+        raise Invalid(f"ttl names an attribute that is no part of the key, got {ttl!r:.80}")
+    return ttl
 
 
 def expiry(item: dict[str, Any], attribute: str, now: int) -> int:

@@ -25,8 +25,6 @@ from engines._native.keys import KeyCodec
 from engines.errors import Invalid, nearest
 
 ITEM_BYTES = 409_600  # names and values
-PARTITION_KEY_BYTES = 2048
-SORT_KEY_BYTES = 1024
 NESTING = 32  # maps and lists inside each other
 EXPRESSION_BYTES = 4096
 OPERATORS = 300  # in one expression

@@ -210,9 +210,8 @@ def query(
     read = _read(table, filter, projection, names, index, count=count, consumed=consumed)
     if not isinstance(key_condition, str):
         raise Invalid(f"key_condition is an expression, a text like 'customer = :c', got {key_condition!r:.80}")
-    key = (table if index is None else table.records.index(index)).definition.key
-    sort = key[1].name if len(key) > 1 else None
-    asked = compile_key_condition(key_condition, Placeholders(names, values), key[0].name, sort)
+    keyed = (table if index is None else table.records.index(index)).definition
+    asked = compile_key_condition(key_condition, Placeholders(names, values), keyed.partition, keyed.sort)
     return read._replace(action="Query", leading_keys=(asked.partition,))
 
 

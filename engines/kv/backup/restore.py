@@ -44,6 +44,7 @@ from engines.kv.backup.snapshots import FILLING, Entry, Place, definitions_in, m
 from engines.kv.catalog import NAMES_FRAME, SCHEMA_FRAME, Definition
 from engines.kv.keyrange import SHORTEST_CUT, tree_key
 from engines.kv.records import Write
+from engines.kv.ttl import check_ttl
 from engines.kv.values import PAGE_ITEMS, check_table_name
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors
 from engines.storage.tree import ReadTree
@@ -91,7 +92,7 @@ class Contents:
     ) -> None:
         self.definition, self.names, self.base, self.changed = definition, names, base, changed
         self.hidden_at = hidden_at
-        self.keys = KeyCodec("".join(part.type for part in definition.key))
+        self.keys = KeyCodec(definition.key_types)
         self.decode = ItemCodec(list(names)).decode
 
     def pages(self) -> Iterator[list[Entry]]:
@@ -145,7 +146,7 @@ def contents_at(store: "Store", name: str, at: int) -> Contents:
     changed: Changed = {}
     for found in changes_of(store, definition, names, start.sequence, upto):
         changed.update(found[1])
-    return Contents(definition, names, base, changed, at if _hides(definition) else None)
+    return Contents(definition, names, base, changed, at if definition.hides else None)
 
 
 def check_past(store: "Store", name: str, at: int) -> None:
@@ -158,15 +159,11 @@ def _nothing() -> Iterator[list[Entry]]:
     return iter(())
 
 
-def _hides(definition: Definition) -> bool:
-    return definition.ttl is not None and not definition.show_expired
-
-
 def changes_of(
     store: "Store", definition: Definition, names: list[str], after: int, upto: int
 ) -> Iterator[tuple[int, Changed]]:
     """(time, changes) of each frame that concerns a table. Attribute names it learns meanwhile are added to `names`."""
-    types = "".join(part.type for part in definition.key)
+    types = definition.key_types
     path, number = store.log.path, definition.id
     for found in takewhile(lambda frame: frame.sequence <= upto, store.log.read(after)):
         if found.kind == NAMES_FRAME:
@@ -256,7 +253,7 @@ def contents_in(view: ReadTree, name: str, hidden_at: int) -> Contents:
             yield page
             low = page[-1][0] + b"\0"
 
-    return Contents(definition, names_in(view, definition.id), base, {}, hidden_at if _hides(definition) else None)
+    return Contents(definition, names_in(view, definition.id), base, {}, hidden_at if definition.hides else None)
 
 
 # -- into a new table --------------------------------------------------------------------------------------------------
@@ -276,8 +273,8 @@ def restore_table(
         place = store.kept_snapshots.place
         contents = contents_kept(place, place.find(str(snapshot)), name, str(snapshot))
     definition = contents.definition
-    if ttl is not None and (not isinstance(ttl, str) or not ttl or ttl in definition.key_names):
-        raise Invalid(f"ttl names an attribute that is no part of the key, got {ttl!r:.80}")
+    if ttl is not None:
+        check_ttl(ttl, definition.key_names)
     options = {"ttl": ttl, "stream": None, "pitr": False, "show_expired": False}
     options |= {"read_scaling": None, "write_scaling": None}  # as in DynamoDB: the rates of that moment stay
     return fill(store, msgspec.structs.replace(definition, **options), contents, to)
@@ -291,7 +288,7 @@ def contents_kept(place: Place, snapshot: str, name: str, called: str) -> Conten
     table = kept[name].digest
     head = place.head(table)
     time = place.manifest(snapshot, "snapshot").time
-    hidden_at = time if _hides(head.definition) else None
+    hidden_at = time if head.definition.hides else None
     return Contents(head.definition, list(head.names), partial(place.pages, table), {}, hidden_at)
 
 
@@ -360,7 +357,7 @@ class new_table:  # noqa: N801 - used like a function
 
 def index_options(index: catalog.Index) -> Mapping[str, Any]:
     """An index as create_table's indexes= describes it."""
-    key = [f"{part.name}:{part.type}" for part in index.key]
+    key = index.described_key
     return {"name": index.name, "key": key, "projection": index.projection, "local": index.local}
 
 

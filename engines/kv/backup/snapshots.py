@@ -345,14 +345,14 @@ def decode_page(data: bytes) -> list[Entry]:
 
 def definitions_in(view: ReadTree) -> list[Definition]:
     """The tables of a checkpoint, but for those that are being filled."""
-    entries = view.keyspace("catalog").range(b"table/", b"table0")
+    entries = view.keyspace("catalog").range(*catalog.TABLES)
     found = [catalog.decode_definition(value) for _, value in entries]
     return [definition for definition in found if not definition.name.endswith(FILLING)]
 
 
 def names_in(view: ReadTree, table: int) -> list[str]:
     """The attribute names of a table, in the order of their numbers."""
-    return catalog.decode_list(view.keyspace("catalog").get(b"names/%d" % table) or b"\x90")
+    return catalog.decode_list(view.keyspace("catalog").get(catalog.names_entry(table)) or catalog.EMPTY_LIST)
 
 
 def applied_in(view: ReadTree) -> int:

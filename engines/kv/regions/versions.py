@@ -130,7 +130,7 @@ class Versions:
         if names[0] not in store.tables():
             store.create_table(
                 names[0],
-                key=[f"{part.name}:{part.type}" for part in definition.key],
+                key=definition.described_key,
                 indexes=[{"name": TOMBSTONES, "key": (f"{DELETED}:S", f"{MILLISECONDS}:N"), "projection": "KEYS_ONLY"}],
             )
         if names[1] not in store.tables():

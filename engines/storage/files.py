@@ -261,7 +261,7 @@ def make_folder(files: FileSystem, path: str) -> None:
     files.fsync_dir(os.path.dirname(path) or ".")
 
 
-def write_atomically(files: FileSystem, path: str, data: bytes) -> None:
+def write_atomically(files: FileSystem, path: str, data: bytes | bytearray) -> None:
     """Make path hold exactly data, durably: whenever the power fails, it holds all of the old or all of the new."""
     temporary = path + ".tmp"
     fd = files.open(temporary, create=True)

@@ -31,7 +31,8 @@ would prove nothing (Rebello et al., "Can Applications Recover from fsync Failur
 append raises Poisoned; reading goes on; reopening recovers. An interrupt (Ctrl-C) is no failure: what a leader could
 not finish, the next one writes again at the same place.
 
-Reading is in reader.py. A child of a fork finds its copy closed (forks.py).
+Reading is in reader.py; reading by place, and erasing, which only the ledger does, in erasure.py. A child of a fork
+finds its copy closed (forks.py).
 
 Simpler than production: one file is written at a time, no compression, no reuse of old segments.
 
@@ -48,6 +49,7 @@ from engines._native import frame
 from engines.clock import Clock, SystemClock
 from engines.errors import Closed, EngineError, Invalid, Poisoned, ReadOnly, TooLarge
 from engines.storage import forks
+from engines.storage.erasure import Erasure
 from engines.storage.files import (
     DISK_FULL,
     NO_DESCRIPTOR,
@@ -56,7 +58,6 @@ from engines.storage.files import (
     disk_errors,
     make_folder,
 )
-from engines.storage.reader import LogReader
 from engines.storage.recovery import recover
 from engines.storage.segment import (
     CHECKPOINT,
@@ -83,7 +84,7 @@ UNWRITTEN_BYTES = 1 << 16  # how much may wait in memory under "checkpoint"
 __all__ = ["CHECKPOINT", "CLOSE", "DATA", "Durability", "Frame", "Log"]
 
 
-class Log(LogReader):
+class Log(Erasure):
     """An append-only file of frames in the folder `path`. Threads may share it.
 
     durability says what acknowledge() waits for: "commit" the disk, "interval" the kernel (synced within 50 ms),
@@ -125,6 +126,7 @@ class Log(LogReader):
         self._maps = True  # the file system lends segments as memory
         self._ticker = Ticker(self._sync_written, f"sync {path}")
         self._segments = []
+        self._reading, self._retired = {}, []
         forks.register(self)
         with disk_errors(f"the log {path} cannot be opened"):
             self._open(recovered_to, read_only=read_only)
@@ -459,6 +461,7 @@ class Log(LogReader):
                 self._closed = True
                 self._refusal = lambda: Closed(f"the log {self.path} is closed: open it again")
                 self._wake()
+                self._stop_reading()
             for segment in self._segments:
                 segment.close(self._files)
 
@@ -484,6 +487,7 @@ class Log(LogReader):
         self._lock._at_fork_reinit()  # type: ignore[attr-defined] # noqa: SLF001 - as the standard library's own locks do
         self._closed = True
         self._refusal = lambda: forks.closed(f"the log {self.path}")
+        self._stop_reading()
         for segment in self._segments:
             with contextlib.suppress(BufferError):  # a thread of the parent was storing a frame: it stays mapped
                 segment.close(self._files)

@@ -167,7 +167,9 @@ def examine(files: FileSystem, segments: list[Segment], log_id: int, last: int, 
     problems = []
     checked = 0
     for index, segment in enumerate(segments):
-        final = index + 1 == len(segments)
+        if not segment.born:
+            continue  # nothing was written to it yet
+        final = index + 1 == len(segments) or not segments[index + 1].born
         data = read_file(files, segment.path)
         checked += len(data)
         if decode_header(data[:START]) != (log_id, segment.first):

@@ -272,10 +272,10 @@ def header_at(data not None, Py_ssize_t position):
     return header.length, header.sequence, header.time, header.lag, header.kind
 
 
-def find_voucher(data not None, Py_ssize_t start, uint64_t expected, uint64_t log_id):
+def find_voucher(data not None, Py_ssize_t start, uint64_t expected, uint64_t log_id, *, bint any_later=False):
     """Where a good frame stands that says the frame `expected` had been on disk already; -1 if there is none.
 
-    Looks at every multiple of 8 from start on: frames have that alignment, whatever happened to the ones before.
+    With any_later a good frame will do that is numbered `expected` or more, whatever it says. Looks at every multiple of 8 from start on: frames have that alignment, whatever happened to the ones before.
     """
     cdef Py_buffer view
     cdef Py_ssize_t at, n
@@ -291,7 +291,10 @@ def find_voucher(data not None, Py_ssize_t start, uint64_t expected, uint64_t lo
             while n - at >= HEADER_BYTES:
                 memcpy(&header, bytes_ + at, HEADER_BYTES)
                 # cheap tests first: a checksum is computed only where the numbers make sense
-                if header.sequence >= expected and header.lag <= header.sequence - expected and header.length <= n - at:
+                if (
+                    header.sequence >= expected and header.length <= n - at
+                    and (any_later or header.lag <= header.sequence - expected)
+                ):
                     if judge(bytes_, n, at, log_id, &header) == _END:
                         break
                 at += 8

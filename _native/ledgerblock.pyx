@@ -29,6 +29,10 @@ from libc.string cimport memcmp, memcpy, memset
 from digests cimport DATA_PREFIX, choose_hash, hash_all, sha256_batch
 
 
+cdef extern from "crc32c.h":
+    uint32_t crc32c_extend(uint32_t crc, const uint8_t *data, size_t n) noexcept nogil
+    void crc32c_choose() noexcept nogil
+
 cdef extern from *:
     """
     #pragma pack(push, 1)
@@ -41,7 +45,11 @@ cdef extern from *:
         uint8_t transaction[16], statements_hash[32], root[32], previous[32];
     } ledger_trailer;
     typedef struct { char magic[4]; uint32_t count, statements, zero; } ledger_head;
+    typedef struct {
+        uint32_t version, length; uint64_t leaf, sequence, offset, block; uint32_t checksum;
+    } ledger_place;
     #pragma pack(pop)
+    typedef char ledger_place_size[sizeof(ledger_place) == 44 ? 1 : -1];
     typedef char ledger_sizes[sizeof(ledger_entry) == 96 && sizeof(ledger_trailer) == 144 ? 1 : -1];
     #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     #error "a ledger's entries are read as little-endian structs; a big-endian port needs byte swaps here"
@@ -68,6 +76,10 @@ cdef extern from *:
     ctypedef struct ledger_head:
         char magic[4]
         uint32_t count, statements, zero
+    ctypedef struct ledger_place:
+        uint32_t version, length
+        uint64_t leaf, sequence, offset, block
+        uint32_t checksum
 
 cdef enum:
     HEAD = 16
@@ -361,6 +373,49 @@ def check(payload not None):
         PyBuffer_Release(&view)
 
 
+def places(payload not None, uint64_t sequence, uint64_t offset):
+    """For each entry, where it can be found again: (key, place), as the tree keeps them (engines/ledger/state.py).
+
+    key: table u32, big-endian | document 16. place: version u32 | bytes of data u32 | leaf u64 | sequence u64 | offset
+    of the data u64 | block u64 | crc32c of salt and data u32. sequence is that of the log's frame, offset where its
+    payload begins in the segment. BadBlock as in check().
+    """
+    cdef Py_buffer view
+    cdef Finding finding
+    cdef const ledger_head* head
+    cdef const ledger_entry* entry
+    cdef const ledger_trailer* trailer
+    cdef const uint8_t* body
+    cdef ledger_place place
+    cdef uint8_t[20] key
+    cdef Py_ssize_t i
+    cdef list made = []
+    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+    try:
+        if not sound(<const uint8_t*>view.buf, view.len, &finding):
+            raise bad_block(&finding)
+        head = <const ledger_head*>view.buf
+        entry = <const ledger_entry*>(<const uint8_t*>view.buf + HEAD + head.statements)
+        trailer = <const ledger_trailer*>(<const uint8_t*>view.buf + view.len - TRAILER)
+        body = <const uint8_t*>(entry + head.count)
+        for i in range(head.count):
+            key[0], key[1] = <uint8_t>(entry[i].table >> 24), <uint8_t>(entry[i].table >> 16)
+            key[2], key[3] = <uint8_t>(entry[i].table >> 8), <uint8_t>entry[i].table
+            memcpy(&key[4], entry[i].document, 16)
+            place.version, place.length, place.leaf = entry[i].version, entry[i].length, trailer.first_leaf + i
+            place.sequence, place.block = sequence, trailer.block
+            place.offset = offset + <uint64_t>(body + SALT - <const uint8_t*>view.buf)
+            place.checksum = crc32c_extend(0, body, SALT + <size_t>entry[i].length)
+            made.append((
+                PyBytes_FromStringAndSize(<const char*>key, 20),
+                PyBytes_FromStringAndSize(<const char*>&place, sizeof(ledger_place)),
+            ))
+            body += SALT + <Py_ssize_t>entry[i].length
+        return made
+    finally:
+        PyBuffer_Release(&view)
+
+
 # -- audit -------------------------------------------------------------------------------------------------------------
 
 
@@ -440,3 +495,4 @@ def use_sha_instructions(bint wanted=True):
 
 
 choose_hash(True)
+crc32c_choose()

@@ -5,6 +5,7 @@ entry ──> leaf ──> tree ──> root ──> digest, signed        the t
 """
 
 from engines.ledger import merkle
+from engines.ledger.ledger import Appended, Ledger
 from engines.ledger.merkle import MerkleLog
 from engines.ledger.note import Ed25519Signer
 from engines.ledger.proof import (
@@ -18,9 +19,11 @@ from engines.ledger.proof import (
 )
 
 __all__ = [
+    "Appended",
     "ConsistencyProof",
     "Digest",
     "Ed25519Signer",
+    "Ledger",
     "MerkleLog",
     "Proof",
     "Verdict",

@@ -273,11 +273,16 @@ class Block:
     @property
     def statements(self) -> list[Statement]:
         """What was asked for. Corrupted where that is not what pack() writes."""
-        start = self._offsets[0] - ENTRY_BYTES * self.count
         try:
-            return [_statement(**said) for said in read(bytes(self.payload[HEAD_BYTES:start]))]
+            return [_statement(**said) for said in read(self.statements_json)]
         except (Invalid, ValueError, TypeError) as error:
             raise Corrupted(f"the statements of block {self.number} are none: {error!r}", block=self.number) from error
+
+    @property
+    def statements_json(self) -> bytes:
+        """The statements as they are hashed: canonical JSON."""
+        start = self._offsets[0] - ENTRY_BYTES * self.count
+        return bytes(self.payload[HEAD_BYTES:start])
 
     @property
     def columns(self) -> npt.NDArray[Any]:

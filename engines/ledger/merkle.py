@@ -172,6 +172,14 @@ class MerkleLog:
                 raise Invalid(f"index is 0 to {self._levels.size - 1}, got {index}", index=index)
             return self._levels.digest(0, index)
 
+    def hashes(self, level: int, first: int, count: int) -> bytes:
+        """`count` digests of a level from number `first` on, each over 2^level leaves. Invalid where there are fewer."""
+        with self._lock:
+            self._open_or_raise()
+            if not 0 <= first <= first + count <= self._levels.size >> level:
+                raise Invalid(f"level {level} has {self._levels.size >> level} digests, got {first} and {count} more")
+            return b"".join(self._levels.digest(level, first + i) for i in range(count))
+
     def prove(self, index: int, size: int | None = None) -> list[bytes]:
         """The digests that lead from leaf `index` to the root of the first `size` leaves (all), lowest first.
 

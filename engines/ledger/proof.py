@@ -306,3 +306,8 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def read_digest(given: object) -> Digest:
+    """A Digest from itself, a dict of its JSON's fields, or that text. Invalid with the reason."""
+    return _read(Digest, given)

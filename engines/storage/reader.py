@@ -14,6 +14,7 @@ from engines.errors import Corrupted, EngineError, Invalid, ReadOnly, Trimmed
 from engines.storage.files import FileSystem, disk_error, disk_errors
 from engines.storage.recovery import examine
 from engines.storage.segment import CHECKPOINT, CLOSE, Frame, Segment, read_between, read_frame
+from engines.storage.walk import Walked, walk
 
 
 class LogReader:
@@ -119,6 +120,12 @@ class LogReader:
             self.sync()
         with disk_errors(f"the log {self.path} cannot be read"):
             return examine(self._files, self._segments, self._log_id, self.durable, self.damage)
+
+    def walk(self) -> Iterator[Walked]:
+        """Every frame that is on disk, good or broken, with its place: goes on behind damage (walk.py)."""
+        if self._refusal is None:
+            self.sync()
+        return walk(self._files, list(self._segments), self._log_id, self.durable)
 
     def layout(self) -> list[tuple[str, int, int, int]]:
         """(path, first sequence, last sequence, bytes used) of every segment."""

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engines.clock import MICROSECONDS
 from engines.errors import EngineError
-from engines.kv.backup.progress import Progress
 from engines.kv.backup.snapshots import Snapshots, applied_in, definitions_in
 from engines.kv.catalog import Definition
 from engines.kv.retention import PITR_SECONDS
+from engines.progress import Progress
 from engines.storage.refs import ABSENT
 
 if TYPE_CHECKING:

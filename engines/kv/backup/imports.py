@@ -34,12 +34,12 @@ import zstandard
 from engines.display import Problem, Report
 from engines.errors import Corrupted, Invalid, NotFound, TooLarge, nearest
 from engines.extras import extra
-from engines.kv.backup.progress import Progress
 from engines.kv.backup.restore import check_new, new_table
 from engines.kv.backup.transfer import JSON_COLUMN, ROOT
 from engines.kv.catalog import Definition
 from engines.kv.page import Item
 from engines.kv.values import from_dynamodb_json, from_typed
+from engines.progress import Progress
 from engines.storage.files import FileSystem, disk_errors
 
 if TYPE_CHECKING:

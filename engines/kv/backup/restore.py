@@ -39,13 +39,13 @@ from engines.clock import MICROSECONDS
 from engines.errors import AlreadyExists, EngineError, Invalid, NotFound, nearest
 from engines.kv import catalog, journal
 from engines.kv.backup.bases import Start
-from engines.kv.backup.progress import Progress
 from engines.kv.backup.snapshots import FILLING, Entry, Place, definitions_in, moment_of, names_in
 from engines.kv.catalog import NAMES_FRAME, SCHEMA_FRAME, Definition
 from engines.kv.keyrange import SHORTEST_CUT, tree_key
 from engines.kv.records import Write
 from engines.kv.ttl import check_ttl
 from engines.kv.values import PAGE_ITEMS, check_table_name
+from engines.progress import Progress
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors
 from engines.storage.tree import ReadTree
 from engines.text import iso

@@ -44,8 +44,8 @@ from engines._native.kvstamp import unstamped
 from engines.display import Problem, Report
 from engines.errors import AlreadyExists, Corrupted, EngineError, Invalid, NotFound, ReadOnly, nearest
 from engines.kv import catalog
-from engines.kv.backup.progress import Progress
 from engines.kv.catalog import Definition
+from engines.progress import Progress
 from engines.storage.blobs import Blobs, Copied
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors, make_folder
 from engines.storage.garbage import gc

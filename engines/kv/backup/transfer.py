@@ -42,7 +42,6 @@ from engines._native.kvitem import ItemCodec, item_expires
 from engines.clock import MICROSECONDS
 from engines.errors import Invalid, NotFound, nearest
 from engines.extras import extra
-from engines.kv.backup.progress import Progress
 from engines.kv.backup.restore import (
     Changed,
     Contents,
@@ -56,6 +55,7 @@ from engines.kv.backup.restore import (
 from engines.kv.backup.snapshots import moment_of
 from engines.kv.page import Item
 from engines.kv.values import type_of
+from engines.progress import Progress
 from engines.storage.files import FileSystem, disk_errors, make_folder, write_atomically
 from engines.text import iso
 

@@ -1,0 +1,728 @@
+"""A ledger: opening and recovering it, committing, and what everybody asks of it.
+
+    path/ENGINE  lock  BOOK    whose folder it is; which ledger: its name and its id      (ids.py)
+    path/log/                  the journal: a frame for each block                        (block.py)
+    path/hashes/               the hash tree, a file for each level                       (merkle.py)
+    path/tree/                 where everything stands: documents, indexes, tables        (state.py)
+    path/snapshots/            copies of the journal, made by snapshot()                  (snapshots.py)
+
+The journal is the ledger; tree and hashes are made from it, caught up when the ledger is opened, and made anew where
+they are lost. The frame's checksum answers "did a disk or a crash do this?", the hashes answer "did somebody do this?".
+
+    outside the lock    canonical JSON, salts, hashes of the data
+    under it            is what was read unchanged? number, time, leaves, root, chain; log and tree
+    outside again       the log's sync, one for all who wait
+"""
+
+import os
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Self, TypeVar
+
+from engines import display
+from engines.changes import Change
+from engines.clock import Clock, SystemClock
+from engines.errors import (
+    AlreadyExists,
+    Closed,
+    Corrupted,
+    EngineError,
+    Invalid,
+    NotFound,
+    Poisoned,
+    ReadOnly,
+    TooLarge,
+)
+from engines.ledger import audit, exchange, inside, redact, snapshots, statements, streams, transaction, views
+from engines.ledger.block import ENTRY_BYTES, Block, Draft, Kind, decode, entries, seal, stamp
+from engines.ledger.canonical import canonical, read
+from engines.ledger.ids import (
+    document_ids,
+    identity_text,
+    new_transaction_id,
+    parse_or_raise,
+    read_identity,
+    show,
+)
+from engines.ledger.merkle import MerkleLog
+from engines.ledger.note import Signer, is_key_name
+from engines.ledger.proof import ConsistencyProof, Digest, Proof
+from engines.ledger.results import Ids, Result
+from engines.ledger.state import BLOCK_FRAME, NOTHING, State, TableState, at_path, value_hash
+from engines.ledger.transaction import Recent, Transaction, encoded
+from engines.storage.files import FileSystem, RealFileSystem, disk_errors, read_file, write_atomically
+from engines.storage.folder import Folder
+from engines.storage.log import Durability, Log
+from engines.storage.memory import MemoryFileSystem
+from engines.storage.tree import Tree
+
+FORMAT = 1
+BLOCK_DOCUMENTS, BLOCK_BYTES = 4096, 8 << 20  # how much append() puts into one block
+LONGEST_BLOCK = 64 << 20
+
+Answer = TypeVar("Answer")
+
+
+class Appended(NamedTuple):
+    """What append() has written: how many documents, in which blocks, under which ids."""
+
+    count: int
+    first_block: int
+    last_block: int
+    ids: Ids
+
+
+class Ledger:
+    """A ledger in the folder `path` (None: in memory). A context manager; threads may share it.
+
+    durability: "commit" (default) acknowledges a transaction when it is on disk, "interval" when it is with the kernel
+    (on disk within 50 ms), "checkpoint" at once. read_only opens the last checkpoint, also beside a writing process.
+    signer: an Ed25519Signer, or whatever has name, key_id and sign(bytes): digests then carry a signed note. Locked if
+    another process writes there, Invalid if the folder is another engine's, Corrupted if bytes in it are not what was
+    written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        clock: Clock | None = None,
+        durability: Durability = "commit",
+        read_only: bool = False,
+        signer: Signer | None = None,
+        files: FileSystem | None = None,
+    ) -> None:
+        self.path = None if path is None else os.fspath(path)
+        if self.path is not None and (not self.path or not isinstance(self.path, str)):
+            raise Invalid(f"path is the name of a folder, or None for a ledger in memory, got {path!r}")
+        if self.path is None and read_only:
+            raise Invalid("a ledger in memory has nothing to read: give it a path, or leave out read_only=True")
+        if durability not in ("commit", "interval", "checkpoint"):
+            raise Invalid(f'durability must be "commit", "interval" or "checkpoint", got {durability!r}')
+        if signer is not None and not (is_key_name(signer.name) and len(signer.key_id) == 4):
+            raise Invalid(
+                f"a signer has a printable name without spaces and '+' and a key id of 4 bytes, got {signer!r}"
+            )
+        self.clock = clock or SystemClock()
+        self.read_only = read_only
+        self.signer = signer
+        self.files = files or (RealFileSystem() if path is not None else MemoryFileSystem())
+        self._durability: Durability = "checkpoint" if path is None else durability
+        self._checkpointing = threading.Lock()
+        self.places = snapshots.Place(None if path is None else f"{os.fspath(path)}/snapshots", self.files)
+        self.redacting = threading.Lock()
+        self._closed = False
+        self._folder: Folder | None = None
+        if self.path is not None:
+            self.path = self.path.rstrip("/") or "/"
+            self._folder = Folder(self.path, "ledger", FORMAT, self.files, read_only=read_only)
+        try:
+            with disk_errors(f"the ledger {self.path} cannot be opened"):
+                self.name, self.ledger_id = self._identity()
+            self.open()
+        except BaseException:
+            self._let_go(checkpoint=False)
+            raise
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    @property
+    def origin(self) -> str:
+        """What digests and proofs call this ledger: its name and its id."""
+        return f"{self.name}/{self.ledger_id}"
+
+    def _identity(self) -> tuple[str, str]:
+        file = f"{self.path or ''}/BOOK"
+        if not self.files.exists(file):
+            if self.path is not None and (self.read_only or self.files.exists(f"{self.path}/log")):
+                raise Corrupted(f"{file} is missing: restore it from a snapshot or an export", file=file, offset=0)
+            name = "memory" if self.path is None else _printable(os.path.basename(os.path.abspath(self.path)))
+            identity = name, show(new_transaction_id(self.clock)[:6] + os.urandom(10))
+            if self.path is not None:
+                write_atomically(self.files, file, identity_text(identity))
+            return identity
+        return read_identity(read_file(self.files, file), file)
+
+    def open(self) -> None:
+        """Open log, tree and hashes, and bring the latter two up to date. Only __init__ and rebuild() call it."""
+        where = self.path or ""
+        self.tree = Tree(None if self.path is None else f"{where}/tree", files=self.files, read_only=self.read_only)
+        self.log = Log(
+            f"{where}/log",
+            files=self.files,
+            clock=self.clock,
+            durability=self._durability,
+            recovered_to=self.tree.applied,
+            read_only=self.read_only,
+        )
+        if self.log.damage is not None and not self.read_only:
+            raise self.log.damage
+        self.recent = Recent()
+        self.state = State(self.tree, self.log)
+        self.merkle = self.state.merkle = self._open_merkle(None if self.path is None else f"{where}/hashes")
+        if not self.read_only:
+            self.tree.recover(self.log, self.state.replay)
+            if self.tree.checkpoints == 0 and self.tree.applied == 0:
+                self.checkpoint()  # so that others can open it read-only from now on
+            redact.finish(self)
+
+    def _open_merkle(self, folder: str | None) -> MerkleLog:
+        """The hash tree as of the checkpoint: what its files lack, or all if they are damaged, comes from the blocks."""
+        chain = self.state.chain
+        stored, number = (chain.stored, chain.stored_number) if folder is not None else (0, 0)
+        try:
+            merkle = MerkleLog(
+                folder, leaves=stored, root=chain.root or None, files=self.files, read_only=self.read_only
+            )
+        except Corrupted:
+            merkle, number = MerkleLog(None if self.read_only else folder, files=self.files), 0
+        for missing in range(number + 1, chain.number + 1):
+            where = self.state.where(missing)
+            block = decode(self.state.payload(where), file=self.log.path_of(where.sequence), offset=where.offset)
+            merkle.extend_hashes(block.leaves())
+        return merkle
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
+    def create_table(self, name: str, indexes: Iterable[str] = ()) -> str:
+        """A new, empty table; its id. indexes: paths into its documents, "VIN" or "Owner.Id". AlreadyExists, Invalid."""
+        paths = [statements.index_path(path) for path in ([indexes] if isinstance(indexes, str) else indexes)]
+        if len(set(map(tuple, paths))) < len(paths):
+            raise Invalid(f"each index of a table is on another path, got {list(indexes)}")
+        check_table_name(name)
+        raw = new_transaction_id(self.clock)
+        table_id = raw[:12] + (1).to_bytes(4, "big")
+
+        def entry(draft: Draft) -> None:
+            if name in self.state.names:
+                raise AlreadyExists(f"there is a table {name!r} already", table=name)
+            number, made = self.state.next_table(), self.state.chain.indexes
+            said: dict[str, object] = {"action": "create table", "name": name}
+            draft.add(Kind.CATALOGUE, number, table_id, 0, canonical(said))
+            for i, path in enumerate(paths, 1):
+                said = {"action": "create index", "index": made + i, "path": list(path)}
+                draft.add(Kind.CATALOGUE, number, table_id, i, canonical(said))
+
+        self._catalogue(raw, entry)
+        return show(table_id)
+
+    def drop_table(self, name: str) -> str:
+        """Hide a table; its id, with which undrop_table() brings it back. Its history stays. NotFound."""
+        return self._alter(lambda: self.state.table(name), lambda _: {"action": "drop table"})
+
+    def undrop_table(self, table_id: str) -> str:
+        """Bring a dropped table back; its id. NotFound, AlreadyExists where another has its name now."""
+        raw = parse_or_raise(table_id, "a table's id")
+
+        def find() -> TableState:
+            found = next((table for table in self.state.tables.values() if table.id == raw), None)
+            if found is None or not found.dropped:
+                raise NotFound(f"there is no dropped table with the id {table_id}", id=table_id)
+            if found.name in self.state.names:
+                raise AlreadyExists(f"there is another table {found.name!r} now: drop that first", table=found.name)
+            return found
+
+        return self._alter(find, lambda _: {"action": "undrop table"})
+
+    def create_index(self, table: str, path: str) -> None:
+        """Let documents be found by what stands at a path, "VIN" or "Owner.Id". NotFound, AlreadyExists, Invalid."""
+        steps = list(statements.index_path(path))
+
+        def said(found: TableState) -> dict[str, object]:
+            if steps in found.indexes.values():
+                raise AlreadyExists(f"{table} has an index on {path} already", table=table)
+            return {"action": "create index", "index": self.state.chain.indexes + 1, "path": steps}
+
+        self._alter(lambda: self.state.table(table), said)
+
+    def drop_index(self, table: str, path: str) -> None:
+        """Delete the index on a path. NotFound."""
+        steps = list(statements.index_path(path))
+
+        def said(found: TableState) -> dict[str, object]:
+            number = next((number for number, indexed in found.indexes.items() if indexed == steps), None)
+            if number is None:
+                raise NotFound(f"{table} has no index on {path}", table=table)
+            return {"action": "drop index", "index": number}
+
+        self._alter(lambda: self.state.table(table), said)
+
+    def tables(self) -> display.Table:
+        """All tables, also dropped ones: name, id, status, indexes, documents."""
+        self.check_open()
+        return inside.tables(self)
+
+    def _alter(self, find: Callable[[], TableState], said: Callable[[TableState], dict[str, object]]) -> str:
+        """Write one entry of the catalogue about a table; the table's id."""
+        altered: list[bytes] = []
+
+        def entry(draft: Draft) -> None:
+            table = find()
+            draft.add(Kind.CATALOGUE, table.number, table.id, table.version + 1, canonical(said(table)))
+            altered.append(table.id)
+
+        self._catalogue(new_transaction_id(self.clock), entry)
+        return show(altered[-1])
+
+    def _catalogue(self, raw_id: bytes, entry: Callable[[Draft], None]) -> None:
+        """Commit what `entry`, under the lock, adds to a draft."""
+        self.check_writable()
+        with self.tree.lock:
+            self.tree.catch_up()
+            draft = Draft(raw_id)
+            entry(draft)
+            sequence = self.take(draft.pack(os.urandom(16 * len(draft))), len(draft))
+        self.log.acknowledge(sequence)
+        self.checkpoint_if_due()
+
+    # -- transactions -------------------------------------------------------------------------------------------------
+
+    def transaction(self) -> Transaction:
+        """Begin a transaction: a context manager that commits on exit; Conflict where what it read has changed."""
+        self.check_open()
+        return Transaction(self)
+
+    def run(self, fn: Callable[[Transaction], Answer], retries: int = 4) -> Answer:
+        """What fn(transaction) answers, once its transaction is committed; again on Conflict, at most `retries` times.
+
+        So fn may run more than once: it is to have no other effects. The last Conflict is raised.
+        """
+        return transaction.run(self, fn, retries)
+
+    def execute(self, text: str, *parameters: Any) -> Result:  # noqa: ANN401 - JSON values
+        """Do what one PartiQL statement says, in a transaction of its own, as run() does. QueryError, Invalid.
+
+        parameters: a value for each ? in it. Pass values so, not in the text: texts are kept for ever.
+        """
+        return self.run(lambda tx: tx.execute(text, *parameters))
+
+    def append(self, table: str, documents: Iterable[Mapping[str, Any] | bytes]) -> Appended:
+        """Insert many documents, in blocks of 4,096 documents or 8 MB; all on disk when it returns.
+
+        A document may be the bytes of its canonical JSON, which is what is fastest. Each block is a transaction of its
+        own: where a document is Invalid or TooLarge, the blocks before its own are in, and error.appended says how many
+        documents that are.
+        """
+        self.check_writable()
+        with self.tree.lock:
+            number = self.state.table(table).number
+        if isinstance(documents, Mapping | bytes | str):
+            raise Invalid("append takes an iterable of documents; for one of them: append(table, [document])")
+        ids = bytearray()
+        blocks: list[int] = []
+        sequence = 0
+        try:
+            for batch in _batches(documents):
+                raw = new_transaction_id(self.clock)
+                made = document_ids(raw, 1, len(batch))
+                draft = Draft(raw)
+                draft.add_documents(number, made, batch)
+                payload = draft.pack(os.urandom(16 * len(batch)))
+                with self.tree.lock:
+                    self.tree.catch_up()
+                    if self.state.tables[number].dropped:
+                        raise NotFound(f"the table {table} was dropped", table=table)
+                    if self.recent.wanted:
+                        self.recent.note(self.state.chain.number + 1, self._touched(number, batch))
+                    sequence = self.take(payload, len(batch))
+                    blocks.append(self.state.chain.number)
+                ids += made
+                self.checkpoint_if_due()
+        except EngineError as error:
+            if not isinstance(error, Poisoned | Closed):
+                self.log.acknowledge(sequence)
+            error.details["appended"] = len(ids) // 16
+            raise
+        self.log.acknowledge(sequence)
+        last = self.state.chain.number
+        return Appended(len(ids) // 16, blocks[0] if blocks else last + 1, blocks[-1] if blocks else last, Ids(ids))
+
+    def _touched(self, table: int, batch: list[bytes]) -> frozenset[Hashable]:
+        keys: set[Hashable] = {("table", table)}
+        indexes = self.state.tables[table].indexes
+        for value in (read(data) for data in batch) if indexes else ():
+            for index, path in indexes.items():
+                at = at_path(value, path)
+                if at is not NOTHING:
+                    keys.add(("value", index, value_hash(at)))
+        return frozenset(keys)
+
+    def commit(self, draft: Draft, validate: Callable[[], None], touched: Callable[[], frozenset[Hashable]]) -> int:
+        """Put a transaction's block into the chain; its number, once that is acknowledged. What validate raises."""
+        if draft.size_bytes > LONGEST_BLOCK:
+            raise TooLarge(
+                f"a transaction makes one block of at most {LONGEST_BLOCK:,} bytes, this one has {draft.size_bytes:,}: "
+                "split it, or use append()",
+                limit=LONGEST_BLOCK,
+                size=draft.size_bytes,
+            )
+        payload = draft.pack(os.urandom(16 * len(draft)))
+        with self.tree.lock:
+            self.tree.catch_up()
+            validate()
+            number = self.state.chain.number + 1
+            if self.recent.wanted:
+                self.recent.note(number, touched())
+            sequence = self.take(payload, len(draft))
+        self.log.acknowledge(sequence)
+        self.checkpoint_if_due()
+        return number
+
+    def take(self, payload: bytearray, count: int) -> int:
+        """Under the lock: a packed block becomes the next of the chain; the sequence to acknowledge."""
+        chain, merkle = self.state.chain, self.merkle
+        number = chain.number + 1
+        try:
+            stamp(payload, number, max(self.clock.now(), chain.time))
+            if count:
+                merkle.extend_records(entries(payload), stride=ENTRY_BYTES, count=count)
+            merkle.extend([seal(payload, chain.leaves, merkle.root(), chain.hash)])
+            return self.put(payload, count)
+        except BaseException:
+            if chain.number < number:
+                merkle.cut(chain.leaves)
+            raise
+
+    def put(self, payload: bytes | bytearray, count: int) -> int:
+        """Under the lock: write a block that is complete into log and tree; the sequence to acknowledge."""
+
+        def apply(sequence: int) -> None:
+            self.state.apply(payload, sequence, self.log.end_of(len(payload)))
+
+        return self.tree.write(payload, BLOCK_FRAME, apply, writes=count + 1)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def get(self, table: str, id: str, version: int | None = None) -> dict[str, Any] | None:  # noqa: A002 - the usual word
+        """A document as it is now, or as it was in a version; None where there is none, or it was redacted.
+
+        NotFound where the document never had this version.
+        """
+        self.check_open()
+        return views.get(self, table, id, version)
+
+    def history(
+        self,
+        table: str,
+        id: str | None = None,  # noqa: A002 - the usual word
+        start: views.Moment | None = None,
+        end: views.Moment | None = None,
+    ) -> Result:
+        """All revisions of a document, or of all documents of a table, by id and version; also of dropped tables.
+
+        Rows as _ql_committed_ tables have them: blockAddress, hash, data, metadata. start, end: only those that were
+        the current one at some time in between, both included: datetimes, ISO texts, or microseconds since 1970.
+        """
+        self.check_open()
+        return views.history(self, table, id, start, end)
+
+    def blocks(self, first: int = 1, last: int | None = None) -> Iterator[Block]:
+        """The blocks of these numbers, in order; up to the last there is now. Only what is on disk is shown."""
+        self.check_open()
+        with self.tree.lock:
+            self.tree.catch_up()
+            end = self.state.chain.number
+        self.log.sync()
+        if first < 1 or (last is not None and last > end):
+            raise NotFound(f"blocks are numbered 1 to {end}, got {first} to {last}", first=first, last=last)
+        return self._blocks(first, end if last is None else last)
+
+    def _blocks(self, first: int, last: int) -> Iterator[Block]:
+        for number in range(first, last + 1):
+            self.check_open()
+            with self.tree.lock:
+                where = self.state.where(number)
+            found = self.log.read_one(where.sequence)  # this one has looked at the checksum
+            yield decode(bytes(found.payload), file=self.log.path_of(where.sequence), offset=where.offset)
+
+    def changes(
+        self, after: int = 0, *, limit: int | None = None, follow: bool = False, timeout: float | None = None
+    ) -> Iterator[Change]:
+        """What happened to the documents of all tables after a position, oldest first; only what is on disk.
+
+        after: the sequence (a block's number) of the last change already seen. key is (id,); old and new are the
+        documents, None also where that revision was redacted. follow=True waits for more, up to timeout seconds
+        without news.
+        """
+        self.check_open()
+        return streams.changes(self, after, limit, timeout, follow=follow)
+
+    def revisions(self, since: Digest | None = None) -> Iterator[dict[str, Any]]:
+        """All revisions after a digest, in the order of their blocks, as rows of history() with their table."""
+        self.check_open()
+        return streams.revisions(self, since)
+
+    # -- proofs -------------------------------------------------------------------------------------------------------
+
+    def digest(self) -> Digest:
+        """What stands for the whole ledger now, on disk; signed where the ledger has a signer. Keep it elsewhere."""
+        self.check_open()
+        return views.digest(self)
+
+    def prove(
+        self,
+        table: str,
+        id: str,  # noqa: A002 - the usual word
+        version: int | None = None,
+        digest: Digest | str | Mapping[str, Any] | None = None,
+    ) -> Proof:
+        """A proof that this revision (the latest) is in the ledger that the digest (default: now) stands for.
+
+        NotFound. Invalid if the digest is of another ledger, or does not contain the revision yet.
+        """
+        self.check_open()
+        return views.prove(self, table, id, version, digest)
+
+    def prove_block(self, number: int, digest: Digest | str | Mapping[str, Any] | None = None) -> Proof:
+        """A proof that this block, with all that it says, is in the ledger that the digest (now) stands for."""
+        self.check_open()
+        return views.prove_block(self, number, digest)
+
+    def prove_consistency(
+        self, old: Digest | str | Mapping[str, Any], new: Digest | str | Mapping[str, Any] | None = None
+    ) -> ConsistencyProof:
+        """A proof that the ledger of the new digest (now) begins with that of the old. Invalid if old is of none."""
+        self.check_open()
+        return views.prove_consistency(self, old, new)
+
+    # -- redaction, copies --------------------------------------------------------------------------------------------
+
+    def redact(self, table: str, id: str, version: int) -> int:  # noqa: A002 - the usual word
+        """Delete the data of a revision that is no longer current; the number of the block that records it.
+
+        Data and salt are off the disk when it returns; hashes and proofs stay. What it cannot reach: proofs that were
+        handed out, exports, snapshots, texts of statements. Invalid for the current revision and for tombstones.
+        """
+        self.check_writable()
+        return redact.redact(self, table, id, version)
+
+    def export(self, folder: str | os.PathLike[str]) -> Digest:
+        """Write all blocks as JSON lines into a folder, and the digest that stands for them; that digest."""
+        self.check_open()
+        return exchange.export(self, os.fspath(folder))
+
+    def export_tiles(self, folder: str | os.PathLike[str]) -> Digest:
+        """Write the hash tree as static tiles that monitors of transparency logs can read; the digest that they show."""
+        self.check_open()
+        return exchange.export_tiles(self, os.fspath(folder))
+
+    @classmethod
+    def import_(
+        cls,
+        folder: str | os.PathLike[str],
+        path: str | os.PathLike[str] | None,
+        *,
+        clock: Clock | None = None,
+        durability: Durability = "commit",
+        signer: Signer | None = None,
+        files: FileSystem | None = None,
+    ) -> "Ledger":
+        """A new ledger from what export() has written, every hash and the chain checked on the way.
+
+        Corrupted names file and line of what does not fit; then nothing is left at `path`. AlreadyExists.
+        """
+
+        def open_ledger(path: str | None) -> Ledger:
+            return cls(path, clock=clock, durability=durability, signer=signer, files=files)
+
+        return exchange.import_ledger(open_ledger, os.fspath(folder), path, files or RealFileSystem())
+
+    def snapshot(self, name: str, to: str | os.PathLike[str] | None = None) -> None:
+        """Keep the ledger as it is now under a name; with `to` also in another folder. AlreadyExists.
+
+        Segments of the journal that another snapshot holds already are not copied again.
+        """
+        self.check_open()
+        snapshots.take(self, name, to)
+
+    def snapshots(self) -> display.Table:
+        """The snapshots, oldest first: name, time, blocks, bytes."""
+        self.check_open()
+        return snapshots.table(self)
+
+    @classmethod
+    def restore(
+        cls,
+        source: "str | os.PathLike[str] | Ledger",
+        name: str,
+        path: str | os.PathLike[str] | None,
+        *,
+        clock: Clock | None = None,
+        durability: Durability = "commit",
+        signer: Signer | None = None,
+        files: FileSystem | None = None,
+    ) -> "Ledger":
+        """A ledger in the folder `path` (None: in memory) as it was in a snapshot: the same ledger, with the same id.
+
+        source: a ledger or its folder, or one that snapshot(to=) has copied to. NotFound, AlreadyExists, Corrupted.
+        """
+
+        def open_ledger(path: str | None, memory: FileSystem | None) -> Ledger:
+            return cls(path, clock=clock, durability=durability, signer=signer, files=memory or files)
+
+        return snapshots.restore(open_ledger, source, name, path, files or RealFileSystem())
+
+    # -- looking inside -----------------------------------------------------------------------------------------------
+
+    def verify(self, against: Digest | str | Mapping[str, Any] | None = None) -> audit.Report:
+        """Read every byte, hash all of it again, compare tree and hashes with the journal.
+
+        against: a digest that was kept elsewhere; only that catches somebody who wrote the whole book anew.
+        """
+        self.check_open()
+        return audit.verify(self, against)
+
+    def rebuild(self) -> None:
+        """Make tree and hashes anew from the journal. Nobody else may use the ledger meanwhile."""
+        self.check_writable()
+        self.log.sync()
+        self._release(checkpoint=False)
+        if self.path is not None:
+            with disk_errors(f"{self.path} cannot be rebuilt"):
+                for folder in (f"{self.path}/tree", f"{self.path}/hashes"):
+                    for file in self.files.listdir(folder):
+                        self.files.unlink(f"{folder}/{file}")
+                    self.files.fsync_dir(folder)
+        self.open()
+
+    def explain(self, text: str, *parameters: Any) -> display.Plan:  # noqa: ANN401 - JSON values
+        """Run a SELECT and say how: index or scan, rows and bytes read, what it would conflict with."""
+        self.check_open()
+        return statements.explain(self, text, parameters)
+
+    def stats(self) -> display.Table:
+        """Sizes and counters, a row each."""
+        self.check_open()
+        return inside.stats(self)
+
+    def layout(self) -> display.Table:
+        """What lies where: a row for each segment of the journal, each level of the hash tree, each keyspace."""
+        self.check_open()
+        return inside.layout(self)
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> int:
+        """Bring hashes and tree on disk up to date; the log's sequence that is covered.
+
+        Happens by itself after 64 MB or 100,000 documents, and on close.
+        """
+        self.check_writable()
+        with self._checkpointing:
+            return self._checkpoint()
+
+    def checkpoint_if_due(self) -> None:
+        """A checkpoint, if enough has been written since the last and nobody else makes one."""
+        if self.tree.due and self._checkpointing.acquire(blocking=False):
+            try:
+                self._checkpoint()
+            finally:
+                self._checkpointing.release()
+
+    def _checkpoint(self) -> int:
+        self.log.sync()
+        with self.tree.lock:
+            self.tree.catch_up()
+            chain = self.state.chain
+            number, leaves, root = chain.number, chain.leaves, self.merkle.root()
+        self.merkle.checkpoint(leaves)  # a sync outside the lock; the tree names these leaves only after it
+        with self.tree.lock:
+            chain.stored, chain.stored_number, chain.root = leaves, number, root
+        return self.tree.checkpoint(self.state.remember)
+
+    def check_open(self) -> None:
+        """Closed if it is."""
+        if self._closed:
+            raise Closed(f"the ledger {self.path or 'in memory'} is closed: open it again with ledger.Ledger(...)")
+
+    def check_writable(self) -> None:
+        """Closed or ReadOnly."""
+        self.check_open()
+        if self.read_only:
+            raise ReadOnly(f"{self.path} was opened with read_only=True: open it without that to write")
+
+    def close(self) -> None:
+        """Checkpoint, sync and let go of the folder. Closing twice is harmless."""
+        if not self._closed:
+            try:
+                if not (self.read_only or self.log.failed) and self.tree.dirty_writes:
+                    self.checkpoint()
+            finally:
+                self._let_go(checkpoint=not self.log.failed)
+
+    def _let_go(self, *, checkpoint: bool) -> None:
+        self._closed = True
+        try:
+            self._release(checkpoint=checkpoint)
+        finally:
+            if self._folder is not None:
+                self._folder.close()
+            if isinstance(self.files, MemoryFileSystem):
+                self.files.close_all()
+
+    def _release(self, *, checkpoint: bool) -> None:
+        """Close tree, log and hashes, as far as they are open."""
+        tree: Tree | None = getattr(self, "tree", None)
+        log: Log | None = getattr(self, "log", None)
+        merkle: MerkleLog | None = getattr(self, "merkle", None)
+        try:
+            if tree is not None:
+                tree.close(checkpoint=checkpoint)
+        finally:
+            try:
+                if log is not None:
+                    log.close()
+            finally:
+                if merkle is not None:
+                    merkle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<ledger.Ledger {self.path or 'in memory'}{' (closed)' if self._closed else ''}>"
+
+
+# -- small things -----------------------------------------------------------------------------------------------------
+
+
+def _batches(documents: Iterable[Mapping[str, Any] | bytes]) -> Iterator[list[bytes]]:
+    """Canonical texts, as many as go into a block."""
+    batch: list[bytes] = []
+    size = 0
+    for document in documents:
+        data = checked(document) if isinstance(document, bytes) else encoded(document)
+        batch.append(data)
+        size += len(data)
+        if len(batch) == BLOCK_DOCUMENTS or size >= BLOCK_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def checked(data: bytes) -> bytes:
+    """Bytes that are said to be a document's canonical JSON. Invalid if they are not."""
+    value = read(data)
+    if not isinstance(value, dict) or encoded(value) != data:
+        raise Invalid(
+            "bytes are taken as a document's canonical JSON (RFC 8785), and these are not: ledger.canonical(document) "
+            f"makes them; got {data[:60]!r}"
+        )
+    return data
+
+
+def check_table_name(name: object) -> None:
+    """Invalid if a table cannot be called this."""
+    if not isinstance(name, str) or not 0 < len(name) <= 128 or not name.isidentifier() or not name.isascii():
+        raise Invalid(f"a table's name is 1 to 128 letters, digits and _, not beginning with a digit, got {name!r:.80}")
+    if name.lower().startswith("_ql_"):
+        raise Invalid(f"names that begin with _ql_ are those of views, got {name!r}")
+
+
+def _printable(name: str) -> str:
+    """A folder's name as a part of an origin and of a key's name."""
+    return "".join(c if c.isprintable() and c not in " +/" else "_" for c in name) or "ledger"

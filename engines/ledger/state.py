@@ -1,0 +1,460 @@
+"""Where a ledger stands: what the blocks add up to, in the tree. All of it can be made from the blocks again.
+
+    keyspace     key                                        value
+    current      table u32 | document 16                    place         the documents that are there
+    past         table u32 | document 16 | version u32      place [block u64 of the redaction]
+    index        index u32 | first 16 bytes of              ''            candidates: the document itself is looked at
+                 SHA-256(canonical value) | document 16
+    block        number u64                                 where         each block's time, leaves and place
+    catalogue    table u32                                  JSON          tables, dropped ones too, and their indexes
+    erasing      table u32 | document 16 | version u32      ''            redactions whose bytes are still on disk
+    book         chain                                      JSON          as of the last checkpoint
+
+    place   version u32 | bytes of data u32 | leaf u64 | sequence u64 | offset of the data u64 | block u64 | crc32c u32
+    where   time i64 | first leaf u64 | sequence u64 | offset u64 | bytes u32 | offset of the entries u32 | transaction 16
+
+Keys are big-endian, so that they sort; values little-endian. A sequence is that of the log's frame, offsets are in its
+segment; so a document is read with one pread. No data is in the tree: it may have to be redacted. (The crc32c is of
+salt and data: with a salt of 128 bits that is gone, it tells nothing about the data.)
+
+A tombstone stands in `past`: who is there and who was there are apart, and an id that was deleted never comes back.
+
+Invariants: apply() depends on the block and on the state before it, on nothing else; state after rebuild() is the state
+before it.
+"""
+
+import heapq
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import google_crc32c
+import msgspec
+
+from engines._native import frame, ledgerblock
+from engines.errors import Corrupted, Invalid, NotFound, nearest
+from engines.ledger.block import Block, Entry, Kind, Payload, decode
+from engines.ledger.canonical import canonical, read
+from engines.storage.log import Frame, Log
+from engines.storage.tree import Keyspace, Tree
+
+if TYPE_CHECKING:
+    from engines.ledger.merkle import MerkleLog
+
+BLOCK_FRAME: Final = 16  # the kind of a log frame that is a block
+SALT: Final = 16
+HEADER: Final = frame.HEADER
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_PLACE = struct.Struct("<IIQQQQI")
+_WHERE = struct.Struct("<qQQQII16s")
+_U32, _U64 = struct.Struct(">I"), struct.Struct(">Q")
+NOTHING: Final = object()  # a path leads nowhere
+
+
+class Place(NamedTuple):
+    """Where one revision is."""
+
+    version: int
+    length: int
+    leaf: int
+    sequence: int
+    offset: int
+    block: int
+    checksum: int
+
+
+class Where(NamedTuple):
+    """Where one block is."""
+
+    time: int
+    first_leaf: int
+    sequence: int
+    offset: int
+    length: int
+    entries: int
+    transaction: bytes
+
+
+class Chain(msgspec.Struct):
+    """The end of the chain of blocks. stored and root: how far the level files went at the checkpoint."""
+
+    number: int = 0
+    leaves: int = 0
+    time: int = 0
+    hash: bytes = bytes(32)
+    stored: int = 0
+    stored_number: int = 0
+    root: bytes = b""
+    indexes: int = 0  # how many were ever made
+
+
+class TableState(msgspec.Struct):
+    """A table, and its indexes: the number of each by its path. id: its 16 bytes, in base64 where it is stored."""
+
+    number: int
+    id: bytes
+    name: str
+    version: int = 0
+    dropped: bool = False
+    indexes: dict[int, list[str | int]] = {}
+
+
+_encode = msgspec.json.encode
+_decode_table = msgspec.json.Decoder(TableState).decode
+_decode_chain = msgspec.json.Decoder(Chain).decode
+
+
+class State:
+    """The tree's side of a ledger. Hold the tree's lock around every call but those that say otherwise."""
+
+    def __init__(self, tree: Tree, log: Log) -> None:
+        self.tree, self._log = tree, log
+        self.current, self.past = tree.keyspace("current"), tree.keyspace("past")
+        self.index, self.block = tree.keyspace("index"), tree.keyspace("block")
+        self.catalogue, self.erasing = tree.keyspace("catalogue"), tree.keyspace("erasing")
+        self.book: Keyspace = tree.keyspace("book")
+        self.merkle: MerkleLog  # comes once the chain is known
+        self._before = (0, 0, "")  # the frame replayed last: its sequence, where it ends, in which file
+        stored = self.book.get(b"chain")
+        self.chain = Chain() if stored is None else _decode_chain(stored)
+        self.tables: dict[int, TableState] = {}
+        self.names: dict[str, TableState] = {}
+        for _, value in self.catalogue.walk():
+            self._know(_decode_table(value))
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def table(self, name: str) -> TableState:
+        """The table of this name. NotFound offers the nearest."""
+        found = self.names.get(name)
+        if found is None:
+            raise NotFound(f"there is no table {name!r:.80}{nearest(str(name), self.names)}", table=name)
+        return found
+
+    def place(self, table: int, document: bytes) -> Place | None:
+        """Where the current revision is."""
+        view = self.current.view(_U32.pack(table) + document)
+        return None if view is None else Place(*_PLACE.unpack(view))
+
+    def revision(self, table: int, document: bytes, version: int) -> tuple[Place, int] | None:
+        """Where a revision is, and the block that redacted it, or 0."""
+        place = self.place(table, document)
+        if place is not None and place.version == version:
+            return place, 0
+        if not 0 <= version < 1 << 32:
+            return None
+        view = self.past.view(_U32.pack(table) + document + _U32.pack(version))
+        return None if view is None else _past(view)
+
+    def revisions(self, table: int, document: bytes) -> list[tuple[Place, int]]:
+        """All revisions of a document, oldest first, each with the block that redacted it or 0."""
+        prefix = _U32.pack(table) + document
+        found = [_past(view) for _, view in self.past.walk(prefix, prefix + b"\xff" * 5)]
+        place = self.place(table, document)
+        return found if place is None else [*found, (place, 0)]
+
+    def documents(self, table: int) -> Iterator[tuple[bytes, Place]]:
+        """The documents of a table in the order of their ids. Takes the lock itself, a page at a time."""
+        for key, value in self.current.range(_U32.pack(table), _U32.pack(table + 1)):
+            yield key[4:], Place(*_PLACE.unpack(value))
+
+    def ever(self, table: int) -> Iterator[bytes]:
+        """The ids of all documents that a table has or had, in order. Takes the lock itself, a page at a time."""
+        gone = (key[4:20] for key, _ in self.past.range(_U32.pack(table), _U32.pack(table + 1)))
+        here = (key[4:] for key, _ in self.current.range(_U32.pack(table), _U32.pack(table + 1)))
+        last = b""
+        for document in heapq.merge(gone, here):
+            if document != last:
+                yield document
+                last = document
+
+    def indexed(self, index: int, value: object) -> list[bytes]:
+        """The ids of documents that may have this value."""
+        prefix = _U32.pack(index) + value_hash(value)
+        return [key[20:] for key, _ in self.index.walk(prefix, prefix + b"\xff" * 17)]
+
+    def count(self, table: int) -> int:
+        """How many documents a table has now."""
+        return sum(1 for _ in self.current.walk(_U32.pack(table), _U32.pack(table + 1)))
+
+    def where(self, number: int) -> Where:
+        """Where a block is. NotFound."""
+        view = self.block.view(_U64.pack(number)) if 0 <= number < 1 << 64 else None
+        if view is None:
+            raise NotFound(f"there is no block {number}: the last one is {self.chain.number}", block=number)
+        return Where(*_WHERE.unpack(view))
+
+    def first_block_after(self, time: int) -> int:
+        """The number of the first block later than this time; one more than the last where there is none."""
+        low, high = 1, self.chain.number + 1
+        while low < high:
+            middle = (low + high) // 2
+            if self.where(middle).time <= time:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def redacted(self, key: bytes) -> Place:
+        """Where the revision is that a key of `erasing` names."""
+        view = self.past.view(key)
+        if view is None:
+            raise Corrupted("a redaction is about a revision that is not there: rebuild() the ledger")
+        return _past(view)[0]
+
+    def data(self, place: Place) -> bytes:
+        """The canonical JSON of a revision that was not redacted. No lock is needed. Corrupted names the place."""
+        read_bytes = self._log.pread(place.sequence, place.offset - SALT, place.length + SALT)
+        if len(read_bytes) != place.length + SALT or google_crc32c.value(read_bytes) != place.checksum:
+            file = self._log.path_of(place.sequence)
+            raise Corrupted(
+                f"{file}: block {place.block}, leaf {place.leaf}: the data at offset {place.offset} is not what was "
+                "written there; verify() names all that is damaged; restore a snapshot",
+                file=file,
+                offset=place.offset,
+                block=place.block,
+            )
+        return read_bytes[SALT:]
+
+    def salt(self, place: Place) -> bytes:
+        """The salt of a revision that was not redacted. No lock is needed."""
+        return self._log.pread(place.sequence, place.offset - SALT, SALT)
+
+    def entry(self, place: Place, where: Where) -> bytes:
+        """The 96 bytes of a revision's entry. No lock is needed."""
+        at = where.entries + ledgerblock.ENTRY_BYTES * (place.leaf - where.first_leaf)
+        return self._log.pread(where.sequence, at, ledgerblock.ENTRY_BYTES)
+
+    def payload(self, where: Where) -> bytes:
+        """A block's bytes. No lock is needed, and no checksum is looked at: decode() does it with hashes."""
+        return self._log.pread(where.sequence, where.offset, where.length)
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def replay(self, found: Frame) -> None:
+        """Apply one frame of the log again."""
+        if found.kind != BLOCK_FRAME:
+            raise Invalid(
+                f"{self._log.path} has a frame of kind {found.kind}, which this release does not know: "
+                "upgrade with pip install -U enginehouse"
+            )
+        offset = self._offset(found)
+        number = self.chain.number
+        self.apply(found.payload, found.sequence, offset)
+        if self.chain.number > number:
+            self._check_root(found, offset)
+
+    def _offset(self, found: Frame) -> int:
+        """Where the frame's payload begins: looked for, or right behind the one before."""
+        sequence, end, path = self._before
+        here = self._log.path_of(found.sequence)
+        offset = end + HEADER if (found.sequence, here) == (sequence + 1, path) else self._log.place(found.sequence)
+        self._before = found.sequence, offset + ((len(found.payload) + 7) & ~7), here
+        return offset
+
+    def _check_root(self, found: Frame, offset: int) -> None:
+        trailer = found.payload[-ledgerblock.TRAILER_BYTES :]
+        if self.merkle.root(self.chain.leaves - 1) != trailer[80:112]:
+            file = self._log.path_of(found.sequence)
+            raise Corrupted(
+                f"{file}: the root in block {self.chain.number} is not that of the entries before it; verify() says "
+                "where they differ; restore a snapshot",
+                file=file,
+                offset=offset + len(found.payload) - ledgerblock.TRAILER_BYTES + 80,
+                block=self.chain.number,
+            )
+
+    def apply(self, payload: Payload, sequence: int, offset: int) -> None:
+        """Take a block into the tree. Corrupted if it does not follow the one before."""
+        block = decode(payload, file=self._log.path, offset=offset)
+        if block.number > self.chain.number:
+            self._check_link(block, sequence)
+        places = ledgerblock.places(payload, sequence, offset)
+        columns = block.columns
+        if (
+            block.count > 4
+            and not (columns["version"].any() or (columns["kind"] != Kind.REVISION).any())
+            and not any(self._indexes(int(table)) for table in set(columns["table"].tolist()))
+        ):  # new documents only: in one go
+            with self.tree.transaction.cursor(self.current.db) as cursor:
+                cursor.putmulti(places, dupdata=True, overwrite=True)
+        else:
+            for i, (key, place) in enumerate(places):
+                self._apply_entry(block.entry(i), key, place)
+        where = Where(
+            block.time,
+            block.first_leaf,
+            sequence,
+            offset,
+            len(payload),
+            offset + block.place(0)[0] - SALT - ledgerblock.ENTRY_BYTES * block.count if block.count else offset,
+            block.transaction,
+        )
+        self.block.put(_U64.pack(block.number), _WHERE.pack(*where))
+        if block.number > self.chain.number:
+            if len(self.merkle) == block.first_leaf:
+                self.merkle.extend_hashes(block.leaves())
+            chain = self.chain
+            chain.number, chain.leaves, chain.time, chain.hash = (
+                block.number,
+                block.next_leaf,
+                block.time,
+                block.hash,
+            )
+
+    def _check_link(self, block: Block, sequence: int) -> None:
+        chain = self.chain
+        wrong = (
+            f"block {chain.number + 1} is due, and this says to be {block.number}"
+            if block.number != chain.number + 1
+            else f"block {block.number} carries another hash than that of the block before"
+            if block.previous != chain.hash
+            else f"block {block.number} begins at leaf {block.first_leaf}, and leaf {chain.leaves} is due"
+            if block.first_leaf != chain.leaves
+            else ""
+        )
+        if wrong:
+            file = self._log.path_of(sequence)
+            raise Corrupted(f"{file}: {wrong}; restore a snapshot", file=file, offset=0, block=block.number)
+
+    def _apply_entry(self, entry: Entry, key: bytes, place: bytes) -> None:
+        if entry.kind == Kind.REDACTION:
+            past = key + _U32.pack(entry.version)
+            row = self.past.get(past)
+            if row is not None:
+                self.past.put(past, row[: _PLACE.size] + struct.pack("<Q", entry.block))
+                self.erasing.put(past, b"")
+            return
+        if entry.kind == Kind.CATALOGUE:
+            self._apply_catalogue(entry)
+            return
+        indexes = self._indexes(entry.table)
+        if entry.version:
+            old = self.current.get(key)
+            if old is None:
+                raise Corrupted(f"block {entry.block}: version {entry.version} of a document that is not there")
+            self.past.put(key + _U32.pack(entry.version - 1), old)
+            if indexes:
+                self._unindex(indexes, entry.document, Place(*_PLACE.unpack(old)))
+        if entry.kind == Kind.TOMBSTONE:
+            self.current.delete(key)
+            self.past.put(key + _U32.pack(entry.version), place)
+        else:
+            self.current.put(key, place)
+            if indexes and entry.data is not None:
+                self._index(indexes, entry.document, entry.data)
+
+    # -- indexes ------------------------------------------------------------------------------------------------------
+
+    def _indexes(self, table: int) -> dict[int, list[str | int]]:
+        found = self.tables.get(table)
+        return {} if found is None else found.indexes
+
+    def _index(self, indexes: dict[int, list[str | int]], document: bytes, data: bytes) -> None:
+        value = read(data)
+        for number, path in indexes.items():
+            at = at_path(value, path)
+            if at is not NOTHING:
+                self.index.put(_U32.pack(number) + value_hash(at) + document, b"")
+
+    def _unindex(self, indexes: dict[int, list[str | int]], document: bytes, place: Place) -> None:
+        data = self.readable(place)
+        if data is None:  # redacted since: its rows went in the checkpoint that redacting made
+            return
+        value = read(data)
+        for number, path in indexes.items():
+            at = at_path(value, path)
+            if at is not NOTHING:
+                self.index.delete(_U32.pack(number) + value_hash(at) + document)
+
+    def readable(self, place: Place) -> bytes | None:
+        """As data(), but None where the bytes are erased."""
+        raw = self._log.pread(place.sequence, place.offset - SALT, place.length + SALT)
+        return self.data(place) if any(raw) else None
+
+    # -- the catalogue ------------------------------------------------------------------------------------------------
+
+    def _know(self, table: TableState) -> None:
+        self.tables[table.number] = table
+        if not table.dropped:
+            self.names[table.name] = table
+
+    def _apply_catalogue(self, entry: Entry) -> None:
+        said = read(entry.data or b"{}")
+        action, number = said["action"], entry.table
+        if action == "create table":
+            table = TableState(number, entry.document, said["name"])
+        else:
+            table = self.tables[number]
+            table.version = entry.version
+        if action in ("drop table", "undrop table"):
+            self.names.pop(table.name, None)
+            table.dropped = action == "drop table"
+        elif action == "create index":
+            self.chain.indexes = max(self.chain.indexes, said["index"])
+            table.indexes = {**table.indexes, said["index"]: said["path"]}
+            self._fill(number, {said["index"]: said["path"]})
+        elif action == "drop index":
+            table.indexes = {index: path for index, path in table.indexes.items() if index != said["index"]}
+            low, high = _U32.pack(said["index"]), _U32.pack(said["index"] + 1)
+            while page := self.index.page(low, high, limit=10_000):
+                for key, _ in page:
+                    self.index.delete(key)
+        self._know(table)
+        self.catalogue.put(_U32.pack(number), _encode(table))
+
+    def _fill(self, table: int, indexes: dict[int, list[str | int]]) -> None:
+        low, high = _U32.pack(table), _U32.pack(table + 1)
+        while page := self.current.page(low, high, limit=10_000):
+            for key, value in page:
+                data = self.readable(Place(*_PLACE.unpack(value)))
+                if data is not None:
+                    self._index(indexes, key[4:], data)
+            low = page[-1][0] + b"\0"
+
+    def next_table(self) -> int:
+        """The number of the next table."""
+        return max(self.tables, default=0) + 1
+
+    def remember(self) -> None:
+        """Put into the tree what is not there yet: the checkpoint calls it."""
+        self.book.put(b"chain", _encode(self.chain))
+
+
+def at_path(value: Any, path: Sequence[str | int]) -> Any:  # noqa: ANN401 - whatever stands there
+    """What stands at a path of a document; NOTHING where there is nothing."""
+    for step in path:
+        if isinstance(step, str):
+            if not isinstance(value, dict) or step not in value:
+                return NOTHING
+            value = value[step]
+        else:
+            if not isinstance(value, list) or not 0 <= step < len(value):
+                return NOTHING
+            value = value[step]
+    return value
+
+
+def value_hash(value: object) -> bytes:
+    """What stands for a value in an index."""
+    return sha256(canonical(value)).digest()[:16]
+
+
+def _past(view: memoryview) -> tuple[Place, int]:
+    place = Place(*_PLACE.unpack(view[: _PLACE.size]))
+    return place, int.from_bytes(view[_PLACE.size :], "little")
+
+
+def shown_path(path: Sequence[str | int]) -> str:
+    """A path as users write it: Owner.Names[0]."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + (step if step.isidentifier() else json.dumps(step))
+    return text

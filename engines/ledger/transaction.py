@@ -1,0 +1,351 @@
+"""Transactions: what one wants to read and write, and whether that can stand beside what others did meanwhile.
+
+    reads     at once, each noted: the document, or the value in an index, or the whole table, and the last block then
+    writes    kept here, and read back from here; in the commit they become one block
+    commit    under the lock: has a block since touched what was read?  yes: Conflict, nothing is written  no: it goes in
+
+That is optimistic concurrency control with backward validation (Kung and Robinson, "On Optimistic Methods for
+Concurrency Control", ACM TODS 1981): the first to commit wins, and transactions are serialisable in the order of their
+blocks. One that only inserts has read nothing, so it never conflicts. A transaction may see two moments while it runs;
+then it is not let through.
+
+A transaction that only read waits until what it saw is on disk: it must not report what a crash takes back.
+
+Simpler than QLDB: no limits on documents or time. One revision a document and transaction, its last state.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import msgspec
+
+from engines.clock import SystemClock
+from engines.errors import Conflict, Invalid, NotFound
+from engines.ledger import statements
+from engines.ledger.block import Draft, Kind, Statement
+from engines.ledger.canonical import DOCUMENT_BYTES, canonical, read
+from engines.ledger.ids import new_transaction_id, parse, show
+from engines.ledger.results import Result
+from engines.ledger.state import NOTHING, Place, TableState, at_path, value_hash
+
+if TYPE_CHECKING:
+    from engines.ledger.ledger import Ledger
+
+Answer = TypeVar("Answer")
+PAUSE: Final = 0.01  # seconds, at most, before the first retry
+
+
+class Write(msgspec.Struct):
+    """The last state of a document in a transaction: data None where it was deleted."""
+
+    version: int
+    data: bytes | None
+
+
+class Recent:
+    """What the latest blocks touched, as far back as an open transaction may ask. Under the tree's lock."""
+
+    def __init__(self) -> None:
+        self._starts: dict[int, int] = {}  # of open transactions, by id(): the last block when they began
+        self._blocks: deque[tuple[int, frozenset[Hashable]]] = deque()
+        self._touched: dict[Hashable, int] = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody may ask about a block that is written now."""
+        return bool(self._starts)
+
+    def begin(self, who: int, number: int) -> None:
+        """A transaction begins after this block."""
+        self._starts[who] = number
+
+    def end(self, who: int) -> None:
+        """It is over; what nobody else may ask for is forgotten."""
+        self._starts.pop(who, None)
+        oldest = min(self._starts.values(), default=None)
+        while self._blocks and (oldest is None or self._blocks[0][0] <= oldest):
+            number, keys = self._blocks.popleft()
+            for key in keys:
+                if self._touched.get(key) == number:
+                    del self._touched[key]
+
+    def note(self, number: int, keys: frozenset[Hashable]) -> None:
+        """A block has touched these."""
+        self._blocks.append((number, keys))
+        self._touched.update(dict.fromkeys(keys, number))
+
+    def touched_since(self, key: Hashable, number: int) -> bool:
+        """Whether a block after this one has."""
+        return self._touched.get(key, 0) > number
+
+
+class Transaction:
+    """Made by Ledger.transaction(): a context manager that commits on exit, and aborts where an exception leaves it.
+
+    Conflict on exit where something that was read has changed: do all of it again (Ledger.run does). For one thread.
+    """
+
+    def __init__(self, book: "Ledger") -> None:
+        self._book = book
+        self._state = book.state
+        self.raw_id = new_transaction_id(book.clock)
+        self._reads: dict[Hashable, int] = {}
+        self._writes: dict[tuple[int, bytes], Write | None] = {}  # None: inserted and deleted here
+        self._count = 0
+        self._statements: list[Statement] = []
+        self._seen = 0  # the last frame that anything read may depend on
+        self._done = False
+        with book.tree.lock:
+            book.recent.begin(id(self), self._state.chain.number)
+
+    @property
+    def id(self) -> str:
+        """The transaction's id, 22 characters."""
+        return show(self.raw_id)
+
+    # -- documents ----------------------------------------------------------------------------------------------------
+
+    def insert(self, table: str, document: Mapping[str, Any]) -> str:
+        """A new document; its id. Invalid names the path to a value that JSON cannot hold exactly."""
+        state = self._table(table)
+        data = encoded(document)
+        self._count += 1
+        raw = self.raw_id[:12] + self._count.to_bytes(4, "big")
+        self._writes[state.number, raw] = Write(0, data)
+        return show(raw)
+
+    def get(self, table: str, document: str) -> dict[str, Any] | None:
+        """A document as it is now, as this transaction has left it; None where there is none."""
+        raw = parse(document)
+        found = None if raw is None else self.find(self._table(table), raw)
+        return None if found is None else read(found[1])
+
+    def update(self, table: str, document: str, new: Mapping[str, Any]) -> None:
+        """Put a new revision in place of the last. NotFound where there is no such document, or it was deleted."""
+        self._replace(self._table(table), document, encoded(new))
+
+    def delete(self, table: str, document: str) -> None:
+        """Delete a document: its history stays. NotFound as for update."""
+        self._replace(self._table(table), document, None)
+
+    def _replace(self, table: TableState, document: str, data: bytes | None) -> None:
+        raw = parse(document)
+        found = None if raw is None else self.find(table, raw)
+        if raw is None or found is None:
+            raise NotFound(
+                f"there is no document {document!r:.60} in {table.name}: it may have been deleted, history({table.name!r}) "
+                "shows what there was",
+                table=table.name,
+                id=document,
+            )
+        before = self._writes.get((table.number, raw))
+        if before is None:
+            self._writes[table.number, raw] = Write(found[0] + 1, data)
+        elif data is None and before.version == 0:
+            self._writes[table.number, raw] = None  # it was never there for anybody else
+        else:
+            before.data = data
+
+    # -- what statements need -----------------------------------------------------------------------------------------
+
+    def execute(self, text: str, *parameters: Any) -> Result:  # noqa: ANN401 - JSON values
+        """Do what a PartiQL statement says, as part of this transaction. QueryError, Invalid, NotFound.
+
+        SELECT gives its values; INSERT, UPDATE, DELETE a {"documentId"} for each document they wrote.
+        """
+        self._open_or_raise()
+        result = statements.execute(self, text, parameters)
+        self._statements.append(Statement(text))
+        return result
+
+    def find(self, table: TableState, raw: bytes) -> tuple[int, bytes] | None:
+        """A document's version and data."""
+        self._open_or_raise()
+        if (table.number, raw) in self._writes:
+            write = self._writes[table.number, raw]
+            return None if write is None or write.data is None else (write.version, write.data)
+        with self._book.tree.lock:
+            place = self._state.place(table.number, raw)
+            self._note(("document", table.number, raw))
+        return None if place is None else (place.version, self._state.data(place))
+
+    def candidates(
+        self, table: TableState, equal: Sequence[tuple[Sequence[str | int], Any]]
+    ) -> Iterator[tuple[bytes, Place | None, bytes | None]]:
+        """The documents that may have these values at these paths: id, and place or (where written here) data.
+
+        By the first index that serves, else all of the table.
+        """
+        self._open_or_raise()
+        for path, value in equal:
+            for number, indexed in table.indexes.items():
+                if list(path) == indexed:
+                    with self._book.tree.lock:
+                        ids = self._state.indexed(number, value)
+                        places = [(raw, self._state.place(table.number, raw)) for raw in ids]
+                        self._note(("value", number, value_hash(value)))
+                        for raw in ids:
+                            self._note(("document", table.number, raw))
+                    yield from self._beside(table, ((raw, place) for raw, place in places if place is not None))
+                    return
+        with self._book.tree.lock:
+            self._note(("table", table.number))
+        yield from self._beside(table, self._state.documents(table.number))
+
+    def _beside(
+        self, table: TableState, found: Iterator[tuple[bytes, Place]]
+    ) -> Iterator[tuple[bytes, Place | None, bytes | None]]:
+        """What was found, without what was written here, and then that."""
+        written = {raw: write for (number, raw), write in self._writes.items() if number == table.number}
+        for raw, place in found:
+            if raw not in written:
+                yield raw, place, None
+        for raw, write in written.items():
+            if write is not None and write.data is not None:
+                yield raw, None, write.data
+
+    def note_table(self, table: TableState) -> None:
+        """All of a table is read."""
+        with self._book.tree.lock:
+            self._note(("table", table.number))
+
+    def note_document(self, table: TableState, raw: bytes) -> None:
+        """One document is read."""
+        with self._book.tree.lock:
+            self._note(("document", table.number, raw))
+
+    def _note(self, key: Hashable) -> None:
+        self._reads.setdefault(key, self._state.chain.number)
+        self._seen = self._book.log.last
+
+    @property
+    def conflicts(self) -> list[str]:
+        """What this transaction has read, in words: for explain()."""
+        names = {number: table.name for number, table in self._state.tables.items()}
+        said = {"document": "document", "value": "value of index", "table": "all of"}
+        return [f"{said[key[0]]} {names.get(key[1], key[1])}" for key in self._reads if isinstance(key, tuple)]
+
+    @property
+    def book(self) -> "Ledger":
+        """The ledger that it belongs to."""
+        return self._book
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was read or written yet."""
+        return not (self._reads or self._writes)
+
+    def _table(self, name: str) -> TableState:
+        self._open_or_raise()
+        return self._state.table(name)
+
+    def _open_or_raise(self) -> None:
+        self._book.check_open()
+        if self._done:
+            raise Invalid("this transaction is over: begin another with transaction()")
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def commit(self) -> int | None:
+        """Write all of it as one block, durably; the block's number, None where there was nothing to write. Conflict."""
+        self._open_or_raise()
+        try:
+            writes = [(key, write) for key, write in self._writes.items() if write is not None]
+            if not writes:
+                with self._book.tree.lock:
+                    self._validate()
+                self._book.log.acknowledge(self._seen)
+                return None
+            self._book.check_writable()
+            draft = Draft(self.raw_id, self._statements)
+            for (table, raw), write in writes:
+                kind = Kind.TOMBSTONE if write.data is None else Kind.REVISION
+                draft.add(kind, table, raw, write.version, write.data or b"")
+            return self._book.commit(draft, self._validate, self._touched)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Forget all of it. Nothing was written."""
+        if not self._done:
+            self._done = True
+            with self._book.tree.lock:
+                self._book.recent.end(id(self))
+
+    def _validate(self) -> None:
+        """Under the lock: Conflict where a block has touched what was read; NotFound where a table is gone."""
+        recent, tables = self._book.recent, self._state.tables
+        for key, number in self._reads.items():
+            if recent.touched_since(key, number):
+                _, table, *what = key  # type: ignore[misc] # all keys are tuples
+                name = tables[table].name if table in tables else "a table"
+                where = f"document {show(what[0])} of {name}" if key[0] == "document" else f"what was read of {name}"  # type: ignore[index]
+                if key[0] == "value":  # type: ignore[index]
+                    where = "a document with the value that was looked for"
+                raise Conflict(
+                    f"{where} has changed since this transaction read it, so nothing was written: do all of it again, "
+                    "as run() does",
+                    table=name,
+                    id=show(what[0]) if key[0] == "document" else None,  # type: ignore[index]
+                )
+        for table, _ in self._writes:
+            if tables[table].dropped:
+                raise NotFound(f"the table {tables[table].name} was dropped meanwhile, so nothing was written")
+
+    def _touched(self) -> frozenset[Hashable]:
+        """Under the lock, before the block is applied: the keys that others may have read."""
+        keys: set[Hashable] = set()
+        for (number, raw), write in self._writes.items():
+            keys |= {("document", number, raw), ("table", number)}
+            indexes = self._state.tables[number].indexes
+            if not indexes:
+                continue
+            place = self._state.place(number, raw)
+            datas = [None if write is None else write.data, None if place is None else self._state.data(place)]
+            for value in (read(data) for data in datas if data is not None):
+                for index, path in indexes.items():
+                    at = at_path(value, path)
+                    if at is not NOTHING:
+                        keys.add(("value", index, value_hash(at)))
+        return frozenset(keys)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.abort()
+        elif not self._done:
+            self.commit()
+
+
+def encoded(document: object) -> bytes:
+    """A document's canonical JSON. Invalid, TooLarge."""
+    if not isinstance(document, dict):
+        if not isinstance(document, Mapping):
+            raise Invalid(f"a document is a dict, got {type(document).__name__}: put the value into a field of one")
+        document = dict(document)
+    return canonical(document, limit=DOCUMENT_BYTES)
+
+
+def run(book: "Ledger", work: Callable[[Transaction], Answer], retries: int) -> Answer:
+    """See Ledger.run."""
+    if not isinstance(retries, int) or retries < 0:
+        raise Invalid(f"retries is how often to try again, from 0, got {retries!r:.40}")
+    pause = PAUSE
+    while True:
+        transaction = book.transaction()
+        try:
+            with transaction:
+                return work(transaction)
+        except Conflict:
+            if not retries:
+                raise
+            retries -= 1
+            SystemClock().sleep(random.uniform(0, pause))  # noqa: S311 - so that two that collided do not meet again
+            pause *= 2

@@ -58,7 +58,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Report(display.Report):
-    """What verify() found. ok; blocks, documents (revisions of them) and bytes looked at; first_bad: a Damage or None."""
+    """What verify() found: ok; blocks, documents (revisions of them), bytes looked at; first_bad, a Damage or None."""
 
     blocks: int = 0
     documents: int = 0
@@ -273,7 +273,7 @@ class Audit:
     # -- the rest -----------------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        """Does the tree know more than the blocks? Does the chain end where it should?"""
+        """The tree is to know no more than the blocks, and the chain to end where it says."""
         book, state = self._book, self._state
         with book.tree.lock:
             chain = state.chain
@@ -325,7 +325,7 @@ class Audit:
             return low if high else None
 
     def hold_against(self, origin: str, size: int, root: bytes) -> None:
-        """Is the digest's tree the beginning of this one?"""
+        """The digest's tree is to be the beginning of this one."""
         what = ""
         if origin != self._book.origin:
             what = f"the digest is of {origin}, this is {self._book.origin}"
@@ -338,7 +338,7 @@ class Audit:
 
     # -- saying what is wrong -----------------------------------------------------------------------------------------
 
-    def _say(
+    def _say(  # noqa: PLR0917 - what, where, and about which entry
         self,
         kind: str,
         what: str,
@@ -349,7 +349,7 @@ class Audit:
     ) -> None:
         self.damages.append(self._damage(kind, what, found, block, entry, offset))
 
-    def _damage(
+    def _damage(  # noqa: PLR0917 - as _say
         self,
         kind: str,
         what: str,

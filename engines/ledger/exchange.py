@@ -6,8 +6,8 @@
     {"number", "time", "transaction": base64, "statements": [{"text", "parameters"}], "trailer": base64,
      "entries": [base64 of 96 bytes, ...], "salts": [base64 | null, ...], "data": ["canonical JSON" | null, ...]}
 
-Data travels as a string, so that the very bytes that were hashed are in the file; null for a tombstone, and for what was
-redacted. Nothing of tree and hashes is exported: the importer makes them.
+Data travels as a string, so that the very bytes that were hashed are in the file; null for a tombstone, and for what
+was redacted. Nothing of tree and hashes is exported: the importer makes them.
 
 Invariants: import_(export(book)) has the blocks of book, byte for byte, so all its digests hold and all proofs; a file
 in which anything is altered is refused.

@@ -16,8 +16,9 @@ they are lost. The frame's checksum answers "did a disk or a crash do this?", th
 
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 from engines import display
 from engines.changes import Change
@@ -49,7 +50,7 @@ from engines.ledger.note import Signer, is_key_name
 from engines.ledger.proof import ConsistencyProof, Digest, Proof
 from engines.ledger.results import Ids, Result
 from engines.ledger.state import BLOCK_FRAME, NOTHING, State, TableState, at_path, value_hash
-from engines.ledger.transaction import Recent, Transaction, encoded
+from engines.ledger.transaction import Key, Recent, Transaction, encoded
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors, read_file, write_atomically
 from engines.storage.folder import Folder
 from engines.storage.log import Durability, Log
@@ -63,7 +64,8 @@ LONGEST_BLOCK = 64 << 20
 Answer = TypeVar("Answer")
 
 
-class Appended(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Appended:
     """What append() has written: how many documents, in which blocks, under which ids."""
 
     count: int
@@ -167,7 +169,7 @@ class Ledger:
             redact.finish(self)
 
     def _open_merkle(self, folder: str | None) -> MerkleLog:
-        """The hash tree as of the checkpoint: what its files lack, or all if they are damaged, comes from the blocks."""
+        """The hash tree as of the checkpoint: what its files lack, or all if they are damaged, is in the blocks."""
         chain = self.state.chain
         stored, number = (chain.stored, chain.stored_number) if folder is not None else (0, 0)
         try:
@@ -185,7 +187,7 @@ class Ledger:
     # -- tables -------------------------------------------------------------------------------------------------------
 
     def create_table(self, name: str, indexes: Iterable[str] = ()) -> str:
-        """A new, empty table; its id. indexes: paths into its documents, "VIN" or "Owner.Id". AlreadyExists, Invalid."""
+        """A new, empty table; its id. indexes: paths into its documents, "VIN", "Owner.Id". AlreadyExists, Invalid."""
         paths = [statements.index_path(path) for path in ([indexes] if isinstance(indexes, str) else indexes)]
         if len(set(map(tuple, paths))) < len(paths):
             raise Invalid(f"each index of a table is on another path, got {list(indexes)}")
@@ -337,17 +339,17 @@ class Ledger:
         last = self.state.chain.number
         return Appended(len(ids) // 16, blocks[0] if blocks else last + 1, blocks[-1] if blocks else last, Ids(ids))
 
-    def _touched(self, table: int, batch: list[bytes]) -> frozenset[Hashable]:
-        keys: set[Hashable] = {("table", table)}
+    def _touched(self, table: int, batch: list[bytes]) -> frozenset[Key]:
+        keys: set[Key] = {Key("table", table)}
         indexes = self.state.tables[table].indexes
         for value in (read(data) for data in batch) if indexes else ():
             for index, path in indexes.items():
                 at = at_path(value, path)
                 if at is not NOTHING:
-                    keys.add(("value", index, value_hash(at)))
+                    keys.add(Key("value", index, value_hash(at)))
         return frozenset(keys)
 
-    def commit(self, draft: Draft, validate: Callable[[], None], touched: Callable[[], frozenset[Hashable]]) -> int:
+    def commit(self, draft: Draft, validate: Callable[[], None], touched: Callable[[], frozenset[Key]]) -> int:
         """Put a transaction's block into the chain; its number, once that is acknowledged. What validate raises."""
         if draft.size_bytes > LONGEST_BLOCK:
             raise TooLarge(
@@ -502,7 +504,7 @@ class Ledger:
         return exchange.export(self, os.fspath(folder))
 
     def export_tiles(self, folder: str | os.PathLike[str]) -> Digest:
-        """Write the hash tree as static tiles that monitors of transparency logs can read; the digest that they show."""
+        """Write the hash tree as static tiles that monitors of transparency logs read; the digest that they show."""
         self.check_open()
         return exchange.export_tiles(self, os.fspath(folder))
 

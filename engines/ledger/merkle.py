@@ -173,7 +173,7 @@ class MerkleLog:
             return self._levels.digest(0, index)
 
     def hashes(self, level: int, first: int, count: int) -> bytes:
-        """`count` digests of a level from number `first` on, each over 2^level leaves. Invalid where there are fewer."""
+        """`count` digests of a level from number `first` on, each over 2^level leaves. Invalid if there are fewer."""
         with self._lock:
             self._open_or_raise()
             if not 0 <= first <= first + count <= self._levels.size >> level:

@@ -11,7 +11,7 @@
     book         chain                                      JSON          as of the last checkpoint
 
     place   version u32 | bytes of data u32 | leaf u64 | sequence u64 | offset of the data u64 | block u64 | crc32c u32
-    where   time i64 | first leaf u64 | sequence u64 | offset u64 | bytes u32 | offset of the entries u32 | transaction 16
+    where   time i64 | first leaf u64 | sequence u64 | offset u64 | bytes u32 | entries at u32 | transaction 16
 
 Keys are big-endian, so that they sort; values little-endian. A sequence is that of the log's frame, offsets are in its
 segment; so a document is read with one pread. No data is in the tree: it may have to be redacted. (The crc32c is of

@@ -2,7 +2,7 @@
 
     reads     at once, each noted: the document, or the value in an index, or the whole table, and the last block then
     writes    kept here, and read back from here; in the commit they become one block
-    commit    under the lock: has a block since touched what was read?  yes: Conflict, nothing is written  no: it goes in
+    commit    under the lock: has a block since touched what was read? yes: Conflict, nothing is written; no: it goes in
 
 That is optimistic concurrency control with backward validation (Kung and Robinson, "On Optimistic Methods for
 Concurrency Control", ACM TODS 1981): the first to commit wins, and transactions are serialisable in the order of their
@@ -16,9 +16,9 @@ Simpler than QLDB: no limits on documents or time. One revision a document and t
 
 import random
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -45,13 +45,21 @@ class Write(msgspec.Struct):
     data: bytes | None
 
 
+class Key(NamedTuple):
+    """What was read or touched. kind: "document" with its id, "value" with its hash, in an index, "table" for all."""
+
+    kind: str
+    number: int  # of the table; of the index for a value
+    what: bytes = b""
+
+
 class Recent:
     """What the latest blocks touched, as far back as an open transaction may ask. Under the tree's lock."""
 
     def __init__(self) -> None:
         self._starts: dict[int, int] = {}  # of open transactions, by id(): the last block when they began
-        self._blocks: deque[tuple[int, frozenset[Hashable]]] = deque()
-        self._touched: dict[Hashable, int] = {}
+        self._blocks: deque[tuple[int, frozenset[Key]]] = deque()
+        self._touched: dict[Key, int] = {}
 
     @property
     def wanted(self) -> bool:
@@ -72,12 +80,12 @@ class Recent:
                 if self._touched.get(key) == number:
                     del self._touched[key]
 
-    def note(self, number: int, keys: frozenset[Hashable]) -> None:
+    def note(self, number: int, keys: frozenset[Key]) -> None:
         """A block has touched these."""
         self._blocks.append((number, keys))
         self._touched.update(dict.fromkeys(keys, number))
 
-    def touched_since(self, key: Hashable, number: int) -> bool:
+    def touched_since(self, key: Key, number: int) -> bool:
         """Whether a block after this one has."""
         return self._touched.get(key, 0) > number
 
@@ -92,7 +100,7 @@ class Transaction:
         self._book = book
         self._state = book.state
         self.raw_id = new_transaction_id(book.clock)
-        self._reads: dict[Hashable, int] = {}
+        self._reads: dict[Key, int] = {}
         self._writes: dict[tuple[int, bytes], Write | None] = {}  # None: inserted and deleted here
         self._count = 0
         self._statements: list[Statement] = []
@@ -136,8 +144,8 @@ class Transaction:
         found = None if raw is None else self.find(table, raw)
         if raw is None or found is None:
             raise NotFound(
-                f"there is no document {document!r:.60} in {table.name}: it may have been deleted, history({table.name!r}) "
-                "shows what there was",
+                f"there is no document {document!r:.60} in {table.name}: it may have been deleted, and "
+                f"history({table.name!r}) shows what there was",
                 table=table.name,
                 id=document,
             )
@@ -158,7 +166,8 @@ class Transaction:
         """
         self._open_or_raise()
         result = statements.execute(self, text, parameters)
-        self._statements.append(Statement(text))
+        if self._writes:
+            self._statements.append(Statement(text))
         return result
 
     def find(self, table: TableState, raw: bytes) -> tuple[int, bytes] | None:
@@ -169,15 +178,15 @@ class Transaction:
             return None if write is None or write.data is None else (write.version, write.data)
         with self._book.tree.lock:
             place = self._state.place(table.number, raw)
-            self._note(("document", table.number, raw))
+            self._note(Key("document", table.number, raw))
         return None if place is None else (place.version, self._state.data(place))
 
     def candidates(
-        self, table: TableState, equal: Sequence[tuple[Sequence[str | int], Any]]
+        self, table: TableState, equal: Sequence[tuple[Sequence[str | int], Any]], *, beside: bool = True
     ) -> Iterator[tuple[bytes, Place | None, bytes | None]]:
         """The documents that may have these values at these paths: id, and place or (where written here) data.
 
-        By the first index that serves, else all of the table.
+        By the first index that serves, else all of the table. beside=False: without what this transaction wrote.
         """
         self._open_or_raise()
         for path, value in equal:
@@ -186,20 +195,21 @@ class Transaction:
                     with self._book.tree.lock:
                         ids = self._state.indexed(number, value)
                         places = [(raw, self._state.place(table.number, raw)) for raw in ids]
-                        self._note(("value", number, value_hash(value)))
+                        self._note(Key("value", number, value_hash(value)))
                         for raw in ids:
-                            self._note(("document", table.number, raw))
-                    yield from self._beside(table, ((raw, place) for raw, place in places if place is not None))
+                            self._note(Key("document", table.number, raw))
+                    found = ((raw, place) for raw, place in places if place is not None)
+                    yield from self._beside(table, found, beside=beside)
                     return
         with self._book.tree.lock:
-            self._note(("table", table.number))
-        yield from self._beside(table, self._state.documents(table.number))
+            self._note(Key("table", table.number))
+        yield from self._beside(table, self._state.documents(table.number), beside=beside)
 
     def _beside(
-        self, table: TableState, found: Iterator[tuple[bytes, Place]]
+        self, table: TableState, found: Iterator[tuple[bytes, Place]], *, beside: bool
     ) -> Iterator[tuple[bytes, Place | None, bytes | None]]:
         """What was found, without what was written here, and then that."""
-        written = {raw: write for (number, raw), write in self._writes.items() if number == table.number}
+        written = {raw: write for (number, raw), write in self._writes.items() if beside and number == table.number}
         for raw, place in found:
             if raw not in written:
                 yield raw, place, None
@@ -210,23 +220,21 @@ class Transaction:
     def note_table(self, table: TableState) -> None:
         """All of a table is read."""
         with self._book.tree.lock:
-            self._note(("table", table.number))
+            self._note(Key("table", table.number))
 
     def note_document(self, table: TableState, raw: bytes) -> None:
         """One document is read."""
         with self._book.tree.lock:
-            self._note(("document", table.number, raw))
+            self._note(Key("document", table.number, raw))
 
-    def _note(self, key: Hashable) -> None:
+    def _note(self, key: Key) -> None:
         self._reads.setdefault(key, self._state.chain.number)
         self._seen = self._book.log.last
 
     @property
     def conflicts(self) -> list[str]:
         """What this transaction has read, in words: for explain()."""
-        names = {number: table.name for number, table in self._state.tables.items()}
-        said = {"document": "document", "value": "value of index", "table": "all of"}
-        return [f"{said[key[0]]} {names.get(key[1], key[1])}" for key in self._reads if isinstance(key, tuple)]
+        return [_said(key, _table_of(key, self._state.tables)) for key in self._reads]
 
     @property
     def book(self) -> "Ledger":
@@ -250,7 +258,7 @@ class Transaction:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def commit(self) -> int | None:
-        """Write all of it as one block, durably; the block's number, None where there was nothing to write. Conflict."""
+        """Write all of it as one block, durably; the block's number, None if there was nothing to write. Conflict."""
         self._open_or_raise()
         try:
             writes = [(key, write) for key, write in self._writes.items() if write is not None]
@@ -280,26 +288,23 @@ class Transaction:
         recent, tables = self._book.recent, self._state.tables
         for key, number in self._reads.items():
             if recent.touched_since(key, number):
-                _, table, *what = key  # type: ignore[misc] # all keys are tuples
-                name = tables[table].name if table in tables else "a table"
-                where = f"document {show(what[0])} of {name}" if key[0] == "document" else f"what was read of {name}"  # type: ignore[index]
-                if key[0] == "value":  # type: ignore[index]
-                    where = "a document with the value that was looked for"
+                name = _table_of(key, tables)
+                document = show(key.what) if key.kind == "document" else None
                 raise Conflict(
-                    f"{where} has changed since this transaction read it, so nothing was written: do all of it again, "
-                    "as run() does",
+                    f"{_said(key, name)} has changed since this transaction read it, so nothing was written: do all of "
+                    "it again, as run() does",
                     table=name,
-                    id=show(what[0]) if key[0] == "document" else None,  # type: ignore[index]
+                    id=document,
                 )
         for table, _ in self._writes:
             if tables[table].dropped:
                 raise NotFound(f"the table {tables[table].name} was dropped meanwhile, so nothing was written")
 
-    def _touched(self) -> frozenset[Hashable]:
+    def _touched(self) -> frozenset[Key]:
         """Under the lock, before the block is applied: the keys that others may have read."""
-        keys: set[Hashable] = set()
+        keys: set[Key] = set()
         for (number, raw), write in self._writes.items():
-            keys |= {("document", number, raw), ("table", number)}
+            keys |= {Key("document", number, raw), Key("table", number)}
             indexes = self._state.tables[number].indexes
             if not indexes:
                 continue
@@ -309,7 +314,7 @@ class Transaction:
                 for index, path in indexes.items():
                     at = at_path(value, path)
                     if at is not NOTHING:
-                        keys.add(("value", index, value_hash(at)))
+                        keys.add(Key("value", index, value_hash(at)))
         return frozenset(keys)
 
     def __enter__(self) -> Self:
@@ -322,6 +327,19 @@ class Transaction:
             self.abort()
         elif not self._done:
             self.commit()
+
+
+def _table_of(key: Key, tables: dict[int, TableState]) -> str:
+    """The name of the table that a key is about."""
+    if key.kind == "value":
+        return next((table.name for table in tables.values() if key.number in table.indexes), "a table")
+    return tables[key.number].name if key.number in tables else "a table"
+
+
+def _said(key: Key, table: str) -> str:
+    if key.kind == "document":
+        return f"document {show(key.what)} of {table}"
+    return f"the documents with one value in an index of {table}" if key.kind == "value" else f"what is in {table}"
 
 
 def encoded(document: object) -> bytes:

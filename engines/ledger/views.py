@@ -215,7 +215,9 @@ def _covered(about: Digest, leaf: int, what: str) -> None:
         )
 
 
-def _proved(book: "Ledger", about: Digest, leaf: int, entry: bytes, salt: bytes | None, data: str | None) -> Proof:
+def _proved(  # noqa: PLR0917 - what a proof consists of
+    book: "Ledger", about: Digest, leaf: int, entry: bytes, salt: bytes | None, data: str | None
+) -> Proof:
     if sha256(b"\0" + entry).digest() != book.merkle.leaf(leaf):
         raise Corrupted(
             f"what the journal holds for leaf {leaf} is not what was hashed: verify() says where it differs"

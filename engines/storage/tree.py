@@ -209,7 +209,7 @@ class Tree:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def write(self, payload: bytes, kind: int, apply: Callable[[int], None], *, writes: int = 1) -> int:
+    def write(self, payload: bytes | bytearray, kind: int, apply: Callable[[int], None], *, writes: int = 1) -> int:
         """One frame for the log, and with apply(sequence) what it means for the tree; the sequence, to acknowledge.
 
         Under the lock. Done as a whole or, where an error says so, not at all. writes: how much it counts towards the

@@ -67,7 +67,7 @@ def _walk(path: str, data: bytes, expected: int, upto: int, log_id: int) -> Iter
 
 
 def _behind(data: bytes, at: int, expected: int, log_id: int) -> tuple[int, int | None]:
-    """Where a good frame stands behind a broken one, -1 for none; and how long the broken one's payload is, if known."""
+    """Where a good frame stands behind a broken one, -1 for none; how long the payload of that is, if known."""
     if at + frame.HEADER <= len(data):
         length = int.from_bytes(data[at : at + 4], "little")
         after = at + ((frame.HEADER + length + 7) & ~7)

@@ -44,6 +44,7 @@ from digests cimport (
 cdef enum:
     LEVELS = 64      # a size has 64 bits
     FIRST_ROOM = 64  # digests
+    FEW = 32         # messages that take less time than giving the GIL to others, and getting it back
 
 
 # -- hashing -----------------------------------------------------------------------------------------------------------
@@ -67,8 +68,11 @@ cdef int hash_bodies(int prefix, const uint8_t *salts, tuple documents, uint8_t 
             lengths[i] = len(<bytes>document)
         batch.prefix, batch.salts, batch.row, batch.stride = prefix, salts, NULL, 0
         batch.bodies, batch.lengths = bodies, lengths
-        with nogil:
+        if n < FEW:
             hash_all(&batch, n, out)
+        else:
+            with nogil:
+                hash_all(&batch, n, out)
     finally:
         PyMem_RawFree(room)
     return 0
@@ -228,8 +232,19 @@ cdef class Levels:
             return
         self.reserve(n)
         hash_bodies(LEAF_PREFIX, NULL, held, self.end(0))
-        with nogil:
+        if n < FEW:
             self.climb(n)
+        else:
+            with nogil:
+                self.climb(n)
+
+    cdef int take(self, const uint8_t *records, Py_ssize_t stride, Py_ssize_t n) except -1 nogil:
+        """Append the leaves of records in a row."""
+        if n > 0:
+            self.reserve(n)
+            hash_row(LEAF_PREFIX, records, stride, n, self.end(0))
+            self.climb(n)
+        return 0
 
     def extend_records(self, records not None, Py_ssize_t stride, Py_ssize_t n):
         """Append the leaves of n records of `stride` bytes in a row. ValueError if the buffer is shorter than that."""
@@ -238,11 +253,11 @@ cdef class Levels:
         try:
             if stride < 1 or n < 0 or n > view.len // stride:
                 raise ValueError(f"{n} records of {stride} bytes do not lie in {view.len} bytes")
-            with nogil:
-                if n > 0:
-                    self.reserve(n)
-                    hash_row(LEAF_PREFIX, <const uint8_t *>view.buf, stride, n, self.end(0))
-                    self.climb(n)
+            if n < FEW:
+                self.take(<const uint8_t *>view.buf, stride, n)
+            else:
+                with nogil:
+                    self.take(<const uint8_t *>view.buf, stride, n)
         finally:
             PyBuffer_Release(&view)
 

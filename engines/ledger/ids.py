@@ -16,15 +16,12 @@ from typing import Final
 
 import google_crc32c
 
+from engines._native.ledgerblock import parse_id, show_id
 from engines.clock import Clock
 from engines.errors import Corrupted, Invalid
 
 ID_BYTES: Final = 16
 ID_CHARACTERS: Final = 22
-DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-_VALUES: Final = {digit: value for value, digit in enumerate(DIGITS)}
-_PAIRS: Final = [high + low for high in DIGITS for low in DIGITS]
 
 
 def new_transaction_id(clock: Clock) -> bytes:
@@ -39,25 +36,12 @@ def document_ids(transaction: bytes, start: int, count: int) -> bytes:
 
 def show(raw: bytes) -> str:
     """An id's 22 characters."""
-    number = int.from_bytes(raw, "big")
-    pairs = []
-    for _ in range(ID_CHARACTERS // 2):
-        number, pair = divmod(number, 62 * 62)
-        pairs.append(_PAIRS[pair])
-    return "".join(reversed(pairs))
+    return show_id(raw)
 
 
 def parse(text: object) -> bytes | None:
     """The 16 bytes that a text shows; None where it shows none."""
-    if not isinstance(text, str) or len(text) != ID_CHARACTERS:
-        return None
-    number = 0
-    try:
-        for character in text:
-            number = number * 62 + _VALUES[character]
-    except KeyError:
-        return None
-    return number.to_bytes(ID_BYTES, "big") if number < 1 << 128 else None
+    return parse_id(text) if isinstance(text, str) else None
 
 
 def parse_or_raise(text: object, what: str = "a document's id") -> bytes:

@@ -324,7 +324,7 @@ class Ledger:
                     self.tree.catch_up()
                     if self.state.tables[number].dropped:
                         raise NotFound(f"the table {table} was dropped", table=table)
-                    if self.recent.wanted:
+                    if self.recent.anybody:
                         self.recent.note(self.state.chain.number + 1, self._touched(number, batch))
                     sequence = self.take(payload, len(batch))
                     blocks.append(self.state.chain.number)

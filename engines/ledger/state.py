@@ -31,6 +31,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import google_crc32c
+import lmdb
 import msgspec
 
 from engines._native import frame, ledgerblock
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 BLOCK_FRAME: Final = 16  # the kind of a log frame that is a block
 SALT: Final = 16
 HEADER: Final = frame.HEADER
+
+FRESH: Final = 4096  # rows that wait for the tree
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -113,8 +116,11 @@ class State:
 
     def __init__(self, tree: Tree, log: Log) -> None:
         self.tree, self._log = tree, log
-        self.current, self.past = tree.keyspace("current"), tree.keyspace("past")
-        self.index, self.block = tree.keyspace("index"), tree.keyspace("block")
+        self._current, self.past = tree.keyspace("current"), tree.keyspace("past")
+        self.index, self._block = tree.keyspace("index"), tree.keyspace("block")
+        self._fresh: dict[bytes, bytes] = {}  # rows of `current` on their way into the tree
+        self._fresh_blocks: dict[bytes, bytes] = {}  # of `block`
+        self._replaying = False
         self.catalogue, self.erasing = tree.keyspace("catalogue"), tree.keyspace("erasing")
         self.book: Keyspace = tree.keyspace("book")
         self.merkle: MerkleLog  # comes once the chain is known
@@ -125,6 +131,34 @@ class State:
         self.names: dict[str, TableState] = {}
         for _, value in self.catalogue.walk():
             self._know(_decode_table(value))
+
+    # -- rows on their way --------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Keyspace:
+        """The keyspace, with all rows in it."""
+        self.flush()
+        return self._current
+
+    @property
+    def block(self) -> Keyspace:
+        """The keyspace, with all rows in it."""
+        self.flush()
+        return self._block
+
+    def flush(self) -> None:
+        """Put the rows that wait into the tree: many at once cost less, and LMDB lets others run in each call."""
+        while self._fresh or self._fresh_blocks:
+            try:
+                for keyspace, rows in ((self._current, self._fresh), (self._block, self._fresh_blocks)):
+                    with self.tree.transaction.cursor(keyspace.db) as cursor:
+                        cursor.putmulti(list(rows.items()), dupdata=True, overwrite=True)
+            except lmdb.MapFullError:
+                if self._replaying:
+                    raise
+                self.tree.rebuild(grow=True)  # which applies all blocks since the checkpoint again
+            else:
+                self._fresh, self._fresh_blocks = {}, {}
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -137,8 +171,17 @@ class State:
 
     def place(self, table: int, document: bytes) -> Place | None:
         """Where the current revision is."""
-        view = self.current.view(_U32.pack(table) + document)
-        return None if view is None else Place(*_PLACE.unpack(view))
+        row = self._row(_U32.pack(table) + document)
+        return None if row is None else Place(*_PLACE.unpack(row))
+
+    def _row(self, key: bytes) -> bytes | memoryview | None:
+        """What `current` holds."""
+        return self._fresh.get(key) or self._current.view(key)
+
+    def holds(self, rows: list[tuple[bytes, bytes]]) -> bool:
+        """Whether `current` has these rows, one behind the other."""
+        with self.tree.transaction.cursor(self.current.db) as cursor:
+            return cursor.set_key(rows[0][0]) and ledgerblock.same_places(rows, cursor.iternext())
 
     def revision(self, table: int, document: bytes, version: int) -> tuple[Place, int] | None:
         """Where a revision is, and the block that redacted it, or 0."""
@@ -159,13 +202,17 @@ class State:
 
     def documents(self, table: int) -> Iterator[tuple[bytes, Place]]:
         """The documents of a table in the order of their ids. Takes the lock itself, a page at a time."""
-        for key, value in self.current.range(_U32.pack(table), _U32.pack(table + 1)):
+        with self.tree.lock:
+            current = self.current
+        for key, value in current.range(_U32.pack(table), _U32.pack(table + 1)):
             yield key[4:], Place(*_PLACE.unpack(value))
 
     def ever(self, table: int) -> Iterator[bytes]:
         """The ids of all documents that a table has or had, in order. Takes the lock itself, a page at a time."""
+        with self.tree.lock:
+            current = self.current
         gone = (key[4:20] for key, _ in self.past.range(_U32.pack(table), _U32.pack(table + 1)))
-        here = (key[4:] for key, _ in self.current.range(_U32.pack(table), _U32.pack(table + 1)))
+        here = (key[4:] for key, _ in current.range(_U32.pack(table), _U32.pack(table + 1)))
         last = b""
         for document in heapq.merge(gone, here):
             if document != last:
@@ -183,7 +230,8 @@ class State:
 
     def where(self, number: int) -> Where:
         """Where a block is. NotFound."""
-        view = self.block.view(_U64.pack(number)) if 0 <= number < 1 << 64 else None
+        key = _U64.pack(number) if 0 <= number < 1 << 64 else b""
+        view = (self._fresh_blocks.get(key) or self._block.view(key)) if key else None
         if view is None:
             raise NotFound(f"there is no block {number}: the last one is {self.chain.number}", block=number)
         return Where(*_WHERE.unpack(view))
@@ -244,7 +292,11 @@ class State:
             )
         offset = self._offset(found)
         number = self.chain.number
-        self.apply(found.payload, found.sequence, offset)
+        self._replaying = True
+        try:
+            self.apply(found.payload, found.sequence, offset)
+        finally:
+            self._replaying = False
         if self.chain.number > number:
             self._check_root(found, offset)
 
@@ -280,8 +332,7 @@ class State:
             and not (columns["version"].any() or (columns["kind"] != Kind.REVISION).any())
             and not any(self._indexes(int(table)) for table in set(columns["table"].tolist()))
         ):  # new documents only: in one go
-            with self.tree.transaction.cursor(self.current.db) as cursor:
-                cursor.putmulti(places, dupdata=True, overwrite=True)
+            self._fresh.update(places)
         else:
             for i, (key, place) in enumerate(places):
                 self._apply_entry(block.entry(i), key, place)
@@ -294,27 +345,29 @@ class State:
             offset + block.place(0)[0] - SALT - ledgerblock.ENTRY_BYTES * block.count if block.count else offset,
             block.transaction,
         )
-        self.block.put(_U64.pack(block.number), _WHERE.pack(*where))
+        self._fresh_blocks[_U64.pack(block.number)] = _WHERE.pack(*where)
         if block.number > self.chain.number:
             if len(self.merkle) == block.first_leaf:
                 self.merkle.extend_hashes(block.leaves())
-            chain = self.chain
-            chain.number, chain.leaves, chain.time, chain.hash = (
+            end = self.chain
+            end.number, end.leaves, end.time, end.hash = (
                 block.number,
                 block.next_leaf,
                 block.time,
                 block.hash,
             )
+        if len(self._fresh) + len(self._fresh_blocks) > FRESH:
+            self.flush()
 
     def _check_link(self, block: Block, sequence: int) -> None:
-        chain = self.chain
+        end = self.chain
         wrong = (
-            f"block {chain.number + 1} is due, and this says to be {block.number}"
-            if block.number != chain.number + 1
+            f"block {end.number + 1} is due, and this says to be {block.number}"
+            if block.number != end.number + 1
             else f"block {block.number} carries another hash than that of the block before"
-            if block.previous != chain.hash
-            else f"block {block.number} begins at leaf {block.first_leaf}, and leaf {chain.leaves} is due"
-            if block.first_leaf != chain.leaves
+            if block.previous != end.hash
+            else f"block {block.number} begins at leaf {block.first_leaf}, and leaf {end.leaves} is due"
+            if block.first_leaf != end.leaves
             else ""
         )
         if wrong:
@@ -334,17 +387,19 @@ class State:
             return
         indexes = self._indexes(entry.table)
         if entry.version:
-            old = self.current.get(key)
+            old = self._row(key)
             if old is None:
                 raise Corrupted(f"block {entry.block}: version {entry.version} of a document that is not there")
+            old = bytes(old)
             self.past.put(key + _U32.pack(entry.version - 1), old)
             if indexes:
                 self._unindex(indexes, entry.document, Place(*_PLACE.unpack(old)))
         if entry.kind == Kind.TOMBSTONE:
-            self.current.delete(key)
+            self._fresh.pop(key, None)
+            self._current.delete(key)
             self.past.put(key + _U32.pack(entry.version), place)
         else:
-            self.current.put(key, place)
+            self._fresh[key] = place
             if indexes and entry.data is not None:
                 self._index(indexes, entry.document, entry.data)
 
@@ -422,6 +477,7 @@ class State:
 
     def remember(self) -> None:
         """Put into the tree what is not there yet: the checkpoint calls it."""
+        self.flush()
         self.book.put(b"chain", _encode(self.chain))
 
 

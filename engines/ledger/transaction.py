@@ -54,7 +54,10 @@ class Key(NamedTuple):
 
 
 class Recent:
-    """What the latest blocks touched, as far back as an open transaction may ask. Under the tree's lock."""
+    """What the latest blocks touched, as far back as an open transaction may ask.
+
+    begin() and end() need no lock: each is one step on a dict. All else is called under the tree's.
+    """
 
     def __init__(self) -> None:
         self._starts: dict[int, int] = {}  # of open transactions, by id(): the last block when they began
@@ -63,25 +66,30 @@ class Recent:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody may ask about a block that is written now."""
+        """Whether anybody may ask about a block that is written now, but who writes it."""
+        return len(self._starts) > 1
+
+    @property
+    def anybody(self) -> bool:
+        """Whether there is an open transaction."""
         return bool(self._starts)
 
     def begin(self, who: int, number: int) -> None:
-        """A transaction begins after this block."""
+        """A transaction begins after this block, or a later one."""
         self._starts[who] = number
 
     def end(self, who: int) -> None:
-        """It is over; what nobody else may ask for is forgotten."""
+        """It is over."""
         self._starts.pop(who, None)
-        oldest = min(self._starts.values(), default=None)
-        while self._blocks and (oldest is None or self._blocks[0][0] <= oldest):
-            number, keys = self._blocks.popleft()
-            for key in keys:
-                if self._touched.get(key) == number:
-                    del self._touched[key]
 
     def note(self, number: int, keys: frozenset[Key]) -> None:
-        """A block has touched these."""
+        """A block has touched these. What nobody may ask for any more is forgotten."""
+        oldest = min(list(self._starts.values()), default=number)
+        while self._blocks and self._blocks[0][0] <= oldest:
+            before, forgotten = self._blocks.popleft()
+            for key in forgotten:
+                if self._touched.get(key) == before:
+                    del self._touched[key]
         self._blocks.append((number, keys))
         self._touched.update(dict.fromkeys(keys, number))
 
@@ -106,8 +114,7 @@ class Transaction:
         self._statements: list[Statement] = []
         self._seen = 0  # the last frame that anything read may depend on
         self._done = False
-        with book.tree.lock:
-            book.recent.begin(id(self), self._state.chain.number)
+        book.recent.begin(id(self), self._state.chain.number)
 
     @property
     def id(self) -> str:
@@ -280,8 +287,7 @@ class Transaction:
         """Forget all of it. Nothing was written."""
         if not self._done:
             self._done = True
-            with self._book.tree.lock:
-                self._book.recent.end(id(self))
+            self._book.recent.end(id(self))
 
     def _validate(self) -> None:
         """Under the lock: Conflict where a block has touched what was read; NotFound where a table is gone."""

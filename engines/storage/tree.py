@@ -37,7 +37,7 @@ names. A snapshot never changes. A dropped keyspace is never read again, however
 
 import contextlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -471,10 +471,10 @@ class Tree:
             "open_snapshots": len(self._snapshots),
         }
 
-    def verify(self) -> Report:
+    def verify(self, walked: Collection[str] = ()) -> Report:
         """Check the pages against the seal of the last clean close, where nothing was committed since; walk all keys.
 
-        LMDB keeps no checksums of its own: what was committed since the last clean close is only walked, and the engine
+        walked: keyspaces that the caller has walked already. LMDB keeps no checksums of its own: what was committed since the last clean close is only walked, and the engine
         above compares it with the log.
         """
         problems: list[Problem] = []
@@ -483,7 +483,7 @@ class Tree:
             if self._seal is not None:
                 with disk_errors(f"{self.path}/data.mdb cannot be read"):
                     problems += self._seal.problems()
-            for name in self.keyspaces():
+            for name in [name for name in self.keyspaces() if name not in walked]:
                 previous = b""
                 for key, value in self.keyspace(name).walk():
                     if key <= previous:

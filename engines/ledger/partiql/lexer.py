@@ -2,7 +2,7 @@
 
 words       SELECT, v, _ql_committed_Vehicle       "quoted name"        'text, with '' for a quote'
 numbers     17  1.5  .5  2e3                       `2024-01-01T00:00:00Z`  an Ion literal: a time, a number, a text
-signs       ( ) [ ] { } << >> , . : ; ? * + - / % || = <> != < <= > >=
+signs       ( ) [ ] { } << >> , . : ; ? * + - / % || = <> != < <= > >= @
 comments    -- to the end of the line              /* up to here */
 """
 
@@ -21,9 +21,9 @@ _TOKEN: Final = re.compile(
     | (?P<text>   '(?:[^']|'')*' )
     | (?P<number> (?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)? )
     | (?P<ion>    `[^`]*` )
-    | (?P<sign>   << | >> | <> | != | <= | >= | \|\| | [()\[\]{},.:;?*+\-/%=<>] )
+    | (?P<sign>   << | >> | <> | != | <= | >= | \|\| | [()\[\]{},.:;?*+\-/%=<>@] )
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
 
 

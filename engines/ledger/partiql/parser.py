@@ -2,6 +2,9 @@
 
     OR < AND < NOT < = <> < <= > >= IN BETWEEN LIKE IS < || < + - < * / % < - (sign) < . [ ]
 
+x IN (a) and IN (a, b) are lists, x IN a is whatever a holds. @t.items is t.items: PartiQL's way to insist that t is what
+FROM has bound; here variables come first anyway.
+
 Statements are parsed once and remembered by their text. Texts come from anywhere: whatever is no statement is a
 QueryError with the place, and nesting ends at 100.
 """
@@ -11,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from engines.errors import QueryError, nearest
-from engines.ledger.partiql import lexer
+from engines.ledger.partiql import lexer, values
 from engines.ledger.partiql.lexer import END, ION, NUMBER, QUOTED, SIGN, TEXT, WORD, Token
 from engines.ledger.partiql.nodes import (
     MISSING,
@@ -79,58 +82,14 @@ TYPES: Final = {
 }  # fmt: skip
 DATE_PARTS: Final = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")
 RESERVED: Final = frozenset(
-    [
-        "SELECT",
-        "VALUE",
-        "DISTINCT",
-        "FROM",
-        "WHERE",
-        "AS",
-        "AT",
-        "BY",
-        "JOIN",
-        "INNER",
-        "LEFT",
-        "CROSS",
-        "ON",
-        "AND",
-        "OR",
-        "NOT",
-        "IN",
-        "BETWEEN",
-        "LIKE",
-        "ESCAPE",
-        "IS",
-        "NULL",
-        "MISSING",
-        "TRUE",
-        "FALSE",
-        "CASE",
-        "WHEN",
-        "THEN",
-        "ELSE",
-        "END",
-        "INSERT",
-        "INTO",
-        "UPDATE",
-        "DELETE",
-        "SET",
-        "REMOVE",
-        "CREATE",
-        "DROP",
-        "UNDROP",
-        "TABLE",
-        "INDEX",
-        "EXISTS",
-        "CAST",
-        "GROUP",
-        "ORDER",
-        "HAVING",
-        "LIMIT",
-        "UNION",
-    ]
+    """
+    SELECT VALUE DISTINCT FROM WHERE AS AT BY JOIN INNER LEFT CROSS ON AND OR NOT IN BETWEEN LIKE
+    ESCAPE IS NULL MISSING TRUE FALSE CASE WHEN THEN ELSE END INSERT INTO UPDATE DELETE SET REMOVE
+    CREATE DROP UNDROP TABLE INDEX EXISTS CAST GROUP ORDER HAVING LIMIT UNION
+    """.split()
 )
 NOT_SPOKEN: Final = {"GROUP": "GROUP BY", "ORDER": "ORDER BY", "HAVING": "HAVING", "LIMIT": "LIMIT", "UNION": "UNION"}
+CLAUSES: Final = ("FROM", "WHERE", "JOIN", "LEFT JOIN", "AND", "OR", "SET", "REMOVE", "VALUE", "LIKE", "BETWEEN")
 BEGINNINGS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "FROM", "CREATE", "DROP", "UNDROP")
 
 
@@ -236,9 +195,17 @@ class Parser:
         if self._next.kind != END:
             if self._next.kind == WORD and self._next.value.upper() in NOT_SPOKEN:
                 raise self._error(f"{NOT_SPOKEN[self._next.value.upper()]} is not spoken here: do it in Python")
-            raise self._error(f"the statement is over before {self._shown()}")
+            raise self._error(f"the statement is over before {self._shown()}", suggestion=self._clause_meant())
         self._measure(found)
         return replace(found, parameters=self._parameters)
+
+    def _clause_meant(self) -> str:
+        """FORM and WHER are read as names; what follows them is where the statement breaks off."""
+        for token in self._tokens[max(self._at - 1, 0) : self._at + 1][::-1]:
+            hint = nearest(token.value.upper(), CLAUSES) if token.kind == WORD else ""
+            if hint and token.value.upper() not in RESERVED:
+                return hint.removeprefix("; ")
+        return ""
 
     def _measure(self, found: Statement) -> None:
         """QueryError where the tree is so deep that walking it could end the process: 1 + 1 + 1 + ... nests as well."""
@@ -260,7 +227,7 @@ class Parser:
         if token.kind == END:
             raise self._error("there is no statement")
         star = following.kind == SIGN and following.value == "*" and self._at + 2 < len(self._tokens)
-        if token.kind == WORD and star and self._tokens[self._at + 2].value.upper() == "FROM":
+        if token.kind == WORD and star and self._is(token.value.upper(), "*", "FROM"):
             hint = nearest(token.value.upper(), BEGINNINGS).removeprefix("; ")
             raise self._error(f"no statement begins with {token.value!r}", suggestion=hint)
         if (
@@ -286,11 +253,27 @@ class Parser:
         where = self._expression() if self._accept("WHERE") else None
         if where is not None:
             self._refuse_aggregates(where)
-        return Select(items, value, distinct, sources, where)
+        found = Select(items, value, distinct, sources, where)
+        if found.aggregated:
+            for item in (*items, Item(value, None)) if value is not None else items:
+                self._refuse_single_rows(item.value)
+        return found
+
+    def _refuse_single_rows(self, expression: Expression | None) -> None:
+        """Beside COUNT(*) there is no row to take an attribute from."""
+        if expression is None or isinstance(expression, Name):
+            shown = "*" if expression is None else expression.name
+            at = None if expression is None else expression.at
+            raise self._error(f"{shown} has no one value beside an aggregate, and GROUP BY is not spoken here", at)
+        if not isinstance(expression, Aggregate):
+            for below in children(expression):
+                self._refuse_single_rows(below)
 
     def _ends_item(self, ahead: int) -> bool:
         token = self._tokens[min(self._at + ahead, len(self._tokens) - 1)]
-        return token.kind == END or token.value.upper() in ("FROM", ",", "AS", ".")
+        if token.kind == WORD:
+            return token.value.upper() in ("FROM", "AS")
+        return token.kind == END or (token.kind == SIGN and token.value in (",", "."))
 
     def _items(self) -> tuple[Item, ...]:
         items: list[Item] = []
@@ -528,10 +511,10 @@ class Parser:
                 operator = self._take().value
                 right = self._expression(BINDING[operator])
                 left = Binary("<>" if operator == "!=" else operator, left, right, at)
-            elif binding < 1 and self._accept("OR"):
-                left = Binary("OR", left, self._expression(1), at)
-            elif binding < 2 and self._accept("AND"):
-                left = Binary("AND", left, self._expression(2), at)
+            elif binding < 1 and self._is("OR"):
+                left = self._joined("OR", left, 1, at)
+            elif binding < 2 and self._is("AND"):
+                left = self._joined("AND", left, 2, at)
             elif binding < 4 and (self._is("NOT", "IN") or self._is("NOT", "BETWEEN") or self._is("NOT", "LIKE")):
                 self._take()
                 left = Unary("NOT", self._relation(left, at), at)
@@ -542,9 +525,23 @@ class Parser:
         self._depth -= 1
         return left
 
+    def _joined(self, operator: str, left: Expression, binding: int, at: int) -> Expression:
+        """A chain of AND, or of OR, as a tree that is as flat as can be: a thousand of them nest ten deep."""
+        parts = [left]
+        while self._accept(operator):
+            parts.append(self._expression(binding))
+        while len(parts) > 1:
+            pairs = zip(parts[::2], parts[1::2], strict=False)
+            parts = [Binary(operator, one, other, at) for one, other in pairs] + parts[len(parts) & ~1 :]
+        return parts[0]
+
     def _relation(self, left: Expression, at: int) -> Expression:
         if self._accept("IN"):
-            return Binary("IN", left, self._expression(4), at)
+            listed = self._is("(") and not self._is("(", "SELECT")
+            if not listed:
+                return Binary("IN", left, self._expression(4), at)
+            opened = self._take().position
+            return Binary("IN", left, ListOf(self._list(")"), opened), at)
         if self._accept("BETWEEN"):
             low = self._expression(4)
             self._expect("AND")
@@ -585,6 +582,8 @@ class Parser:
             return Name(self._take().value, at)
         if token.kind == WORD:
             return self._word(token, at)
+        if self._accept("@"):
+            return Name(self._identifier("the name of a variable"), at)
         if self._accept("?"):
             self._parameters += 1
             return Parameter(self._parameters - 1, at)
@@ -656,10 +655,10 @@ class Parser:
             return {"true": True, "false": False, "null": None}[text]
         if text[:1] in "\"'" and text[-1:] == text[:1] and len(text) > 1:
             return text[1:-1]
-        try:
-            return self._number(Token(NUMBER, text, token.position))
-        except ValueError:
+        if values.NUMBER.fullmatch(text) is None:
             return text  # a time, or a symbol
+        number = self._number(Token(NUMBER, text.lstrip("+-"), token.position))
+        return -number if text.startswith("-") else number
 
     def _postfix(self, value: Expression) -> Expression:
         while True:

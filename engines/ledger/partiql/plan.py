@@ -66,7 +66,7 @@ def path_of(node: Expression, source: From, bound: tuple[str, ...], *, lonely: b
         return IDENTITY
     if node.name == source.alias:
         return tuple(reversed(steps)) or None
-    if not lonely or node.name in bound:
+    if not lonely or node.name in bound or node.name in (source.position, source.identity):
         return None
     return (node.name, *reversed(steps))
 

@@ -8,7 +8,9 @@ A time is a text, as documents hold it: ISO 8601, `2024-05-01T12:00:00Z` or less
 functions read it.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Any, Final
 
 from engines.errors import Invalid
@@ -16,6 +18,7 @@ from engines.ledger.partiql.nodes import MISSING
 from engines.ledger.results import EPOCH, iso
 
 Value = Any
+NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 SECONDS: Final = {"DAY": 86_400, "HOUR": 3_600, "MINUTE": 60, "SECOND": 1}
 
 
@@ -65,33 +68,29 @@ def negate(value: Value) -> Value:
 
 
 def both(left: Value, right: Value) -> Value:
-    """Left AND right, in three-valued logic; MISSING counts as unknown."""
+    """Left AND right, in SQL's three-valued logic: whatever is no truth value is unknown, and unknown is NULL."""
     if left is False or right is False:
         return False
-    if left is True and right is True:
-        return True
-    return None if left is None or right is None else MISSING
+    return True if left is True and right is True else None
 
 
 def either(left: Value, right: Value) -> Value:
     """Left OR right."""
     if left is True or right is True:
         return True
-    if left is False and right is False:
-        return False
-    return None if left is None or right is None else MISSING
+    return False if left is False and right is False else None
 
 
 def contains(value: Value, collection: Value) -> Value:
-    """Value IN collection."""
-    if value is MISSING or not isinstance(collection, list):
+    """Value IN collection: value = one OR value = another ..."""
+    if not isinstance(collection, list):
         return MISSING if collection is not None else None
     unknown = False
     for each in collection:
         found = equal(value, each)
         if found is True:
             return True
-        unknown = unknown or found is None
+        unknown = unknown or found is not False
     return None if unknown else False
 
 
@@ -195,15 +194,24 @@ def extract(part: str, value: Value) -> Value:
     return MISSING if time is None else getattr(time, part.lower())
 
 
+def finite(value: Value) -> Value:
+    """The value; MISSING for infinity and NaN, which no document can hold."""
+    return MISSING if isinstance(value, float) and not isfinite(value) else value
+
+
 def cast(value: Value, name: str) -> Value:  # noqa: C901, PLR0911 - a line for each type
     """CAST(value AS name); MISSING where that cannot be."""
+    if isinstance(value, str) and name in ("INT", "FLOAT", "NUMBER") and NUMBER.fullmatch(value.strip()) is None:
+        return MISSING  # Python would read 1_000 and nan
     try:
         match name:
             case "INT":
                 return int(value) if isinstance(value, bool | int | float | str) else MISSING
             case "FLOAT" | "NUMBER":
                 number = float(value) if isinstance(value, bool | int | float | str) else MISSING
-                return int(number) if name == "NUMBER" and isinstance(number, float) and number.is_integer() else number
+                if name == "NUMBER" and isinstance(number, float) and number.is_integer():
+                    return int(number)
+                return finite(number)
             case "STRING":
                 if isinstance(value, bool):
                     return "true" if value else "false"

@@ -67,7 +67,7 @@ def _executed(tx: "Transaction", text: str, parameters: Sequence[Any], sources: 
     found = _parsed(text)
     statement = found.statement
     given = read(canonical(list(parameters)))  # JSON's values, and nobody changes them meanwhile
-    scope = evaluate.new_scope(statement, sources, given, Context(tx.book.clock.now(), tx.id))
+    scope = evaluate.new_scope(found, sources, given, Context(tx.book.clock.now(), tx.id))
     match statement:
         case nodes.Select():
             rows = list(evaluate.select(found, scope))

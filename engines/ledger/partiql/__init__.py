@@ -1,6 +1,7 @@
 """PartiQL, as far as QLDB spoke it: parsed, and run over plain values, without a ledger.
 
-    text ──lexer──parser──> statement ──evaluate──> functions ──> values        plan.py: what an index may answer
+    text ──lexer──expressions──parser──> nodes ──evaluate──> operators, functions ──> values
+                                                plan: what an index may answer
 
     from engines.ledger import partiql
     partiql.run("SELECT VALUE v.a FROM T AS v WHERE v.b = ?", {"T": [{"a": 1, "b": 2}]}, [2])        # [1]
@@ -10,6 +11,9 @@ comparison with either is not true. Names of tables, variables and attributes ar
 count, in QLDB as here.
 
 Smaller than the standard: no GROUP BY and ORDER BY, no PIVOT, no wildcards in paths. QLDB had none of them either.
+
+Where values are JSON's, the standard gives way: bags are lists (<<1, 2>> is not <<2, 1>>), a struct has a name once
+(the last one counts), and what would be MISSING in a list or among the values of SELECT VALUE is left out.
 """
 
 from engines.ledger.partiql.evaluate import run

@@ -7,16 +7,15 @@
 Nothing here knows what a table is: `Sources` does.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import lru_cache
-from itertools import pairwise
-from typing import Any, Final, Protocol, TypeAlias
+from itertools import islice, pairwise
+from typing import Any, Protocol, TypeAlias
 
 from engines.errors import Invalid, QueryError, nearest
-from engines.ledger.partiql import plan, values
+from engines.ledger.partiql import operators, plan, values
 from engines.ledger.partiql.functions import Context, function
+from engines.ledger.partiql.lexer import SIGN, tokens
 from engines.ledger.partiql.nodes import (
     MISSING,
     Aggregate,
@@ -38,7 +37,6 @@ from engines.ledger.partiql.nodes import (
     Parsed,
     Select,
     Source,
-    Statement,
     Step,
     StructOf,
     Subquery,
@@ -48,10 +46,9 @@ from engines.ledger.partiql.nodes import (
     Value,
     ValueSource,
 )  # fmt: skip
+from engines.ledger.partiql.operators import Evaluate, Scope
 from engines.ledger.partiql.parser import parsed
 
-Scope: TypeAlias = dict[str, Any]
-Evaluate: TypeAlias = Callable[[Scope], Any]
 Row: TypeAlias = tuple[str | None, Any]  # a document's id, or None, and the value
 
 PARAMETERS, CONTEXT, SOURCES, ENVIRONMENT, AGGREGATES = "?", "? context", "? sources", "? environment", "? aggregates"
@@ -93,30 +90,34 @@ def run(text: str, environment: Mapping[str, Any] | None = None, parameters: Seq
     statement = parsed(text)
     if not isinstance(statement.statement, Select | Value):
         raise Invalid(f"run() takes SELECT or an expression, this is {statement.statement.kind.upper()}")
-    scope = new_scope(statement.statement, Environment(names), parameters, Context(), names)
+    scope = new_scope(statement, Environment(names), parameters, Context(), names)
     if isinstance(statement.statement, Value):
         return Compiler(()).expression(statement.statement.value)(scope)
     return list(select(statement, scope))
 
 
 def new_scope(
-    statement: Statement,
+    found: Parsed,
     sources: Sources,
     parameters: Sequence[Any],
     context: Context,
     environment: Mapping[str, Any] | None = None,
 ) -> Scope:
-    """What a statement's expressions are evaluated in. Invalid if there are too many or too few parameters."""
+    """What a statement's expressions are evaluated in. QueryError if there are too many or too few parameters."""
+    statement = found.statement
     if len(parameters) != statement.parameters:
-        raise Invalid(
-            f"the statement has {statement.parameters} ?, got {len(parameters)} parameters: one value for each"
+        places = [token.position for token in tokens(found.text) if (token.kind, token.value) == (SIGN, "?")]
+        raise QueryError(
+            f"the statement has {statement.parameters} ?, got {len(parameters)} parameters: one value for each",
+            text=found.text,
+            position=places[len(parameters)] if len(parameters) < len(places) else len(found.text),
         )
     return {PARAMETERS: parameters, CONTEXT: context, SOURCES: sources, ENVIRONMENT: environment or {}}
 
 
 def elements(value: Any) -> list[Any]:  # noqa: ANN401 - any value
-    """What FROM iterates over."""
-    return value if isinstance(value, list) else [] if value is MISSING else [value]
+    """What FROM iterates over: what is no list is one element, also NULL and MISSING."""
+    return value if isinstance(value, list) else [value]
 
 
 # -- statements -------------------------------------------------------------------------------------------------------
@@ -238,7 +239,7 @@ class _Loops:
             if isinstance(found, TableSource) and found.name in names:
                 found = ValueSource(Name(found.name, found.at))  # what an earlier source has bound
             compiler = Compiler(names)
-            value = compiler.expression(found.value) if isinstance(found, ValueSource) else None
+            value = compiler.collection(found.value) if isinstance(found, ValueSource) else None
             bounds = (None, None)
             if isinstance(found, HistorySource):
                 bounds = tuple(None if b is None else compiler.expression(b) for b in (found.start, found.end))  # type: ignore[assignment] # two
@@ -266,10 +267,11 @@ class _Loops:
             return
         source, _, _, _, _, condition = self._sources[number]
         found = False
-        for position, (identity, value) in enumerate(self._rows(number, scope)):
+        rows, ordered = self._rows(number, scope)
+        for position, (identity, value) in enumerate(rows):
             inner = {**scope, source.alias: value, "? id": identity}
             if source.position:
-                inner[source.position] = position
+                inner[source.position] = position if ordered and identity is None else MISSING
             if source.identity:
                 inner[source.identity] = identity
             if condition is None or condition(inner) is True:
@@ -280,33 +282,32 @@ class _Loops:
             nothing.update(dict.fromkeys((n for n in (source.position, source.identity) if n), None))
             yield from self._joined(number + 1, nothing)
 
-    def _rows(self, number: int, scope: Scope) -> Iterable[Row]:
+    def _rows(self, number: int, scope: Scope) -> tuple[Iterable[Row], bool]:
+        """The rows, and whether they have positions: elements of a list do, documents of a table do not."""
         _, found, value, bounds, equal, _ = self._sources[number]
         if value is not None:
-            return [(None, each) for each in elements(value(scope))]
+            given = value(scope)
+            return [(None, each) for each in elements(given)], isinstance(given, list)
         known = []
         for path, side in equal:
             wanted = side(scope)
             if wanted is MISSING or wanted is None:
-                return []  # nothing is equal to that
+                return [], False  # nothing is equal to that
             known.append(plan.Known(path, wanted))
         start, end = (None if bound is None else bound(scope) for bound in bounds)
         sources: Sources = scope[SOURCES]
-        return sources.rows(found, known, (start, end))
+        return sources.rows(found, known, (start, end)), True
 
 
 def compile_select(statement: Select, outer: tuple[str, ...]) -> Callable[[Scope], Iterator[Any]]:
     """A SELECT as a function of a scope. outer: names that are bound around it."""
     loops = _Loops(statement.sources, statement.where, outer)
     compiler = Compiler(loops.names, aggregates=[])
-    aliases = tuple(source.alias for source in statement.sources)
-    project = _projection(statement, compiler, aliases)
+    project = _projection(statement, compiler)
     collected = compiler.aggregates or []
 
     def rows(scope: Scope) -> Iterator[Any]:
-        if not statement.sources:
-            yield from [project(scope)] if statement.where is None else []
-        elif not statement.aggregated:
+        if not statement.aggregated:
             yield from map(project, loops.scopes(scope))
         else:
             states: list[list[Any]] = [[] for _ in collected]
@@ -326,7 +327,7 @@ def compile_select(statement: Select, outer: tuple[str, ...]) -> Callable[[Scope
     return made
 
 
-def total(node: Aggregate, taken: list[Any]) -> Any:  # noqa: ANN401 - any value
+def total(node: Aggregate, taken: list[Any]) -> Any:  # noqa: ANN401, PLR0911 - any value; one case for each function
     """COUNT, SUM, MIN, MAX, AVG of what is neither NULL nor MISSING."""
     if node.distinct:
         taken = list(_distinct(iter(taken)))
@@ -337,7 +338,10 @@ def total(node: Aggregate, taken: list[Any]) -> Any:  # noqa: ANN401 - any value
     if node.function in ("SUM", "AVG"):
         if not all(map(values.is_number, taken)):
             return MISSING
-        return sum(taken) if node.function == "SUM" else sum(taken) / len(taken)
+        try:
+            return values.finite(sum(taken) if node.function == "SUM" else sum(taken) / len(taken))
+        except OverflowError:
+            return MISSING
     best = taken[0]
     for value in taken[1:]:
         before = values.less(value, best)
@@ -350,39 +354,42 @@ def total(node: Aggregate, taken: list[Any]) -> Any:  # noqa: ANN401 - any value
 
 def _distinct(found: Iterator[Any]) -> Iterator[Any]:
     """Each value once, the first time."""
-    plain: set[Any] = set()
-    others: list[Any] = []
+    met: set[Any] = set()
     for value in found:
-        if isinstance(value, str | int | float | None):
-            key = (isinstance(value, bool), value)
-            if key in plain:
-                continue
-            plain.add(key)
-        else:
-            if any(values.same(value, other) for other in others):
-                continue
-            others.append(value)
-        yield value
+        key = _frozen(value)
+        if key not in met:
+            met.add(key)
+            yield value
 
 
-def _projection(statement: Select, compiler: "Compiler", aliases: tuple[str, ...]) -> Evaluate:
+def _frozen(value: Any) -> Any:  # noqa: ANN401 - any value
+    """What two values have in common if and only if they are the same."""
+    if isinstance(value, dict):
+        return frozenset((name, _frozen(each)) for name, each in value.items())
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return (value,) if isinstance(value, bool) else value
+
+
+def _projection(statement: Select, compiler: "Compiler") -> Evaluate:
     if statement.value is not None:
         return compiler.expression(statement.value)
-    if len(statement.items) == 1 and statement.items[0].value is None and statement.items[0].name is None:
-        return lambda scope: scope[aliases[0]] if len(aliases) == 1 else _merged(scope, aliases)
-    made: list[tuple[str | None, Evaluate]] = []
-    for number, item in enumerate(statement.items, 1):
+    items = statement.items
+    if len(items) == 1 and items[0].value is None and items[0].name is None:
+        return _star(statement.sources)
+    made: list[tuple[str, bool, Evaluate]] = []
+    for number, item in enumerate(items, 1):
         if item.value is None:
-            made.append((None, compiler.expression(Name(item.name or ""))))
+            made.append((f"_{number}", True, compiler.expression(Name(item.name or ""))))
         else:
-            made.append((item.name or name_of(item.value) or f"_{number}", compiler.expression(item.value)))
+            made.append((item.name or name_of(item.value) or f"_{number}", False, compiler.expression(item.value)))
 
     def row(scope: Scope) -> dict[str, Any]:
         fields: dict[str, Any] = {}
-        for name, value in made:
+        for name, spread, value in made:
             found = value(scope)
-            if name is None:
-                fields.update(found if isinstance(found, dict) else {})
+            if spread and isinstance(found, dict):
+                fields.update(found)
             elif found is not MISSING:
                 fields[name] = found
         return fields
@@ -390,12 +397,23 @@ def _projection(statement: Select, compiler: "Compiler", aliases: tuple[str, ...
     return row
 
 
-def _merged(scope: Scope, aliases: tuple[str, ...]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for alias in aliases:
-        value = scope[alias]
-        fields.update(value if isinstance(value, dict) else {alias: value})
-    return fields
+def _star(sources: tuple[From, ...]) -> Evaluate:
+    """SELECT *: the fields of all structs, other values as _1, _2 ..., and what AT and BY bind."""
+    if len(sources) == 1 and not sources[0].position and not sources[0].identity:
+        alias = sources[0].alias
+        return lambda scope: (
+            value if isinstance(value := scope[alias], dict) else {} if value is MISSING else {"_1": value}
+        )
+
+    def row(scope: Scope) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for number, source in enumerate(sources, 1):
+            value = scope[source.alias]
+            fields.update(value if isinstance(value, dict) else {f"_{number}": value})
+            fields.update((name, scope[name]) for name in (source.position, source.identity) if name)
+        return {name: value for name, value in fields.items() if value is not MISSING}
+
+    return row
 
 
 def name_of(expression: Expression) -> str | None:
@@ -431,11 +449,11 @@ class Compiler:
             case Step(value, key):
                 return self._step(self.expression(value), key)
             case Unary(operator, value):
-                return _unary(operator, self.expression(value))
+                return operators.unary(operator, self.expression(value))
             case Binary(operator, left, right):
-                return _binary(operator, self.expression(left), self._right(operator, right))
+                return operators.binary(operator, self.expression(left), self._right(operator, right))
             case Between(value, low, high):
-                return _between(self.expression(value), self.expression(low), self.expression(high))
+                return operators.between(self.expression(value), self.expression(low), self.expression(high))
             case Like():
                 return self._like(node)
             case Is(value, name):
@@ -444,16 +462,17 @@ class Compiler:
             case Case():
                 return self._case(node)
             case StructOf(fields):
-                return _struct([(self.expression(key), self.expression(value)) for key, value in fields])
+                return operators.struct([(self.expression(key), self.expression(value)) for key, value in fields])
             case ListOf(items):
-                made = [self.expression(item) for item in items]
-                return lambda scope: [value for item in made if (value := item(scope)) is not MISSING]
+                elements = [self.expression(item) for item in items]
+                return lambda scope: [value for item in elements if (value := item(scope)) is not MISSING]
             case Call(name, arguments, word):
-                return self._call(function(name, word), [self.expression(argument) for argument in arguments])
+                made = self.collection if name in ("EXISTS", "SIZE") else self.expression
+                return self._call(function(name, word), [made(argument) for argument in arguments])
             case Aggregate():
                 return self._aggregate(node)
             case Subquery(inner):
-                return self._subquery(inner)
+                return self._scalar(inner)
 
     def path(self, node: Expression, alias: str) -> list[Evaluate]:
         """The steps of a path from a document: alias.a[0].b and a[0].b are the same."""
@@ -492,8 +511,10 @@ class Compiler:
         return lambda scope: _step(value(scope), step(scope))
 
     def _right(self, operator: str, right: Expression) -> Evaluate:
-        made = self.expression(right)
-        if operator == "IN" and isinstance(right, Subquery) and right.select.value is None:
+        if operator != "IN":
+            return self.expression(right)
+        made = self.collection(right)
+        if isinstance(right, Subquery) and right.select.value is None:
             return lambda scope: [next(iter(row.values()), MISSING) for row in made(scope) if isinstance(row, dict)]
         return made
 
@@ -509,7 +530,7 @@ class Compiler:
                 return None
             if not all(isinstance(each, str) for each in given):
                 return MISSING
-            return like_pattern(given[1], given[2] if len(given) > 2 else "").fullmatch(given[0]) is not None
+            return operators.like_pattern(given[1], given[2] if len(given) > 2 else "").fullmatch(given[0]) is not None
 
         return like
 
@@ -538,9 +559,29 @@ class Compiler:
         self.aggregates.append((node, None if node.argument is None else self.expression(node.argument)))
         return lambda scope: scope[AGGREGATES][number]
 
-    def _subquery(self, node: Select) -> Evaluate:
-        made = compile_select(node, self._names)
+    def collection(self, node: Expression) -> Evaluate:
+        """The function of an expression that stands where rows are wanted: a subquery there is all its rows."""
+        if not isinstance(node, Subquery):
+            return self.expression(node)
+        made = compile_select(node.select, self._names)
         return lambda scope: list(made(scope))
+
+    def _scalar(self, node: Select) -> Evaluate:
+        """A subquery where one value is wanted: of SQL's SELECT it is the one row's one column.
+
+        No row is NULL, several rows or columns are MISSING. SELECT VALUE has no columns: all its values.
+        """
+        made = compile_select(node, self._names)
+        if node.value is not None:
+            return lambda scope: list(made(scope))
+
+        def scalar(scope: Scope) -> Any:  # noqa: ANN401 - any value
+            rows = list(islice(made(scope), 2))
+            if not rows:
+                return None
+            return next(iter(rows[0].values()), MISSING) if len(rows) == 1 and len(rows[0]) < 2 else MISSING
+
+        return scalar
 
 
 def _step(value: Any, key: Any) -> Any:  # noqa: ANN401 - any value
@@ -549,124 +590,3 @@ def _step(value: Any, key: Any) -> Any:  # noqa: ANN401 - any value
     if isinstance(value, list) and type(key) is int and 0 <= key < len(value):
         return value[key]
     return MISSING
-
-
-def _unary(operator: str, value: Evaluate) -> Evaluate:
-    if operator == "NOT":
-        return lambda scope: values.negate(value(scope))
-
-    def signed(scope: Scope) -> Any:  # noqa: ANN401 - any value
-        number = value(scope)
-        if number is None or not values.is_number(number):
-            return None if number is None else MISSING
-        return -number if operator == "-" else number
-
-    return signed
-
-
-def _binary(operator: str, left: Evaluate, right: Evaluate) -> Evaluate:  # noqa: PLR0911 - one for each operator
-    match operator:
-        case "AND":
-            return lambda scope: False if (a := left(scope)) is False else values.both(a, right(scope))
-        case "OR":
-            return lambda scope: True if (a := left(scope)) is True else values.either(a, right(scope))
-        case "=":
-            return lambda scope: values.equal(left(scope), right(scope))
-        case "<>":
-            return lambda scope: values.negate(values.equal(left(scope), right(scope)))
-        case "<":
-            return lambda scope: values.less(left(scope), right(scope))
-        case ">":
-            return lambda scope: values.less(right(scope), left(scope))
-        case "<=":
-            return lambda scope: values.negate(values.less(right(scope), left(scope)))
-        case ">=":
-            return lambda scope: values.negate(values.less(left(scope), right(scope)))
-        case "IN":
-            return lambda scope: values.contains(left(scope), right(scope))
-        case _:
-            work = _ARITHMETIC[operator]
-            return lambda scope: _arithmetic(work, operator, left(scope), right(scope))
-
-
-def _between(value: Evaluate, low: Evaluate, high: Evaluate) -> Evaluate:
-    def between(scope: Scope) -> Any:  # noqa: ANN401 - any value
-        found = value(scope)
-        above = values.negate(values.less(found, low(scope)))
-        return False if above is False else values.both(above, values.negate(values.less(high(scope), found)))
-
-    return between
-
-
-def _arithmetic(work: Callable[[Any, Any], Any], operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 - any value
-    if left is MISSING or right is MISSING:
-        return MISSING
-    if left is None or right is None:
-        return None
-    if operator == "||":
-        return left + right if isinstance(left, str) and isinstance(right, str) else MISSING
-    if not (values.is_number(left) and values.is_number(right)):
-        return MISSING
-    try:
-        return work(left, right)
-    except (ZeroDivisionError, OverflowError):
-        return MISSING
-
-
-def _divided(left: Any, right: Any) -> Any:  # noqa: ANN401 - a number
-    if type(left) is int and type(right) is int:
-        quotient = abs(left) // abs(right)
-        return quotient if (left < 0) == (right < 0) else -quotient
-    return left / right
-
-
-def _remainder(left: Any, right: Any) -> Any:  # noqa: ANN401 - a number
-    return (
-        left - right * _divided(left, right)
-        if type(left) is int and type(right) is int
-        else left - right * int(left / right)
-    )
-
-
-_ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "||": lambda left, right: left + right,
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "*": lambda left, right: left * right,
-    "/": _divided,
-    "%": _remainder,
-}
-
-
-def _struct(fields: list[tuple[Evaluate, Evaluate]]) -> Evaluate:
-    def struct(scope: Scope) -> dict[str, Any]:
-        made = {}
-        for key, value in fields:
-            name, found = key(scope), value(scope)
-            if isinstance(name, str) and found is not MISSING:
-                made[name] = found
-        return made
-
-    return struct
-
-
-@lru_cache(256)
-def like_pattern(pattern: str, escape: str) -> re.Pattern[str]:
-    """LIKE's pattern, % for any text and _ for one character. Invalid where the escape is wrong."""
-    if len(escape) > 1:
-        raise Invalid(f"ESCAPE takes one character, got {escape!r:.40}")
-    made, at = [], 0
-    while at < len(pattern):
-        character = pattern[at]
-        if escape and character == escape:
-            at += 1
-            if at == len(pattern) or pattern[at] not in ("%", "_", escape):
-                raise Invalid(f"in a LIKE pattern {escape!r} stands before %, _ or itself")
-            made.append(re.escape(pattern[at]))
-        elif character in "%_":
-            if not (character == "%" and made and made[-1] == ".*"):  # one after another would take for ever
-                made.append(".*" if character == "%" else ".")
-        else:
-            made.append(re.escape(character))
-        at += 1
-    return re.compile("".join(made), re.DOTALL)

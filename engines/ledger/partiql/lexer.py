@@ -10,6 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from engines.errors import QueryError
+from engines.ledger.partiql.words import RESERVED
 
 WORD, QUOTED, TEXT, NUMBER, ION, SIGN, END = "word", "quoted", "text", "number", "ion", "sign", "end"
 
@@ -19,11 +20,11 @@ _TOKEN: Final = re.compile(
     | (?P<word>   [A-Za-z_$][A-Za-z_0-9$]* )
     | (?P<quoted> "(?:[^"]|"")*" )
     | (?P<text>   '(?:[^']|'')*' )
-    | (?P<number> (?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)? )
+    | (?P<number> (?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? )
     | (?P<ion>    `[^`]*` )
     | (?P<sign>   << | >> | <> | != | <= | >= | \|\| | [()\[\]{},.:;?*+\-/%=<>@] )
     """,
-    re.VERBOSE | re.DOTALL | re.ASCII,
+    re.VERBOSE | re.DOTALL,
 )
 
 
@@ -58,3 +59,59 @@ def tokens(text: str) -> list[Token]:
         at = match.end()
     found.append(Token(END, "", len(text)))
     return found
+
+
+class Reader:
+    """Tokens from left to right, and the errors that name the place."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = tokens(text)
+        self._at = 0
+
+    @property
+    def _next(self) -> Token:
+        return self._tokens[self._at]
+
+    def _take(self) -> Token:
+        token = self._next
+        self._at += token.kind != END
+        return token
+
+    def _is(self, *words: str) -> bool:
+        """Whether these words or signs come next."""
+        for i, word in enumerate(words):
+            token = self._tokens[min(self._at + i, len(self._tokens) - 1)]
+            if token.kind == SIGN:
+                if token.value != word:
+                    return False
+            elif token.kind != WORD or token.value.upper() != word:
+                return False
+        return True
+
+    def _accept(self, *words: str) -> bool:
+        if not self._is(*words):
+            return False
+        self._at += len(words)
+        return True
+
+    def _expect(self, *words: str) -> None:
+        for word in words:
+            if not self._accept(word):
+                raise self._error(f"{word} is expected here, not {self._shown()}")
+
+    def _shown(self) -> str:
+        token = self._next
+        return "the end" if token.kind == END else repr(token.value)
+
+    def _error(self, message: str, at: int | None = None, suggestion: str = "") -> QueryError:
+        return QueryError(
+            message, text=self._text, position=self._next.position if at is None else at, suggestion=suggestion
+        )
+
+    def _identifier(self, what: str) -> str:
+        token = self._next
+        if token.kind == QUOTED or (token.kind == WORD and token.value.upper() not in RESERVED):
+            return self._take().value
+        hint = f'in double quotes it may be a name: "{token.value}"' if token.kind == WORD else ""
+        raise self._error(f"{what} is expected here, not {self._shown()}", suggestion=hint)

@@ -199,12 +199,12 @@ def finite(value: Value) -> Value:
     return MISSING if isinstance(value, float) and not isfinite(value) else value
 
 
-def cast(value: Value, name: str) -> Value:  # noqa: C901, PLR0911 - a line for each type
+def cast(value: Value, name: str) -> Value:  # noqa: C901, PLR0911, PLR0912 - a line for each type
     """CAST(value AS name); MISSING where that cannot be."""
-    if isinstance(value, str) and name in ("INT", "FLOAT", "NUMBER") and NUMBER.fullmatch(value.strip()) is None:
-        return MISSING  # Python would read 1_000 and nan
     try:
         match name:
+            case "INT" | "FLOAT" | "NUMBER" if isinstance(value, str) and NUMBER.fullmatch(value.strip()) is None:
+                return MISSING  # Python would read 1_000 and nan
             case "INT":
                 return int(value) if isinstance(value, bool | int | float | str) else MISSING
             case "FLOAT" | "NUMBER":

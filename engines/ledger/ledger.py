@@ -161,6 +161,7 @@ class Ledger:
             raise self.log.damage
         self.recent = Recent()
         self.state = State(self.tree, self.log)
+        self.tree.before_checkpoint = self.state.remember
         self.merkle = self.state.merkle = self._open_merkle(None if self.path is None else f"{where}/hashes")
         if not self.read_only:
             self.tree.recover(self.log, self.state.replay)
@@ -627,10 +628,15 @@ class Ledger:
             self.tree.catch_up()
             chain = self.state.chain
             number, leaves, root = chain.number, chain.leaves, self.merkle.root()
-        self.merkle.checkpoint(leaves)  # a sync outside the lock; the tree names these leaves only after it
+        try:
+            with disk_errors(f"the hashes of {self.path} cannot be written"):
+                self.merkle.checkpoint(leaves)  # a sync outside the lock; the tree names these leaves only after it
+        except Poisoned as error:
+            self.log.refuse(error)  # no checkpoint can be made any more, so nothing more is taken
+            raise
         with self.tree.lock:
             chain.stored, chain.stored_number, chain.root = leaves, number, root
-        return self.tree.checkpoint(self.state.remember)
+        return self.tree.checkpoint()
 
     def check_open(self) -> None:
         """Closed if it is."""

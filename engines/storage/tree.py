@@ -92,6 +92,7 @@ class Tree:
         self._begun: lmdb.Transaction | None = None  # what LMDB has: only the keeper changes that
         self._failed: Poisoned | None = None  # the keeper's last word, for those who come when nobody waits any more
         self._ended = False  # nothing is held any more
+        self.before_checkpoint: Callable[[], None] | None = None
         self.late: Any = Late(self._caught_up)  # stands in for a transaction that lags behind the log
         self._checkpointed = self.applied = 0
         self._own = 0  # the last note that the log made for itself: there is nothing to apply in it
@@ -288,9 +289,9 @@ class Tree:
     def checkpoint(self, before: Callable[[], None] | None = None) -> int:
         """Make the present durable in the tree itself; the sequence that is now on disk.
 
-        before() runs under the lock, and what it puts is in the checkpoint; it may run twice. It does not run where no
-        checkpoint is made: in memory, while there are snapshots. Poisoned if the disk failed: nothing acknowledged is
-        lost, the log has it; close and reopen.
+        before() (None: what `before_checkpoint` is) runs under the lock, and what it puts is in the checkpoint; it may
+        run twice. It does not run where no checkpoint is made: in memory, while there are snapshots. Poisoned if the
+        disk failed: nothing acknowledged is lost, the log has it; close and reopen.
         """
         if self.read_only:
             raise ReadOnly(f"{self.path} was opened with read_only=True")
@@ -306,7 +307,7 @@ class Tree:
                 if self._seal is not None:
                     self._seal.withdraw()
                     self._seal = None
-                self._commit(before)
+                self._commit(before or self.before_checkpoint)
             except (lmdb.Error, OSError) as error:
                 raise self._broken(self._poisoned("the checkpoint", error)) from error
             if self._log is not None:

@@ -1,0 +1,176 @@
+"""PartiQL against the plain model, on random expressions and queries; and texts that nobody meant as PartiQL."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engines.errors import EngineError, QueryError
+from engines.ledger import partiql
+from engines.ledger.partiql import MISSING
+from tests.models import ledger_partiql as model
+
+LETTERS = st.text("ab%_'", max_size=4)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(0, 3), st.sampled_from([0.0, 0.5, 1.0, 2.5]), LETTERS, st.just(model.MISSING)
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(0, 2), st.sampled_from([0.5, 1.0]), st.text("ab", max_size=2)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("abc"), inner, max_size=3)),
+    max_leaves=6,
+)
+DOCUMENTS = st.dictionaries(st.sampled_from("abc"), JSON, max_size=3)
+FIELD = st.sampled_from("abc")
+LEAVES = st.one_of(
+    st.tuples(st.just("value"), SCALARS),
+    st.tuples(st.just("field"), st.just(("variable", "t")), FIELD),
+    st.just(("variable", "t")),
+)
+BINARY = st.sampled_from(["=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "||", "AND", "OR"])
+TYPES = st.sampled_from(["NULL", "MISSING", "BOOL", "INT", "FLOAT", "STRING", "STRUCT", "LIST"])
+
+
+def _deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.tuples(BINARY, inner, inner),
+        st.tuples(BINARY, inner, inner),
+        st.tuples(st.just("not"), inner),
+        st.tuples(st.just("field"), st.tuples(st.just("field"), st.just(("variable", "t")), FIELD), FIELD),
+        st.tuples(st.just("element"), st.tuples(st.just("field"), st.just(("variable", "t")), FIELD), st.integers(0, 2)),
+        st.tuples(st.just("in"), inner, st.lists(inner, min_size=1, max_size=3)),
+        st.tuples(st.just("between"), inner, inner, inner),
+        st.tuples(st.just("is"), inner, TYPES),
+        st.tuples(st.just("like"), inner, LETTERS),
+        st.tuples(st.just("case"), inner, inner, inner),
+        st.tuples(st.just("struct"), st.lists(st.tuples(FIELD, inner), max_size=2, unique_by=lambda field: field[0])),
+        st.tuples(st.just("list"), st.lists(inner, max_size=3)),
+        st.tuples(st.just("coalesce"), inner, inner),
+        st.tuples(st.just("nullif"), inner, inner),
+        st.tuples(st.just("size"), inner),
+    )
+
+
+EXPRESSIONS = st.recursive(LEAVES, _deeper, max_leaves=8)
+
+
+def ours(value: Any) -> Any:
+    """The model's value as the engine shows it, types told apart."""
+    if value is model.MISSING:
+        return MISSING
+    if isinstance(value, list):
+        return [ours(each) for each in value]
+    if isinstance(value, dict):
+        return {name: ours(each) for name, each in value.items()}
+    return (type(value), value)
+
+
+def typed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [typed(each) for each in value]
+    if isinstance(value, dict):
+        return {name: typed(each) for name, each in value.items()}
+    return value if value is MISSING else (type(value), value)
+
+
+@given(EXPRESSIONS, DOCUMENTS)
+@example(("AND", ("value", model.MISSING), ("value", True)), {})  # was MISSING
+@example(("in", ("value", 1), [("value", 1)]), {})  # one option in parentheses was no list
+def test_an_expression_is_worth_what_the_model_says(node: tuple[Any, ...], document: dict[str, Any]) -> None:
+    found = partiql.run(model.text(node), {"t": document})
+    assert typed(found) == ours(model.meaning(node, {"t": document}))
+
+
+@given(EXPRESSIONS, EXPRESSIONS, st.lists(DOCUMENTS, max_size=5))
+def test_a_query_gives_what_a_comprehension_gives(
+    wanted: tuple[Any, ...], condition: tuple[Any, ...], documents: list[dict[str, Any]]
+) -> None:
+    found = partiql.run(f"SELECT VALUE {model.text(wanted)} FROM T AS t WHERE {model.text(condition)}", {"T": documents})
+    kept = [each for each in documents if model.meaning(condition, {"t": each}) is True]
+    values = [model.meaning(wanted, {"t": each}) for each in kept]
+    assert typed(found) == [ours(value) for value in values if value is not model.MISSING]
+
+
+@given(st.lists(DOCUMENTS, max_size=4), st.lists(DOCUMENTS, max_size=4), EXPRESSIONS, FIELD, FIELD)
+def test_a_join_is_two_loops_and_a_condition(
+    left: list[dict[str, Any]], right: list[dict[str, Any]], extra: tuple[Any, ...], one: str, other: str
+) -> None:
+    condition = ("AND", ("=", ("field", ("variable", "t"), one), ("field", ("variable", "u"), other)), extra)
+    pairs = [
+        [t, u] for t in left for u in right if model.meaning(condition, {"t": t, "u": u}) is True
+    ]  # the same whether the condition stands behind ON or WHERE
+    for shape in ("A AS t JOIN B AS u ON {}", "A AS t, B AS u WHERE {}"):
+        found = partiql.run(f"SELECT VALUE [t, u] FROM {shape.format(model.text(condition))}", {"A": left, "B": right})
+        assert typed(found) == typed(pairs)
+
+
+@given(LETTERS, st.text("ab%_", max_size=8))
+def test_like_is_what_trying_every_split_finds(text: str, pattern: str) -> None:
+    assert partiql.run("? LIKE ?", {}, [text, pattern]) is model.like(text, pattern)
+
+
+def test_like_takes_no_time_for_a_pattern_of_many_percent_signs() -> None:
+    assert partiql.run("? LIKE ?", {}, ["a" * 2_000, "%a" * 40 + "%b"]) is False  # trying every split would never end
+
+
+# -- texts from anywhere
+
+WORDS = """SELECT VALUE FROM WHERE AS BY AT T t a.b ( ) [ ] { } << >> , . ? * + - / % || = <> < <= > >= AND OR NOT IN
+BETWEEN LIKE IS NULL MISSING CASE WHEN THEN ELSE END INSERT INTO UPDATE DELETE SET REMOVE CREATE TABLE INDEX ON DROP
+UNDROP JOIN LEFT COUNT( SUM( CAST( AS INT) EXTRACT( YEAR TRIM( SUBSTRING( EXISTS( history( _ql_committed_T
+information_schema.user_tables 'x' "q" 1 2.5 1e999 `2024` ` ' " ; : @ DISTINCT TRUE FALSE DATE_ADD( UTCNOW() -- /* */
+""".split()
+SENTENCES = st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join)
+
+
+@given(st.one_of(SENTENCES, st.text(max_size=60), SENTENCES.map(lambda text: "SELECT " + text)))
+def test_whatever_is_no_statement_is_a_query_error_with_its_place(text: str) -> None:
+    try:
+        partiql.parse(text)
+    except QueryError as error:
+        assert 1 <= error.line <= text.count("\n") + 1
+        assert error.column >= 1
+
+
+@given(st.one_of(SENTENCES, SENTENCES.map(lambda text: "SELECT VALUE " + text)), JSON)
+def test_whatever_parses_runs_or_says_why_not(text: str, value: Any) -> None:
+    parameters = [value] * 3
+    try:
+        statement = partiql.parse(text)
+        found = partiql.run(text, {"T": [{"a": {"b": 1}}], "t": value}, (parameters * 10)[: statement.parameters])
+    except EngineError:
+        return
+    assert not (isinstance(found, float) and not math.isfinite(found))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 10_000 + "1" + ")" * 10_000,
+        "[" * 10_000,
+        "{'a':" * 10_000,
+        "NOT " * 10_000 + "TRUE",
+        "- " * 10_000 + "1",
+        "CASE WHEN TRUE THEN " * 10_000,
+        "SIZE(" * 10_000,
+        "(SELECT VALUE x FROM " * 10_000,
+        "EXISTS(SELECT VALUE x FROM T AS x WHERE " * 10_000,
+        "1" + " + 1" * 10_000,
+        "a" + ".a" * 10_000,
+        "a" + "[0]" * 10_000,
+        "1 IN (" * 10_000,
+        "'a'" + " || 'a'" * 10_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_ten_thousand_levels_are_a_query_error_not_the_end_of_the_stack(text: str) -> None:
+    with pytest.raises(QueryError, match=r"deep: take it apart"):
+        partiql.parse(text)
+
+
+def test_a_long_chain_of_and_or_or_is_not_deep() -> None:
+    text = "SELECT VALUE t FROM <<5, 4999>> AS t WHERE " + " OR ".join(f"t = {i}" for i in range(0, 10_000, 2))
+    assert partiql.run(text) == []
+    assert partiql.run(text.replace("t = 0", "t = 5")) == [5]
+    assert partiql.run(" AND ".join(["TRUE"] * 3_000 + ["FALSE"])) is False

@@ -29,7 +29,7 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def text(node: tuple[Any, ...]) -> str:
+def text(node: tuple[Any, ...]) -> str:  # noqa: C901, PLR0911, PLR0912 - a line for each kind
     verb, *rest = node
     match verb:
         case "value":
@@ -124,7 +124,7 @@ def is_type(value: Any, name: str) -> bool:
     return type(value) in types[name]
 
 
-def meaning(node: tuple[Any, ...], variables: dict[str, Any]) -> Any:  # noqa: PLR0911 - a line for each kind
+def meaning(node: tuple[Any, ...], variables: dict[str, Any]) -> Any:  # noqa: C901, PLR0911, PLR0912 - a line for each kind
     verb, *rest = node
 
     def of(inner: tuple[Any, ...]) -> Any:

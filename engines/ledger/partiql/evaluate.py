@@ -266,6 +266,7 @@ class _Loops:
             yield scope
             return
         source, _, _, _, _, condition = self._sources[number]
+        last = number + 1 == len(self._sources)  # a generator less for each row
         found = False
         rows, ordered = self._rows(number, scope)
         for position, (identity, value) in enumerate(rows):
@@ -276,7 +277,10 @@ class _Loops:
                 inner[source.identity] = identity
             if condition is None or condition(inner) is True:
                 found = True
-                yield from self._joined(number + 1, inner)
+                if last:
+                    yield inner
+                else:
+                    yield from self._joined(number + 1, inner)
         if source.outer and not found:
             nothing = {**scope, source.alias: None}
             nothing.update(dict.fromkeys((n for n in (source.position, source.identity) if n), None))
@@ -367,8 +371,8 @@ def _frozen(value: Any) -> Any:  # noqa: ANN401 - any value
     if isinstance(value, dict):
         return frozenset((name, _frozen(each)) for name, each in value.items())
     if isinstance(value, list):
-        return tuple(map(_frozen, value))
-    return (value,) if isinstance(value, bool) else value
+        return (list, *map(_frozen, value))
+    return (bool, value) if isinstance(value, bool) else value  # not 1, as it would be in a set
 
 
 def _projection(statement: Select, compiler: "Compiler") -> Evaluate:

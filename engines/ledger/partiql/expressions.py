@@ -30,7 +30,6 @@ from engines.ledger.partiql.nodes import (
     StructOf,
     Subquery,
     Unary,
-    children,
 )  # fmt: skip
 from engines.ledger.partiql.words import AGGREGATES, DATE_PARTS, FUNCTIONS, RESERVED, TYPES
 
@@ -48,6 +47,7 @@ class Expressions(Reader):
         super().__init__(text)
         self._depth = 0
         self._parameters = 0
+        self._aggregates = False  # whether COUNT may stand here
 
     def _select(self) -> Select:
         raise NotImplementedError
@@ -321,17 +321,14 @@ class Expressions(Reader):
         return word
 
     def _aggregate(self, name: str, at: int) -> Aggregate:
+        if not self._aggregates:
+            raise self._error(f"{name} stands in the list after SELECT only", at)
         if name == "COUNT" and self._accept("*"):
             self._expect(")")
             return Aggregate(name, None, at=at)
         distinct = self._accept("DISTINCT")
+        self._aggregates = False
         argument = self._expression()
+        self._aggregates = True
         self._expect(")")
-        self._refuse_aggregates(argument)
         return Aggregate(name, argument, distinct, at)
-
-    def _refuse_aggregates(self, expression: Expression) -> None:
-        if isinstance(expression, Aggregate):
-            raise self._error(f"{expression.function} stands in the list after SELECT only", expression.at)
-        for below in children(expression):
-            self._refuse_aggregates(below)

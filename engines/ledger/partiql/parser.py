@@ -146,6 +146,7 @@ class Parser(Expressions):
         if self._selects > DEEPEST_SELECT:
             raise self._error(f"SELECT stands inside SELECT more than {DEEPEST_SELECT} deep: take it apart")
         distinct = self._accept("DISTINCT")
+        around, self._aggregates = self._aggregates, True
         value: Expression | None = None
         items: tuple[Item, ...] = ()
         if self._is("VALUE") and not self._ends_item(1):
@@ -153,12 +154,12 @@ class Parser(Expressions):
             value = self._expression()
         else:
             items = self._items()
+        self._aggregates = False
         sources = self._sources() if self._accept("FROM") else ()
         where = self._expression() if self._accept("WHERE") else None
-        if where is not None:
-            self._refuse_aggregates(where)
         found = Select(items, value, distinct, sources, where)
         self._selects -= 1
+        self._aggregates = around
         if found.aggregated:
             own = {name for each in sources for name in (each.alias, each.position, each.identity) if name}
             for item in (*items, Item(value, None)) if value is not None else items:
@@ -228,7 +229,6 @@ class Parser(Expressions):
             if not crossed:
                 self._expect("ON")
                 on = self._expression()
-                self._refuse_aggregates(on)
             found.append(From(joined.source, joined.alias, joined.position, joined.identity, on, outer))
         names = [name for each in found for name in (each.alias, each.position, each.identity) if name]
         for name in names:

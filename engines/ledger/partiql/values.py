@@ -124,7 +124,7 @@ def moment(value: Value) -> datetime | None:
     if not isinstance(value, str) or len(value) > 64:
         return None
     text = value.strip()
-    if len(text) in (5, 8) and text.endswith("T"):  # Ion's 2024T and 2024-05T
+    if len(text) in (5, 8, 11) and text.endswith("T"):  # Ion's 2024T, 2024-05T and 2024-05-01T
         text = text[:-1]
     text = {4: f"{text}-01-01", 7: f"{text}-01"}.get(len(text), text)
     try:

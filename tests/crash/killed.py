@@ -66,13 +66,36 @@ def kv(folder: str, durability: str) -> None:
         say(f"ACK {number}")
 
 
+def ledger(folder: str, durability: str) -> None:
+    from engines.ledger import Ledger  # noqa: PLC0415 - as above
+
+    book = Ledger(folder, durability=durability)
+    if not len(book.tables()):
+        book.create_table("T", indexes=["n"])
+    found = sorted(value["n"] for value in book.execute("SELECT * FROM T"))
+    last = found[-1] if found else 0
+    if found != list(range(1, last + 1)):
+        say(f"WRONG documents: {len(found)} of {last}")
+    if last and len(book.execute("SELECT * FROM T AS t WHERE t.n = ?", last)) != 1:
+        say(f"WRONG index after {last} writes")
+    if not book.verify().ok:
+        say(f"WRONG audit: {book.verify()}")
+    say(f"FOUND {last}")
+    for number in count(last + 1):
+        with book.transaction() as tx:
+            tx.insert("T", {"n": number, "text": payload(number).decode()})
+        if number % 100 == 0:
+            book.checkpoint()
+        say(f"ACK {number}")
+
+
 def create(store: Any) -> Any:
     half = {"name": "by_half", "key": ("half:N", "number:N"), "projection": "KEYS_ONLY"}
     return store.create_table("numbers", key="id:N", stream=True, indexes=[half])
 
 
 def main(engine: str, durability: str, folder: str) -> None:
-    run = {"log": log, "kv": kv}[engine]
+    run = {"log": log, "kv": kv, "ledger": ledger}[engine]
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -18,7 +18,7 @@ KILLS = 50
 
 @pytest.mark.slow
 @pytest.mark.parametrize("durability", ["commit", "interval"])
-@pytest.mark.parametrize("engine", ["log", "kv"])
+@pytest.mark.parametrize("engine", ["log", "kv", "ledger"])
 def test_kill_minus_nine_loses_nothing_that_was_acknowledged(engine, durability, tmp_path):
     rng = random.Random(f"{engine} {durability}")  # noqa: S311 - the same moments in each run
     command = [sys.executable, Path(__file__).with_name("killed.py"), engine, durability, tmp_path / "store"]

@@ -29,15 +29,19 @@ _TOKEN: Final = re.compile(
 
 
 class Token(NamedTuple):
-    """kind, what it says (a word's own letters; a text without its quotes), where it begins."""
+    """kind, what it says (a word's own letters; a text without its quotes), where it begins.
+
+    keyword: a word in capitals, or a sign; nothing for others, so that the text 'from' never is FROM.
+    """
 
     kind: str
     value: str
     position: int
+    keyword: str = ""
 
 
 def tokens(text: str) -> list[Token]:
-    """All tokens, and END. QueryError where something is none."""
+    """All tokens, and END three times. QueryError where something is none."""
     found: list[Token] = []
     at = 0
     while at < len(text):
@@ -55,9 +59,10 @@ def tokens(text: str) -> list[Token]:
         elif kind == ION:
             value = value[1:-1]
         if kind != "skip":
-            found.append(Token(kind, value, at))
+            keyword = value.upper() if kind == WORD else value if kind == SIGN else ""
+            found.append(Token(kind, value, at, keyword))
         at = match.end()
-    found.append(Token(END, "", len(text)))
+    found += [Token(END, "", len(text))] * 3  # two to look ahead
     return found
 
 
@@ -80,14 +85,10 @@ class Reader:
 
     def _is(self, *words: str) -> bool:
         """Whether these words or signs come next."""
-        for i, word in enumerate(words):
-            token = self._tokens[min(self._at + i, len(self._tokens) - 1)]
-            if token.kind == SIGN:
-                if token.value != word:
-                    return False
-            elif token.kind != WORD or token.value.upper() != word:
-                return False
-        return True
+        at = self._at
+        if self._tokens[at].keyword != words[0]:
+            return False
+        return len(words) == 1 or all(self._tokens[at + i].keyword == word for i, word in enumerate(words))
 
     def _accept(self, *words: str) -> bool:
         if not self._is(*words):

@@ -4,13 +4,13 @@ Statements are parsed once and remembered by their text. Texts come from anywher
 QueryError with the place, and nesting ends at 100.
 """
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
 from engines.errors import QueryError, nearest
 from engines.ledger.partiql.expressions import SIGN_BINDING, Expressions
-from engines.ledger.partiql.lexer import END, NUMBER, QUOTED, SIGN, TEXT, WORD, Token
+from engines.ledger.partiql.lexer import END, NUMBER, QUOTED, SIGN, TEXT, WORD
 from engines.ledger.partiql.nodes import (
     Aggregate,
     CatalogueSource,
@@ -115,20 +115,18 @@ class Parser(Expressions):
             node, depth = waiting.pop()
             if depth > DEEPEST_TREE:
                 raise self._error(f"this is nested more than {DEEPEST_TREE} deep: take it apart", node.at)
-            for member in fields(node):
-                value = getattr(node, member.name)
-                parts = value if isinstance(value, tuple) else (value,)
-                for part in parts:
+            for name in node.__match_args__:  # the fields of a dataclass
+                value = getattr(node, name)
+                for part in value if isinstance(value, tuple) else (value,):
                     inner = part if isinstance(part, tuple) else (part,)
-                    waiting += [(each, depth + 1) for each in inner if is_dataclass(each)]
+                    waiting.extend((each, depth + 1) for each in inner if hasattr(each, "__match_args__"))
 
     def _value_statement(self) -> Statement:
         token = self._next
-        following = self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+        following = self._tokens[self._at + 1]
         if token.kind == END:
             raise self._error("there is no statement")
-        star = following.kind == SIGN and following.value == "*" and self._at + 2 < len(self._tokens)
-        if token.kind == WORD and star and self._is(token.value.upper(), "*", "FROM"):
+        if token.kind == WORD and self._is(token.keyword, "*", "FROM"):
             hint = nearest(token.value.upper(), BEGINNINGS).removeprefix("; ")
             raise self._error(f"no statement begins with {token.value!r}", suggestion=hint)
         if (
@@ -178,17 +176,15 @@ class Parser(Expressions):
                 self._refuse_single_rows(below, own)
 
     def _ends_item(self, ahead: int) -> bool:
-        token = self._tokens[min(self._at + ahead, len(self._tokens) - 1)]
-        if token.kind == WORD:
-            return token.value.upper() in ("FROM", "AS")
-        return token.kind == END or (token.kind == SIGN and token.value in (",", "."))
+        token = self._tokens[self._at + ahead]
+        return token.kind == END or token.keyword in ("FROM", "AS", ",", ".")
 
     def _items(self) -> tuple[Item, ...]:
         items: list[Item] = []
         while True:
             if self._accept("*"):
                 items.append(Item(None, None))
-            elif self._tokens[self._at + 1 : self._at + 3] and self._is_star_of_alias():
+            elif self._is_star_of_alias():
                 items.append(Item(None, self._take().value))
                 self._expect(".", "*")
             else:
@@ -204,8 +200,8 @@ class Parser(Expressions):
         return tuple(items)
 
     def _is_star_of_alias(self) -> bool:
-        first, second, third = (*self._tokens[self._at : self._at + 3], Token(END, "", 0), Token(END, "", 0))[:3]
-        return first.kind in (WORD, QUOTED) and second.value == "." and (third.kind, third.value) == (SIGN, "*")
+        first, second, third = self._tokens[self._at : self._at + 3]
+        return first.kind in (WORD, QUOTED) and (second.keyword, third.keyword) == (".", "*")
 
     def _plain_word(self) -> bool:
         return self._next.kind == WORD and self._next.value.upper() not in RESERVED

@@ -4,7 +4,8 @@ entry ──> leaf ──> tree ──> root ──> digest, signed        the t
                      └────> path ──> proof ──> verdict     what leaves the house: proof.py, and verify.py beside it
 """
 
-from engines.ledger import merkle
+from engines.ledger import merkle, partiql
+from engines.ledger.canonicaljson import canonical
 from engines.ledger.ledger import Appended, Ledger
 from engines.ledger.merkle import MerkleLog
 from engines.ledger.note import Ed25519Signer
@@ -27,7 +28,9 @@ __all__ = [
     "MerkleLog",
     "Proof",
     "Verdict",
+    "canonical",
     "merkle",
+    "partiql",
     "verify_consistency",
     "verify_note",
     "verify_proof",

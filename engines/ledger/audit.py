@@ -23,7 +23,7 @@ from engines.display import Problem
 from engines.errors import Corrupted, EngineError, Invalid
 from engines.ledger import views
 from engines.ledger.block import ENTRY_BYTES, Block, Kind, audit, decode, entries
-from engines.ledger.canonical import read
+from engines.ledger.canonicaljson import read
 from engines.ledger.ids import show
 from engines.ledger.merkle import MerkleLog
 from engines.ledger.proof import read_digest

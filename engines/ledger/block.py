@@ -61,7 +61,7 @@ import numpy.typing as npt
 from engines._native import ledgerblock, merkle
 from engines._native.ledgerblock import ENTRY_BYTES, HEAD_BYTES, SALT_BYTES, TRAILER_BYTES, BadBlock, seal, stamp
 from engines.errors import Corrupted, Invalid
-from engines.ledger.canonical import canonical, read
+from engines.ledger.canonicaljson import canonical, read
 
 __all__ = [
     "COLUMNS", "ENTRY_BYTES", "HEAD_BYTES", "ID_BYTES", "NO_HASH", "SALT_BYTES", "TRAILER_BYTES", "Block", "Draft",

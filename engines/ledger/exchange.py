@@ -24,7 +24,7 @@ from engines._native.ledgerblock import ENTRY_BYTES, HEAD_BYTES, SALT_BYTES
 from engines.errors import AlreadyExists, Corrupted, EngineError, Invalid, NotFound
 from engines.ledger import snapshots, tiles, views
 from engines.ledger.block import Block, Kind, audit, decode
-from engines.ledger.canonical import canonical
+from engines.ledger.canonicaljson import canonical
 from engines.ledger.ids import identity_text, parse
 from engines.ledger.proof import Digest
 from engines.progress import Progress

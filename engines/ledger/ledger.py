@@ -36,7 +36,7 @@ from engines.errors import (
 )
 from engines.ledger import audit, exchange, inside, redact, snapshots, statements, streams, transaction, views
 from engines.ledger.block import ENTRY_BYTES, Block, Draft, Kind, decode, entries, seal, stamp
-from engines.ledger.canonical import canonical, read
+from engines.ledger.canonicaljson import canonical, read
 from engines.ledger.ids import (
     document_ids,
     identity_text,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from engines.errors import Invalid
 from engines.ledger import views
 from engines.ledger.block import Draft, Kind
-from engines.ledger.canonical import canonical
+from engines.ledger.canonicaljson import canonical
 from engines.ledger.ids import new_transaction_id
 from engines.ledger.state import SALT
 

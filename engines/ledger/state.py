@@ -37,7 +37,7 @@ import msgspec
 from engines._native import frame, ledgerblock
 from engines.errors import Corrupted, Invalid, NotFound, nearest
 from engines.ledger.block import Block, Entry, Kind, Payload, decode
-from engines.ledger.canonical import canonical, read
+from engines.ledger.canonicaljson import canonical, read
 from engines.storage.log import Frame, Log
 from engines.storage.tree import Keyspace, Tree
 

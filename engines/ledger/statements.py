@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engines.display import Plan
 from engines.errors import Invalid
 from engines.ledger import views
-from engines.ledger.canonical import canonical, read
+from engines.ledger.canonicaljson import canonical, read
 from engines.ledger.ids import parse, show
 from engines.ledger.partiql import evaluate, microseconds, nodes
 from engines.ledger.partiql.functions import Context

@@ -9,7 +9,7 @@ from engines.clock import SystemClock
 from engines.errors import Invalid
 from engines.ledger import views
 from engines.ledger.block import Block, Kind, decode
-from engines.ledger.canonical import read
+from engines.ledger.canonicaljson import read
 from engines.ledger.ids import show
 from engines.ledger.proof import Digest
 

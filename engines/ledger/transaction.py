@@ -26,7 +26,7 @@ from engines.clock import SystemClock
 from engines.errors import Conflict, Invalid, NotFound
 from engines.ledger import statements
 from engines.ledger.block import Draft, Kind, Statement
-from engines.ledger.canonical import DOCUMENT_BYTES, canonical, read
+from engines.ledger.canonicaljson import DOCUMENT_BYTES, canonical, read
 from engines.ledger.ids import new_transaction_id, parse, show
 from engines.ledger.results import Result
 from engines.ledger.state import NOTHING, Place, TableState, at_path, value_hash

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engines._native.ledgerblock import TRAILER_BYTES
 from engines.errors import Corrupted, Invalid, NotFound
-from engines.ledger.canonical import read
+from engines.ledger.canonicaljson import read
 from engines.ledger.ids import parse, show
 from engines.ledger.proof import ConsistencyProof, Digest, Proof, read_digest
 from engines.ledger.results import EPOCH, Result, iso

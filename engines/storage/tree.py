@@ -475,8 +475,8 @@ class Tree:
     def verify(self, walked: Collection[str] = ()) -> Report:
         """Check the pages against the seal of the last clean close, where nothing was committed since; walk all keys.
 
-        walked: keyspaces that the caller has walked already. LMDB keeps no checksums of its own: what was committed since the last clean close is only walked, and the engine
-        above compares it with the log.
+        walked: keyspaces that the caller has walked already. LMDB keeps no checksums of its own: what was committed
+        since the last clean close is only walked, and the engine above compares it with the log.
         """
         problems: list[Problem] = []
         checked = 0

@@ -24,7 +24,7 @@ from models import ledger_block as model
 from engines._native.canon import MAX_DEPTH, MAX_INT, NotCanonical, has_long_integer
 from engines._native.canon import canonical as kernel
 from engines.errors import Invalid, TooLarge
-from engines.ledger.canonical import canonical, read, read_strict
+from engines.ledger.canonicaljson import canonical, read, read_strict
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 SCALARS = (

@@ -14,7 +14,8 @@ class Ledger:
         return None if revisions is None else revisions[-1]
 
     def current(self, table):
-        return {identity: revisions[-1] for identity, revisions in self.tables[table].items() if revisions[-1] is not None}
+        last = {identity: revisions[-1] for identity, revisions in self.tables[table].items()}
+        return {identity: document for identity, document in last.items() if document is not None}
 
     def put(self, table, identity, document):
         """A new revision, or (None) a tombstone."""

@@ -72,7 +72,7 @@ class Machine(RuleBasedStateMachine):
         identity = self.pick(table, pick)
         new = None if deletes else document
         if self.model.get(table, identity) is None:
-            with pytest.raises(NotFound), self.book.transaction() as tx:  # noqa: PT012 - the update is what fails
+            with pytest.raises(NotFound), self.book.transaction() as tx:
                 tx.update(table, identity, document)
             return
         with self.book.transaction() as tx:
@@ -187,7 +187,7 @@ class Machine(RuleBasedStateMachine):
     def agree(self):
         for table in TABLES:
             current = self.model.current(table)
-            found = list(self.book.execute(f"SELECT d, id FROM {table} AS d BY id")  # noqa: S608 - our own names)
+            found = list(self.book.execute(f"SELECT d, id FROM {table} AS d BY id"))  # noqa: S608 - our own names
             assert {row["id"]: row["d"] for row in found} == current
             for number in range(5):
                 sql = f"SELECT VALUE id FROM {table} AS d BY id WHERE d.n = ?"  # noqa: S608 - our own names

@@ -148,7 +148,7 @@ class Audit:
         block = None
         if found.payload is not None:
             try:
-                block = decode(found.payload)
+                block = decode(found.payload, file=found.path, offset=found.offset)
                 audit(found.payload, file=found.path, offset=found.offset)
             except Corrupted as error:
                 what, entry, offset = f"{what}: {error}", error.details.get("entry"), int(str(error.offset))

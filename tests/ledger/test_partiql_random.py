@@ -182,6 +182,15 @@ def test_ten_thousand_levels_are_a_query_error_not_the_end_of_the_stack(text: st
         partiql.parse(text)
 
 
+def test_twenty_selects_stand_inside_each_other_and_no_more() -> None:
+    def nested(levels: int) -> str:
+        return "SELECT VALUE x FROM (" * (levels - 1) + "SELECT VALUE 1" + ") AS x" * (levels - 1)
+
+    assert partiql.run(nested(20)) == [1]
+    with pytest.raises(QueryError, match="SELECT stands inside SELECT more than 20 deep"):
+        partiql.parse(nested(21))
+
+
 def test_a_long_chain_of_and_or_or_is_not_deep() -> None:
     text = "SELECT VALUE t FROM <<5, 4999>> AS t WHERE " + " OR ".join(f"t = {i}" for i in range(0, 10_000, 2))
     assert partiql.run(text) == []

@@ -292,15 +292,15 @@ class _Loops:
         if value is not None:
             given = value(scope)
             return [(None, each) for each in elements(given)], isinstance(given, list)
-        known = []
-        for path, side in equal:
-            wanted = side(scope)
-            if wanted is MISSING or wanted is None:
-                return [], False  # nothing is equal to that
-            known.append(plan.Known(path, wanted))
+        wanted = [(path, side(scope)) for path, side in equal]
+        known = [plan.Known(path, each) for path, each in wanted if each is not MISSING and each is not None]
+        nothing = len(known) < len(wanted)  # for nothing is equal to NULL or MISSING
+        if nothing and number:
+            return [], False
         start, end = (None if bound is None else bound(scope) for bound in bounds)
         sources: Sources = scope[SOURCES]
-        return sources.rows(found, known, (start, end)), True
+        rows = sources.rows(found, known, (start, end))  # also to hear that there is no such table
+        return [] if nothing else rows, True
 
 
 def compile_select(statement: Select, outer: tuple[str, ...]) -> Callable[[Scope], Iterator[Any]]:

@@ -13,7 +13,7 @@ from engines.errors import Invalid, QueryError
 from engines.ledger import partiql
 from engines.ledger.partiql import MISSING, evaluate, nodes
 from engines.ledger.partiql.functions import Context
-from engines.ledger.partiql.parser import parsed
+from engines.ledger.partiql.parser import Parser, parsed
 from engines.ledger.partiql.plan import IDENTITY, Known
 
 CASES = {
@@ -86,6 +86,9 @@ CASES = {
         ("CAST('5' AS INT)", 5), ("CAST(5.9 AS INT)", 5), ("CAST(TRUE AS INT)", 1), ("CAST('x' AS INT)", MISSING),
         ("CAST('1_0' AS INT)", MISSING), ("CAST('nan' AS FLOAT)", MISSING), ("CAST('1e999' AS FLOAT)", MISSING),
         ("CAST('1.5' AS DECIMAL)", 1.5), ("CAST(5 AS STRING)", "5"), ("CAST(TRUE AS VARCHAR(10))", "true"),
+        ("CAST([1] AS LIST)", [1]), ("CAST({'a': 1} AS STRUCT)", {"a": 1}),
+        ("CAST([1] AS STRUCT)", MISSING), ("CAST([1] AS STRING)", MISSING), ("CAST(0 AS BOOL)", False),
+        ("CAST('2.0' AS DECIMAL)", 2), ("CAST(1 AS MISSING)", MISSING), ("CAST('9e999' AS INT)", MISSING),
         ("CAST('TRUE' AS BOOL)", True), ("CAST(NULL AS INT)", None), ("CAST(MISSING AS INT)", MISSING),
         ("CAST('2024-05-01' AS TIMESTAMP)", "2024-05-01T00:00:00.000000Z"), ("CAST({} AS LIST)", MISSING),
     ],
@@ -144,6 +147,7 @@ QUERIES = [
     ("SELECT COUNT(*), SUM(v.Year), MIN(v.Year) FROM V AS v WHERE v.VIN = 'z'", [{"_1": 0, "_2": None, "_3": None}]),
     ("SELECT COUNT(DISTINCT p.Id) AS n, MAX(p.Name) AS m FROM P AS p", [{"n": 2, "m": "Cyd"}]),
     ("SELECT VALUE COUNT(*) * 2 FROM P", [6]),
+    ("SELECT MIN(x) AS low, COUNT(x) AS n FROM <<1, 'a'>> AS x", [{"n": 2}]),  # no order between them
     ("SELECT SUM(v.VIN) AS s, COUNT(v.VIN) AS n FROM V AS v", [{"n": 3}]),  # the sum of texts is MISSING
     ("SELECT COUNT(1) AS n", [{"n": 1}]),
     ("SELECT 1 AS a WHERE FALSE", []),
@@ -350,6 +354,13 @@ def test_by_gives_ids_and_documents_of_a_table_have_no_position() -> None:
     assert selected("SELECT * FROM P BY i WHERE Id = 1", Tables(P=PERSONS)) == [{"Id": 1, "Name": "Ann", "i": "P0"}]
 
 
+def test_what_is_equal_to_null_is_not_looked_for_but_the_table_has_to_be_there() -> None:
+    tables = Tables(V=VEHICLES)
+    assert selected("SELECT * FROM V AS v WHERE v.Year = ?", tables, None) == []
+    with pytest.raises(Invalid, match="nothing is called W"):
+        partiql.run("SELECT * FROM W AS w WHERE w.Year = NULL", {"V": []})
+
+
 def test_txid_and_utcnow_come_from_the_context() -> None:
     assert selected("SELECT VALUE [TXID(), UTCNOW()] FROM <<0>>", Tables()) == [["tx1", "2024-05-01T12:00:00.000000Z"]]
 
@@ -374,6 +385,13 @@ STATEMENTS = [
     ("DROP TABLE V", nodes.DropTable("V")),
     ('UNDROP TABLE "0abc"', nodes.UndropTable("0abc")),
 ]
+
+
+def test_an_index_is_on_a_path() -> None:
+    assert Parser("Owner.\"Last Name\"['x'][2]").whole_path() == ("Owner", "Last Name", "x", 2)
+    for wrong in ("", "a.", "a[-1]", "a[1.5]", "a b", "a[", "5"):
+        with pytest.raises(QueryError):
+            Parser(wrong).whole_path()
 
 
 @pytest.mark.parametrize(("text", "expected"), STATEMENTS, ids=[text for text, _ in STATEMENTS])

@@ -2,6 +2,8 @@
 
 import io
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -284,6 +286,17 @@ def test_stores_stay_in_a_folder_that_was_named_and_nowhere_else(tmp_path, monke
     assert list((tmp_path / "temporary").iterdir()) == []
     with pytest.raises(Invalid, match="not an empty folder"):
         tour(synthetic=True, folder=tmp_path / "kept", html=tmp_path / "x.html")
+
+
+def test_what_the_last_line_advises_works_in_the_folder_of_the_source(tmp_path, capsys):
+    tour(synthetic=True, quick=True, only="crash", html=tmp_path / "x.html")
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1].removeprefix("read next: "))
+    assert command[0] == "python"
+    unbuilt = tmp_path / "engines"  # as in a clone in which nothing was compiled
+    unbuilt.mkdir()
+    (unbuilt / "__init__.py").write_text("raise ImportError('the source, not what is installed')")
+    told = subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, capture_output=True, text=True, check=True)  # noqa: S603 - this Python, the line that the tour has printed
+    assert "a key-value store with TTL" in told.stdout
 
 
 def test_a_wrong_known_answer_makes_exit_code_one(tmp_path, monkeypatch, capsys):

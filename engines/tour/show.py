@@ -22,6 +22,7 @@ from engines.text import show as shown
 from engines.tour.chapter import Chapter, Check, Part, Picture, Question, Remark, Tree, duration
 
 PYTHON = Syntax("", "python", theme="ansi_dark", background_color="default")
+READ_NEXT = """python -P -c "help('engines.kv')\""""  # -P: what is installed, also in the folder of its source
 ROWS = 6  # of an answer in the terminal; the page shows more
 
 
@@ -84,7 +85,7 @@ class Show:
         count = f"{len(checks) - len(wrong)} of {len(checks)} known answers are right"
         self.console.print(Text.assemble((count, "bold red" if wrong else "bold green"), f", {duration(seconds)}"))
         self.console.print(Text(f"the same with pictures: {html}"), soft_wrap=True)
-        self.console.print(Text("read next: python -m pydoc engines.kv"))
+        self.console.print(Text(f"read next: {READ_NEXT}"))
 
     def _question(self, question: Question) -> None:
         time = Text(duration(question.seconds), style="green")

@@ -149,6 +149,7 @@ decode_marks = msgspec.msgpack.Decoder(list[Mark]).decode
 
 TABLES = (b"table/", b"table0")  # from, to: where the definitions are
 EMPTY_LIST = encode([])
+COMPANIONS = (".versions", ".replication")  # end the names of the tables that a replica keeps beside its own
 
 
 def table_entry(name: str) -> bytes:
@@ -159,6 +160,21 @@ def table_entry(name: str) -> bytes:
 def names_entry(table: int) -> bytes:
     """Where the catalog has the attribute names of the table with this id."""
     return b"names/%d" % table
+
+
+def companion_of(name: str) -> str | None:
+    """The table beside which a replica keeps this one (regions/versions.py); None where it is a user's own."""
+    return next((name.removesuffix(ending) for ending in COMPANIONS if name.endswith(ending)), None)
+
+
+def refuse_companion(name: str) -> None:
+    """Invalid where a replica keeps the table of this name: users read it, and no more."""
+    of = companion_of(name)
+    if of is not None:
+        raise Invalid(
+            f"the table {name!r} is kept by kv.Replica for the table {of!r}: read it, but write to {of!r}, and use "
+            f"names that do not end in {' or '.join(COMPANIONS)} for tables of your own"
+        )
 
 
 def stream_view(stream: bool | str) -> StreamView | None:  # noqa: FBT001 - create_table(stream=True) is how users say it

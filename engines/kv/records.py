@@ -25,6 +25,7 @@ from engines._native.kvpoint import PointReader, PointWriter
 from engines._native.kvstamp import unchanged, unstamped
 from engines.clock import MICROSECONDS
 from engines.errors import ConditionFailed, Corrupted, EngineError, Invalid, NotFound, Throttled, TooLarge, nearest
+from engines.kv import catalog
 from engines.kv.catalog import ITEMS_FRAME, Definition
 from engines.kv.indexes import IndexEntries
 from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
@@ -99,6 +100,8 @@ class Records:
         self.writer.keeps_old = definition.stream in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES")
         self.writer.expires, self.writer.sweeps = self.due is not None, self.hides
         self._set_capacity()
+        if catalog.companion_of(definition.name) is not None:
+            self.write = self._refuse
         self.learn(self.codec)
 
     def _set_capacity(self) -> None:
@@ -309,6 +312,14 @@ class Records:
         self.tick_if_due()
         return self.writer.write(*arguments, **more)
 
+    def check_writable(self) -> None:
+        """Before a user's write: Invalid where a replica keeps this table."""
+        catalog.refuse_companion(self.definition.name)
+
+    def _refuse(self, *_: Any, **__: Any) -> Item | None:  # noqa: ANN401 - those of PointWriter.write
+        self.check_writable()
+        return None
+
     def give_back(self, cost: Cost, stored_key: bytes) -> None:
         """Undo charge_write: the change has not happened."""
         if self.capacity is not None:
@@ -406,6 +417,7 @@ class Records:
         Throttled where units run out on the way: what was paid for is written, `.written` of them. free: an import or
         a restore costs no units.
         """
+        self.check_writable()
         self.tick_if_due()
         sequence, written = self._log.last, 0
         refused: Throttled | None = None

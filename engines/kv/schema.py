@@ -97,6 +97,7 @@ class Tables:
         """Give a table another definition, made from the present one under the lock."""
         with self._tree.lock:
             self._store.check_open()
+            catalog.refuse_companion(table.name)
             present = self.named(table.name).definition
             if present.id != table.definition.id:
                 raise NotFound(f"table {table.name} was dropped, another one has its name now: store.table() opens it")
@@ -115,11 +116,19 @@ class Tables:
             sequence = self.log(Schema(alter=definition, renamed=table.name))
         self._store.log.acknowledge(sequence)
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str, *, kept: bool = True) -> None:
+        """With what a replica keeps beside it; after a crash in between, the next table's replica drops that.
+
+        kept: Invalid if it is itself what a replica keeps, and the table is there.
+        """
         with self._tree.lock:
             self._store.check_open()
             self.named(name)
+            if kept and catalog.companion_of(name) in self.by_name:
+                catalog.refuse_companion(name)
             sequence = self.log(Schema(drop=name))
+            for companion in (name + ending for ending in catalog.COMPANIONS if name + ending in self.by_name):
+                sequence = self.log(Schema(drop=companion))
         self._store.log.acknowledge(sequence)
 
     def create_index(self, table: Table, name: str, key: Any, projection: Any, *, local: bool) -> None:  # noqa: ANN401 - checked by index_of

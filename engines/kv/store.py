@@ -146,6 +146,7 @@ class Store:
         moment of them. AlreadyExists, Invalid.
         """
         definition = self._defined(name, key, ttl, stream, capacity, pitr=pitr, show_expired=show_expired)
+        catalog.refuse_companion(name)
         return self.schema.create(definition, indexes)
 
     def _defined(
@@ -195,7 +196,7 @@ class Store:
         return sorted(name for name in self.schema.by_name if not name.endswith(FILLING))
 
     def drop_table(self, name: str) -> None:
-        """Delete a table with all its items. NotFound."""
+        """Delete a table with all its items, and with what a kv.Replica keeps beside it. NotFound, Invalid."""
         self.schema.drop(name)
 
     def session(

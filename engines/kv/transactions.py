@@ -119,6 +119,8 @@ class _Step:
         self.records: Records = store.table(action.table).records
         self.write: Write | None = None
         self.change: Change | None = None
+        if not isinstance(action, Check):
+            self.records.check_writable()
         self.deletes = isinstance(action, Delete)
         check_text("condition", action.condition)
         placeholders = Placeholders(action.names, action.values)

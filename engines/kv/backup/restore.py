@@ -295,6 +295,7 @@ def contents_kept(place: Place, snapshot: str, name: str, called: str) -> Conten
 def check_new(store: "Store", name: str) -> None:
     """AlreadyExists, Invalid."""
     check_table_name(name)
+    catalog.refuse_companion(name)
     if name in store.schema.by_name:
         raise AlreadyExists(f"there is a table {name!r} already: choose another name, or drop_table({name!r}) first")
 

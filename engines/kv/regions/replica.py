@@ -46,7 +46,7 @@ from dataclasses import dataclass, replace
 
 from engines import display
 from engines.clock import MICROSECONDS, Clock, Stamp
-from engines.errors import EngineError, Invalid, Trimmed
+from engines.errors import Invalid, Trimmed
 from engines.kv.page import Item, Key
 from engines.kv.records import Write
 from engines.kv.regions.versions import (
@@ -98,7 +98,8 @@ class Replica:
 
     table: the name of a table with stream=True; what it holds already takes part. region: the name of this copy, which
     stays. clock: tells when deletions are old enough to be forgotten (default: the store's). Two more tables appear in
-    the store, NAME.versions and NAME.replication: look at them, but do not write them. NotFound, Invalid.
+    the store, NAME.versions and NAME.replication, for looking at: they go with the table, and users cannot change
+    them. NotFound, Invalid.
     """
 
     def __init__(self, store: Store, table: str, region: str, *, clock: Clock | None = None) -> None:
@@ -448,14 +449,14 @@ class GlobalTable:
         The pause is real time. What stops the thread (Trimmed, Poisoned, ...) is raised at the end of the block.
         """
         stop = threading.Event()
-        errors: list[EngineError] = []
+        errors: list[Exception] = []
 
         def follow() -> None:
             try:
                 while not stop.wait(seconds):
                     self.sync()
                 self.sync()
-            except EngineError as error:
+            except Exception as error:  # noqa: BLE001 - a thread's own would be printed, and lost
                 errors.append(error)
 
         thread = threading.Thread(target=follow, name="global table", daemon=True)

@@ -37,9 +37,10 @@ from engines._native.kvstamp import stamped_at
 from engines.clock import Stamp
 from engines.errors import Invalid
 from engines.kv import journal
-from engines.kv.catalog import Definition
+from engines.kv.catalog import COMPANIONS, Definition
 from engines.kv.page import Item
 from engines.kv.records import Records, Write
+from engines.kv.values import KeyPart, check_table_name, key_schema
 
 if TYPE_CHECKING:
     from engines.kv.store import Store
@@ -115,26 +116,23 @@ class Versions:
     def _prepare(self, table: "Table") -> None:
         """The companion tables, made where they are not there; and where this replica stands."""
         store, definition = self.store, table.definition
-        names = f"{self.name}.versions", f"{self.name}.replication"
+        names = [self.name + ending for ending in COMPANIONS]
         if names[1] in store.tables():
             me = store.table(names[1]).get("self")
             if me is not None and me["table"] != _identity(definition):  # of a table that was dropped, or restored from
                 for name in names:
                     if name in store.tables():
-                        store.drop_table(name)
+                        store.schema.drop(name, kept=False)
             elif me is not None and me["region"] != self.region:
                 raise Invalid(
                     f"table {self.name} of {store.path or 'this store'} is the replica of region {me['region']!r}, "
                     f"got {self.region!r}: a region's name stays"
                 )
         if names[0] not in store.tables():
-            store.create_table(
-                names[0],
-                key=definition.described_key,
-                indexes=[{"name": TOMBSTONES, "key": (f"{DELETED}:S", f"{MILLISECONDS}:N"), "projection": "KEYS_ONLY"}],
-            )
+            tombstones = {"name": TOMBSTONES, "key": (f"{DELETED}:S", f"{MILLISECONDS}:N"), "projection": "KEYS_ONLY"}
+            store.schema.create(_new(names[0], definition.key), [tombstones])
         if names[1] not in store.tables():
-            store.create_table(names[1], key="of:S")
+            store.schema.create(_new(names[1], key_schema("of:S")), [])
         self.table, self._places = store.table(names[0]), store.table(names[1])
         self.versions, self._standings = self.table.records, self._places.records
         with self.lock:
@@ -341,6 +339,11 @@ def version_of(item: Item) -> Version:
     """What a record of NAME.versions says."""
     stamp = Stamp(item[MILLISECONDS], item[COUNTER], item[REGION])
     return Version(stamp, DELETED in item, item[SEQUENCE])
+
+
+def _new(name: str, key: tuple[KeyPart, ...]) -> Definition:
+    """Of a table to be made, as Store.create_table would have it, were the name not reserved."""
+    return Definition(id=0, name=check_table_name(name), key=key, ttl=None, stream=None, created=0, began=0)
 
 
 def _identity(definition: Definition) -> list[int]:

@@ -24,12 +24,16 @@ MISSING = Missing()
 
 @dataclass(frozen=True, slots=True)
 class Literal:
+    """A value that stands in the text."""
+
     value: Any
     at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
+    """A ?, and which one."""
+
     number: int  # from 0
     at: int = 0
 
@@ -53,6 +57,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Unary:
+    """NOT value, -value, +value."""
+
     operator: str  # NOT, -, +
     value: "Expression"
     at: int = 0
@@ -60,6 +66,8 @@ class Unary:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
+    """left operator right. IN has a list or a collection at its right."""
+
     operator: str  # AND OR = <> < <= > >= || + - * / % IN
     left: "Expression"
     right: "Expression"
@@ -68,6 +76,8 @@ class Binary:
 
 @dataclass(frozen=True, slots=True)
 class Between:
+    """value BETWEEN low AND high, both included."""
+
     value: "Expression"
     low: "Expression"
     high: "Expression"
@@ -76,6 +86,8 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Like:
+    """value LIKE pattern ESCAPE escape."""
+
     value: "Expression"
     pattern: "Expression"
     escape: "Expression | None"
@@ -84,6 +96,8 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class Is:
+    """value IS type."""
+
     value: "Expression"
     type: str  # NULL, MISSING, or a type
     at: int = 0
@@ -91,6 +105,8 @@ class Is:
 
 @dataclass(frozen=True, slots=True)
 class Case:
+    """CASE; with a subject, branches are compared with it."""
+
     subject: "Expression | None"
     branches: tuple[tuple["Expression", "Expression"], ...]
     otherwise: "Expression | None"
@@ -99,12 +115,16 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class StructOf:
+    """{'name': value}: pairs of expressions."""
+
     fields: tuple[tuple["Expression", "Expression"], ...]
     at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
+    """[value, ...] and <<value, ...>>."""
+
     items: tuple["Expression", ...]
     at: int = 0
 
@@ -121,6 +141,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
+    """A function of all rows: COUNT(*), SUM(DISTINCT value)."""
+
     function: str  # COUNT SUM MIN MAX AVG
     argument: "Expression | None"  # None: COUNT(*)
     distinct: bool = False
@@ -129,6 +151,8 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Subquery:
+    """(SELECT ...) where a value stands."""
+
     select: "Select"
     at: int = 0
 
@@ -210,6 +234,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Select:
+    """SELECT: items, or one value; * is an item without value and name."""
+
     items: tuple[Item, ...]
     value: Expression | None  # SELECT VALUE
     distinct: bool
@@ -226,6 +252,8 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
+    """INSERT INTO table."""
+
     table: str
     values: Expression
     several: bool  # INSERT INTO T <<...>> or a parameter that is a list; VALUE e is one document
@@ -245,6 +273,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Update:
+    """UPDATE, and FROM ... SET, REMOVE or INSERT INTO."""
+
     source: From
     changes: tuple[Change, ...]
     where: Expression | None
@@ -254,6 +284,8 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
+    """DELETE FROM, and FROM ... DELETE."""
+
     source: From
     where: Expression | None
     parameters: int = 0
@@ -262,6 +294,8 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class CreateTable:
+    """CREATE TABLE."""
+
     table: str
     parameters: int = 0
     kind: str = "create table"
@@ -269,6 +303,8 @@ class CreateTable:
 
 @dataclass(frozen=True, slots=True)
 class CreateIndex:
+    """CREATE INDEX ON table (path)."""
+
     table: str
     path: tuple[str | int, ...]
     parameters: int = 0
@@ -277,6 +313,8 @@ class CreateIndex:
 
 @dataclass(frozen=True, slots=True)
 class DropTable:
+    """DROP TABLE."""
+
     table: str
     parameters: int = 0
     kind: str = "drop table"
@@ -284,6 +322,8 @@ class DropTable:
 
 @dataclass(frozen=True, slots=True)
 class DropIndex:
+    """DROP INDEX ON table (path)."""
+
     table: str
     path: tuple[str | int, ...]
     parameters: int = 0
@@ -292,6 +332,8 @@ class DropIndex:
 
 @dataclass(frozen=True, slots=True)
 class UndropTable:
+    """UNDROP TABLE: by its id, for a name may have been used again."""
+
     table: str  # its id
     parameters: int = 0
     kind: str = "undrop table"

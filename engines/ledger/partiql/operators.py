@@ -15,6 +15,7 @@ Evaluate: TypeAlias = Callable[[Scope], Any]
 
 
 def unary(operator: str, value: Evaluate) -> Evaluate:
+    """NOT value, -value, +value."""
     if operator == "NOT":
         return lambda scope: values.negate(value(scope))
 
@@ -28,6 +29,7 @@ def unary(operator: str, value: Evaluate) -> Evaluate:
 
 
 def binary(operator: str, left: Evaluate, right: Evaluate) -> Evaluate:  # noqa: PLR0911 - one for each operator
+    """Left operator right; AND and OR look at the right side only where it matters."""
     match operator:
         case "AND":
             return lambda scope: False if (a := left(scope)) is False else values.both(a, right(scope))
@@ -53,6 +55,8 @@ def binary(operator: str, left: Evaluate, right: Evaluate) -> Evaluate:  # noqa:
 
 
 def between(value: Evaluate, low: Evaluate, high: Evaluate) -> Evaluate:
+    """Value BETWEEN low AND high."""
+
     def within(scope: Scope) -> Any:  # noqa: ANN401 - any value
         found = value(scope)
         above = values.negate(values.less(found, low(scope)))
@@ -100,6 +104,8 @@ _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
 
 
 def struct(fields: list[tuple[Evaluate, Evaluate]]) -> Evaluate:
+    """A struct of names and values; what has no text for a name, or is MISSING, is left out."""
+
     def made_of(scope: Scope) -> dict[str, Any]:
         made = {}
         for key, value in fields:

@@ -179,7 +179,7 @@ def date_diff(part: str, first: Value, second: Value) -> Value:
     sign = 1 if high >= low else -1
     low, high = min(low, high), max(low, high)
     months = (high.year - low.year) * 12 + high.month - low.month
-    if (high.day, high.time()) < (low.day, low.time()):
+    if high.replace(year=2000, month=1) < low.replace(year=2000, month=1):  # January has all days
         months -= 1
     return sign * (months // 12 if part == "YEAR" else months)
 

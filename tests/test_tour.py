@@ -267,10 +267,11 @@ def test_the_tour_of_the_invented_year_finds_every_known_answer(tmp_path, capsys
     assert 'id="crash"' in text
 
 
-def test_a_chapter_prints_twelve_lines_at_most_beside_its_tables(tmp_path, capsys):
-    tour(synthetic=True, only="kv", html=tmp_path / "x.html")
+@pytest.mark.parametrize("name", engines.tour.CHAPTERS)
+def test_a_chapter_prints_twelve_lines_at_most_beside_its_tables(tmp_path, capsys, name):
+    tour(synthetic=True, only=name, html=tmp_path / "x.html")
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    start = next(i for i, line in enumerate(lines) if line.startswith("kv · "))
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"{name} · "))
     told = lines[start : next(i for i, line in enumerate(lines) if i > start and line.startswith("───"))]
     code = re.compile(r"  [a-z]+( = [a-z]+)?[.(].*[()]")
     prose = [line for line in told if line and (line[0] != " " or code.match(line))]
@@ -295,7 +296,7 @@ def test_what_the_last_line_advises_works_in_the_folder_of_the_source(tmp_path, 
     unbuilt = tmp_path / "engines"  # as in a clone in which nothing was compiled
     unbuilt.mkdir()
     (unbuilt / "__init__.py").write_text("raise ImportError('the source, not what is installed')")
-    told = subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, capture_output=True, text=True, check=True)  # noqa: S603 - this Python, the line that the tour has printed
+    told = subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, capture_output=True, text=True, check=True)  # noqa: S603 - its own words
     assert "a key-value store with TTL" in told.stdout
 
 

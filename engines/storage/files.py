@@ -24,7 +24,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import lmdb
 
@@ -199,28 +199,49 @@ class RealFileSystem:
 class _FileLock:
     """flock(2) on a file that holds the owner's process id; the file stays, the lock goes with the process."""
 
+    _held: ClassVar[dict[tuple[int, int], int]] = {}  # files -> process: a forked child must not take them for its own
+
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            owner = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
+            owner, here = os.pread(self._fd, 32, 0).decode(errors="replace").strip(), self._held.get(self._file())
             os.close(self._fd)
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
+            if here == os.getpid():
+                raise locked_here(os.path.dirname(path)) from None
             raise Locked(
                 f"{os.path.dirname(path)} is open for writing in process {owner or 'unknown'}: "
                 "close it there, or open it here with read_only=True",
                 process=int(owner) if owner.isdigit() else None,
             ) from None
+        self._held[self._file()] = os.getpid()
         with contextlib.suppress(OSError):  # on a full disk the owner is "unknown": the lock holds all the same
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
+    def _file(self) -> tuple[int, int]:
+        """What the file is, by whatever path it was reached."""
+        found = os.fstat(self._fd)
+        return found.st_dev, found.st_ino
+
     def release(self) -> None:
         if self._fd >= 0:
+            if self._held.get(self._file()) == os.getpid():
+                del self._held[self._file()]
             os.close(self._fd)
             self._fd = -1
+
+
+def locked_here(folder: str) -> Locked:
+    """What to raise where it is this very process that holds a folder's lock."""
+    return Locked(
+        f"this process has {folder} open for writing already: use that object, which threads may share, or close() it "
+        "first",
+        process=os.getpid(),
+    )
 
 
 def disk_error(what: str, error: OSError) -> ReadOnly:

@@ -46,7 +46,7 @@ from crash.journal import (
     walk,
 )
 
-from engines.errors import Locked
+from engines.storage.files import locked_here
 
 SHM = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a folder in memory, for private folders within
 
@@ -184,7 +184,7 @@ class RecordingFileSystem:
         with self._one_at_a_time:
             path = "/" + "/".join(_names(path))
             if path in self._locked:
-                raise Locked(f"{posixpath.dirname(path)} is open for writing in this process", process=os.getpid())
+                raise locked_here(posixpath.dirname(path))
             if not self.exists(path):
                 self._create(*self._parent(path))  # like flock's file: nobody syncs it, nobody needs it
             self._locked.add(path)

@@ -104,8 +104,9 @@ def test_what_is_not_there_or_there_already_is_an_os_error(place):
 def test_a_lock_is_held_by_one_and_free_after_its_release(place):
     files, path = place
     lock = files.lock(f"{path}/lock")
-    with pytest.raises(Locked):
+    with pytest.raises(Locked, match=r"this process has .* open for writing already: use that object") as caught:
         files.lock(f"{path}/lock")
+    assert caught.value.process == os.getpid()
     lock.release()
     lock.release()
     files.lock(f"{path}/lock").release()

@@ -27,6 +27,7 @@ FIRST_FLOOR = {
     "nodes",
     "drawing",
     "rows",
+    "progress",
     "text",
     "workers",
     "extras",

@@ -5,8 +5,9 @@ entry ──> leaf ──> tree ──> root ──> digest, signed        the t
 """
 
 from engines.ledger import merkle, partiql
+from engines.ledger.appending import Appended
 from engines.ledger.canonicaljson import canonical
-from engines.ledger.ledger import Appended, Ledger
+from engines.ledger.ledger import Ledger
 from engines.ledger.merkle import MerkleLog
 from engines.ledger.note import Ed25519Signer
 from engines.ledger.proof import (

@@ -62,6 +62,7 @@ from engines._native import ledgerblock, merkle
 from engines._native.ledgerblock import ENTRY_BYTES, HEAD_BYTES, SALT_BYTES, TRAILER_BYTES, BadBlock, seal, stamp
 from engines.errors import Corrupted, Invalid
 from engines.ledger.canonicaljson import canonical, read
+from engines.ledger.pictures import draw_blocks
 
 __all__ = [
     "COLUMNS", "ENTRY_BYTES", "HEAD_BYTES", "ID_BYTES", "NO_HASH", "SALT_BYTES", "TRAILER_BYTES", "Block", "Draft",
@@ -259,6 +260,10 @@ class Block:
 
     def __repr__(self) -> str:
         return f"Block({self.number}, {self.count} entries, hash {self.hash.hex()[:8]})"
+
+    def _repr_html_(self) -> str:
+        """The block as a picture."""
+        return draw_blocks([self])
 
     @cached_property
     def hash(self) -> bytes:

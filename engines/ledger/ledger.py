@@ -17,40 +17,47 @@ they are lost. The frame's checksum answers "did a disk or a crash do this?", th
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from engines import display
 from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.errors import (
-    AlreadyExists,
     Closed,
     Corrupted,
-    EngineError,
     Invalid,
     NotFound,
     Poisoned,
     ReadOnly,
     TooLarge,
 )
-from engines.ledger import audit, exchange, inside, redact, snapshots, statements, streams, transaction, views
-from engines.ledger.block import ENTRY_BYTES, Block, Draft, Kind, decode, entries, seal, stamp
-from engines.ledger.canonicaljson import canonical, read
+from engines.ledger import (
+    appending,
+    audit,
+    catalogue,
+    exchange,
+    inside,
+    redact,
+    snapshots,
+    statements,
+    streams,
+    transaction,
+    views,
+)
+from engines.ledger.appending import Appended
+from engines.ledger.block import ENTRY_BYTES, Block, Draft, decode, entries, seal, stamp
 from engines.ledger.ids import (
-    document_ids,
     identity_text,
     new_transaction_id,
-    parse_or_raise,
     read_identity,
     show,
 )
 from engines.ledger.merkle import MerkleLog
 from engines.ledger.note import Signer, is_key_name
 from engines.ledger.proof import ConsistencyProof, Digest, Proof
-from engines.ledger.results import Ids, Result
-from engines.ledger.state import BLOCK_FRAME, NOTHING, State, TableState, at_path, value_hash
-from engines.ledger.transaction import Key, Recent, Transaction, encoded
+from engines.ledger.results import Result
+from engines.ledger.state import BLOCK_FRAME, State
+from engines.ledger.transaction import Key, Recent, Transaction
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors, read_file, write_atomically
 from engines.storage.folder import Folder
 from engines.storage.log import Durability, Log
@@ -58,20 +65,9 @@ from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Tree
 
 FORMAT = 1
-BLOCK_DOCUMENTS, BLOCK_BYTES = 4096, 8 << 20  # how much append() puts into one block
 LONGEST_BLOCK = 64 << 20
 
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What append() has written: how many documents, in which blocks, under which ids."""
-
-    count: int
-    first_block: int
-    last_block: int
-    ids: Ids
 
 
 class Ledger:
@@ -189,94 +185,28 @@ class Ledger:
 
     def create_table(self, name: str, indexes: Iterable[str] = ()) -> str:
         """A new, empty table; its id. indexes: paths into its documents, "VIN", "Owner.Id". AlreadyExists, Invalid."""
-        paths = [statements.index_path(path) for path in ([indexes] if isinstance(indexes, str) else indexes)]
-        if len(set(map(tuple, paths))) < len(paths):
-            raise Invalid(f"each index of a table is on another path, got {list(indexes)}")
-        check_table_name(name)
-        raw = new_transaction_id(self.clock)
-        table_id = raw[:12] + (1).to_bytes(4, "big")
-
-        def entry(draft: Draft) -> None:
-            if name in self.state.names:
-                raise AlreadyExists(f"there is a table {name!r} already", table=name)
-            number, made = self.state.next_table(), self.state.chain.indexes
-            said: dict[str, object] = {"action": "create table", "name": name}
-            draft.add(Kind.CATALOGUE, number, table_id, 0, canonical(said))
-            for i, path in enumerate(paths, 1):
-                said = {"action": "create index", "index": made + i, "path": list(path)}
-                draft.add(Kind.CATALOGUE, number, table_id, i, canonical(said))
-
-        self._catalogue(raw, entry)
-        return show(table_id)
+        return catalogue.create_table(self, name, indexes)
 
     def drop_table(self, name: str) -> str:
         """Hide a table; its id, with which undrop_table() brings it back. Its history stays. NotFound."""
-        return self._alter(lambda: self.state.table(name), lambda _: {"action": "drop table"})
+        return catalogue.drop_table(self, name)
 
     def undrop_table(self, table_id: str) -> str:
         """Bring a dropped table back; its id. NotFound, AlreadyExists where another has its name now."""
-        raw = parse_or_raise(table_id, "a table's id")
-
-        def find() -> TableState:
-            found = next((table for table in self.state.tables.values() if table.id == raw), None)
-            if found is None or not found.dropped:
-                raise NotFound(f"there is no dropped table with the id {table_id}", id=table_id)
-            if found.name in self.state.names:
-                raise AlreadyExists(f"there is another table {found.name!r} now: drop that first", table=found.name)
-            return found
-
-        return self._alter(find, lambda _: {"action": "undrop table"})
+        return catalogue.undrop_table(self, table_id)
 
     def create_index(self, table: str, path: str) -> None:
         """Let documents be found by what stands at a path, "VIN" or "Owner.Id". NotFound, AlreadyExists, Invalid."""
-        steps = list(statements.index_path(path))
-
-        def said(found: TableState) -> dict[str, object]:
-            if steps in found.indexes.values():
-                raise AlreadyExists(f"{table} has an index on {path} already", table=table)
-            return {"action": "create index", "index": self.state.chain.indexes + 1, "path": steps}
-
-        self._alter(lambda: self.state.table(table), said)
+        catalogue.create_index(self, table, path)
 
     def drop_index(self, table: str, path: str) -> None:
         """Delete the index on a path. NotFound."""
-        steps = list(statements.index_path(path))
-
-        def said(found: TableState) -> dict[str, object]:
-            number = next((number for number, indexed in found.indexes.items() if indexed == steps), None)
-            if number is None:
-                raise NotFound(f"{table} has no index on {path}", table=table)
-            return {"action": "drop index", "index": number}
-
-        self._alter(lambda: self.state.table(table), said)
+        catalogue.drop_index(self, table, path)
 
     def tables(self) -> display.Table:
         """All tables, also dropped ones: name, id, status, indexes, documents."""
         self.check_open()
         return inside.tables(self)
-
-    def _alter(self, find: Callable[[], TableState], said: Callable[[TableState], dict[str, object]]) -> str:
-        """Write one entry of the catalogue about a table; the table's id."""
-        altered: list[bytes] = []
-
-        def entry(draft: Draft) -> None:
-            table = find()
-            draft.add(Kind.CATALOGUE, table.number, table.id, table.version + 1, canonical(said(table)))
-            altered.append(table.id)
-
-        self._catalogue(new_transaction_id(self.clock), entry)
-        return show(altered[-1])
-
-    def _catalogue(self, raw_id: bytes, entry: Callable[[Draft], None]) -> None:
-        """Commit what `entry`, under the lock, adds to a draft."""
-        self.check_writable()
-        with self.tree.lock:
-            self.tree.catch_up()
-            draft = Draft(raw_id)
-            entry(draft)
-            sequence = self.take(draft.pack(os.urandom(16 * len(draft))), len(draft))
-        self.log.acknowledge(sequence)
-        self.checkpoint_if_due()
 
     # -- transactions -------------------------------------------------------------------------------------------------
 
@@ -306,49 +236,7 @@ class Ledger:
         own: where a document is Invalid or TooLarge, the blocks before its own are in, and error.appended says how many
         documents that are.
         """
-        self.check_writable()
-        with self.tree.lock:
-            number = self.state.table(table).number
-        if isinstance(documents, Mapping | bytes | str):
-            raise Invalid("append takes an iterable of documents; for one of them: append(table, [document])")
-        ids = bytearray()
-        blocks: list[int] = []
-        sequence = 0
-        try:
-            for batch in _batches(documents):
-                raw = new_transaction_id(self.clock)
-                made = document_ids(raw, 1, len(batch))
-                draft = Draft(raw)
-                draft.add_documents(number, made, batch)
-                payload = draft.pack(os.urandom(16 * len(batch)))
-                with self.tree.lock:
-                    self.tree.catch_up()
-                    if self.state.tables[number].dropped:
-                        raise NotFound(f"the table {table} was dropped", table=table)
-                    if self.recent.anybody:
-                        self.recent.note(self.state.chain.number + 1, self._touched(number, batch))
-                    sequence = self.take(payload, len(batch))
-                    blocks.append(self.state.chain.number)
-                ids += made
-                self.checkpoint_if_due()
-        except EngineError as error:
-            if not isinstance(error, Poisoned | Closed):
-                self.log.acknowledge(sequence)
-            error.details["appended"] = len(ids) // 16
-            raise
-        self.log.acknowledge(sequence)
-        last = self.state.chain.number
-        return Appended(len(ids) // 16, blocks[0] if blocks else last + 1, blocks[-1] if blocks else last, Ids(ids))
-
-    def _touched(self, table: int, batch: list[bytes]) -> frozenset[Key]:
-        keys: set[Key] = {Key("table", table)}
-        indexes = self.state.tables[table].indexes
-        for value in (read(data) for data in batch) if indexes else ():
-            for index, path in indexes.items():
-                at = at_path(value, path)
-                if at is not NOTHING:
-                    keys.add(Key("value", index, value_hash(at)))
-        return frozenset(keys)
+        return appending.append(self, table, documents)
 
     def commit(self, draft: Draft, validate: Callable[[], None], touched: Callable[[], frozenset[Key]]) -> int:
         """Put a transaction's block into the chain; its number, once that is acknowledged. What validate raises."""
@@ -695,40 +583,6 @@ class Ledger:
 
 
 # -- small things -----------------------------------------------------------------------------------------------------
-
-
-def _batches(documents: Iterable[Mapping[str, Any] | bytes]) -> Iterator[list[bytes]]:
-    """Canonical texts, as many as go into a block."""
-    batch: list[bytes] = []
-    size = 0
-    for document in documents:
-        data = checked(document) if isinstance(document, bytes) else encoded(document)
-        batch.append(data)
-        size += len(data)
-        if len(batch) == BLOCK_DOCUMENTS or size >= BLOCK_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def checked(data: bytes) -> bytes:
-    """Bytes that are said to be a document's canonical JSON. Invalid if they are not."""
-    value = read(data)
-    if not isinstance(value, dict) or encoded(value) != data:
-        raise Invalid(
-            "bytes are taken as a document's canonical JSON (RFC 8785), and these are not: ledger.canonical(document) "
-            f"makes them; got {data[:60]!r}"
-        )
-    return data
-
-
-def check_table_name(name: object) -> None:
-    """Invalid if a table cannot be called this."""
-    if not isinstance(name, str) or not 0 < len(name) <= 128 or not name.isidentifier() or not name.isascii():
-        raise Invalid(f"a table's name is 1 to 128 letters, digits and _, not beginning with a digit, got {name!r:.80}")
-    if name.lower().startswith("_ql_"):
-        raise Invalid(f"names that begin with _ql_ are those of views, got {name!r}")
 
 
 def _printable(name: str) -> str:

@@ -33,6 +33,7 @@ from engines.errors import Invalid
 from engines.ledger.merkle import verify_consistency as _consistent
 from engines.ledger.merkle import verify_inclusion as _included
 from engines.ledger.note import DASH, Signer, VerifierKey, checkpoint, decoded, is_origin, opened, sign
+from engines.ledger.pictures import draw_proof
 
 ENTRY: Final = 96  # bytes
 TRAILER: Final = 144
@@ -104,6 +105,10 @@ class Proof:
     def to_json(self) -> str:
         """The proof as a JSON object."""
         return _to_json(self)
+
+    def _repr_html_(self) -> str:
+        """The path as a picture: what is given and what is computed."""
+        return draw_proof(self)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Proof":

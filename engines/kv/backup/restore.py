@@ -55,6 +55,12 @@ if TYPE_CHECKING:
     from engines.kv.table import Table
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_SECONDS = 10**11  # since 1970: the year 5138
+FINER_UNITS = (
+    (10**3, ", which looks like milliseconds: divide by 1e3"),
+    (10**6, ", which looks like microseconds, as in a Change's .time: divide by 1e6"),
+    (10**9, ", which looks like nanoseconds: divide by 1e9"),
+)
 RESTORING = ".restoring"  # ends the name of a folder whose store is not whole yet
 Moment = datetime | int | float | Decimal
 Changed = dict[bytes, tuple[bytes, bytes | None]]  # the tree's key -> whole key, and the last image
@@ -71,8 +77,10 @@ def microseconds(moment: Moment, what: str) -> int:
             pass
         case int() | float() | Decimal():
             seconds = Decimal(moment)
-            if seconds.is_finite() and abs(seconds) < 10**12:
+            if seconds.is_finite() and abs(seconds) < LATEST_SECONDS:
                 return round(seconds * MICROSECONDS)
+            hint = next((h for n, h in FINER_UNITS if seconds.is_finite() and abs(seconds) < LATEST_SECONDS * n), "")
+            raise Invalid(f"{what} is a datetime, or a number of seconds since 1970, got {moment!r:.80}{hint}")
     raise Invalid(f"{what} is a datetime, or a number of seconds since 1970, got {moment!r:.80}")
 
 

@@ -70,7 +70,8 @@ class Cache(CacheCore, Strings, CacheTypes, Transactions, Publishing):
     max_items, max_bytes: how much it holds, no limit if left out. policy, volatile: who is evicted (see above).
     durability: what has happened when a command returns: "commit" it is on disk, "interval" it will be within 50 ms,
     "checkpoint" with the next snapshot. on_evict: called with the key and value of what was evicted, after the command
-    that made room, in its thread and without the lock.
+    that made room, in its thread and without the lock. read_only is refused, unlike a Store's: a reader expires and
+    evicts, too; open a copy that save(path) has written.
 
     Keys are str, bytes or numbers; in memory, anything with a hash. Values are any object; with a path, what
     codec.py can write. Invalid for arguments that make no sense; Locked if another process has the folder open;
@@ -87,9 +88,15 @@ class Cache(CacheCore, Strings, CacheTypes, Transactions, Publishing):
         volatile: bool = False,
         clock: Clock | None = None,
         durability: Durability = "interval",
+        read_only: bool = False,
         on_evict: Callable[[Any, Any], object] | None = None,
         files: FileSystem | None = None,
     ) -> None:
+        if read_only:
+            raise Invalid(
+                "a cache is not opened read_only: who reads one also expires and evicts; save(path) of the cache that "
+                "has the folder open writes a copy, and Cache(path) opens that"
+            )
         if durability not in ("commit", "interval", "checkpoint"):
             raise Invalid(f'durability must be "commit", "interval" or "checkpoint", got {durability!r}')
         if on_evict is not None and not callable(on_evict):

@@ -185,7 +185,7 @@ class Table:
         if names:
             lines += [_aligned(names, widths, right), "  ".join("─" * n for n in widths)]
             lines += [_aligned(cells, widths, right) for cells in texts]
-        lines.append(_counted(count, len(shown)))
+        lines.append(f"({self._summary(len(shown))})")
         if self.stats:
             lines.append(_stats(self.stats))
         return "\n".join(lines)
@@ -208,7 +208,7 @@ class Table:
             if room < 0:
                 break
             lines.append(line)
-        summary = _counted(count, len(lines))
+        summary = f"({self._summary(len(lines))})"
         if len(names) < len(self.columns):
             summary += f", {len(names)} of {len(self.columns)} columns"
         if self.title:
@@ -216,6 +216,12 @@ class Table:
         below = f"<p>{html.escape(_stats(self.stats))}</p>" if self.stats else ""
         body = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{below}"
         return f"<details open><summary>{html.escape(summary)}</summary>{body}</details>"
+
+    def _summary(self, shown: int) -> str:
+        """How many rows there are, and what else a subclass has to say of that."""
+        count = Table.__len__(self)
+        rows = "1 row" if count == 1 else f"{count:,} rows"
+        return rows if shown == count else f"{rows}, the first {shown} shown"
 
     def _right_aligned(self, shown: Sequence[Sequence[Any]]) -> list[bool]:
         """By column: numbers stand right, so that their digits line up. Decided by what is shown of it."""
@@ -231,11 +237,6 @@ def _aligned(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool])
         for cell, n, on_right in zip(cells, widths, right, strict=True)
     )
     return "  ".join(padded).rstrip()
-
-
-def _counted(count: int, shown: int) -> str:
-    rows = "1 row" if count == 1 else f"{count:,} rows"
-    return f"({rows})" if shown == count else f"({rows}, the first {shown} shown)"
 
 
 def _stats(stats: Mapping[str, Any]) -> str:

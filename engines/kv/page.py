@@ -43,7 +43,8 @@ class Page(display.Table):
 
     count: items found. scanned: items examined, before the filter; size: their bytes by DynamoDB's rules; capacity: the
     read units they cost. last_key: pass it as start= to read on; None at the end; key_names are the attributes it is
-    made of. As a table (in a notebook, or through to_pandas) it has one column for every attribute that occurs.
+    made of. A page ends at its limit, or at 1 MB of items examined: next() is the one after it, all() gives the items
+    of all. As a table (in a notebook, or through to_pandas) it has one column for every attribute that occurs.
     """
 
     def __init__(self, request: Request, key_names: Key, read: Callable[[Request, Key], "Page"]) -> None:
@@ -90,6 +91,17 @@ class Page(display.Table):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def _summary(self, shown: int) -> str:
+        """Also why the page ends where it does, and how to go on."""
+        counting = self.request.count_only
+        said = f"counted {self.count:,}, as count=True asks" if counting else super()._summary(shown)
+        if self.last_key is None:
+            return said
+        limit = self.request.limit
+        end = f"limit={limit:,}" if self.scanned == limit else "1 MB of items examined"
+        onwards = ".next() counts on" if counting else ".next() is the one after it, .all() gives the items of all"
+        return f"{said}; the page ends at {end}, {onwards}"
 
     def next(self) -> "Page | None":
         """The page after this one, None at the end."""

@@ -52,3 +52,28 @@ def test_the_time_of_a_change_divided_by_a_million_is_its_moment(store, clock):
     clock.advance(1)
     table.put({"id": "b"})
     assert store.restore_table("t", to="then", at=change.time / 1e6).scan().all() == [{"id": "a"}]
+
+
+# -- pages -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_that_ends_early_says_why_and_how_to_go_on(orders):
+    for n in range(5):
+        orders.put({"customer": "ann", "order": n, "text": "x" * 300_000})
+    for shown in (str, repr, lambda page: page._repr_html_()):
+        page = orders.scan(limit=2)
+        assert "2 rows; the page ends at limit=2, .next() is the one after it, .all() gives" in shown(page)
+        page = orders.query("customer = :c", values={":c": "ann"}, limit=100)
+        assert "4 rows; the page ends at 1 MB of items examined, .next()" in shown(page)
+        assert "page ends" not in shown(page.next())
+    cached = kv.Accelerator(orders)
+    cached.scan(limit=2)
+    assert "(2 rows; the page ends at limit=2" in str(cached.scan(limit=2))
+
+
+def test_a_page_that_counts_shows_its_count(orders):
+    for n in range(5):
+        orders.put({"customer": "ann", "order": n})
+    page = orders.scan(count=True, limit=3)
+    assert "(counted 3, as count=True asks; the page ends at limit=3, .next() counts on)" in str(page)
+    assert "(counted 2, as count=True asks)" in str(page.next())

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # Key-value, first half: keys, conditions, time, streams
+# # Key-value, first part: keys, conditions, time, streams
 #
 # One January of flights out of New York, as boarding passes in a key-value store: the class of Amazon DynamoDB.
 #
@@ -32,7 +32,6 @@
 # Everything here runs without a network, on a clock that moves only when it is told to.
 
 # %%
-import itertools
 import json
 import random
 import shutil
@@ -191,6 +190,17 @@ assert scan_units > 100 * query_units and slower > 20
 print(
     f"same answer; the scan reads {scan_units / query_units:,.0f} times the units and takes {slower:,.0f} times as long"
 )
+
+# %% [markdown]
+# One more thing about both: what they return is a **page**, as much as is found in 1 MB of items. A loop over a page ends
+# with the page, and looks as if that were all. `.all()` reads on to the end; so does a loop with `.next()`.
+
+# %%
+first_page = passes.scan()
+assert first_page.last_key is not None  # there is more: this is where it starts
+everything = passes.scan().all()
+assert len(first_page) < len(everything) == 27_004
+print(f"for item in passes.scan(): {len(first_page):,} items, for item in passes.scan().all(): {len(everything):,}")
 
 # %% [markdown]
 # A partition lies in one piece, in the order of its sort key. That is all the magic there is.
@@ -406,9 +416,6 @@ print(f"{repeated} changes were shown twice, none was left out, and the board is
 # %% [markdown]
 # It is right because showing a flight twice is showing it once. Had `show` *counted* flights, the count would be wrong.
 # `engines/changes.py` says how to make that exact: store the position with the effect, in one transaction.
-
-# %%
-store.close()
 
 # %% [markdown]
 # ## Measure
@@ -729,12 +736,31 @@ with kv.Store(folder / "clocks", clock=today) as behind:  # the machine was set 
 #
 # ## Exercises
 #
-# 1. Answer "which planes flew to Boston?" with a second table that a `Consumer` fills. How stale can it be, and how would
-#    you notice?
-# 2. Load the passes sorted by key, and then shuffled. Compare `layout()`. Explain the difference in bytes.
-# 3. Write `transfer(seat, a, b)` with conditions only. Which failure can you not exclude with single-item writes?
-# 4. Let two threads rebook one seat a hundred times each, with retries. Count the attempts. What happens with four?
-# 5. Turn `show` into a consumer that counts departures a gate, exactly once.
+# The passes have expired while we turned the clock. So here is a New Year once more, in memory, with `passes`, `seats` and
+# `gate`:
+
+# %%
+clock = ManualClock(NEW_YEAR * 1_000_000)
+store = kv.Store(clock=clock)
+passes = store.create_table("passes", key=("tailnum:S", "departure:N"), ttl="expires", stream=True)
+seats = store.create_table("seats", key=("flight:S", "seat:S"))
+gate = store.create_table("gates", key="gate:S", stream=True)
+with passes.batch_writer() as batch:
+    for item in items:
+        batch.put(item)
+seats.put({"flight": "UA 1141", "seat": "12A", "sold_to": "ann"})
+for n in range(50):
+    gate.put({"gate": f"B{n % 7}", "flight": f"UA {n}"})
+assert len(list(passes.changes())) == len(items) == 27_004
+
+# %% [markdown]
+# 1. Answer "which planes flew to Boston?" with a second table that a `Consumer` of `passes` fills. How stale can it be, and how
+#    would you notice?
+# 2. Load `items` into a table sorted by their key, and into another shuffled. Compare the tables' lines in `layout()`. Explain
+#    the difference in bytes.
+# 3. Write `transfer(seat, a, b)` for `seats` with conditions only. Which failure can you not exclude with single-item writes?
+# 4. Let two threads `rebook` seat 12A a hundred times each, with retries. Count the attempts. What happens with four?
+# 5. Turn `show` into a consumer of `gate` that counts departures a gate, exactly once.
 #
 # ## Where this differs from AWS
 #
@@ -742,5 +768,5 @@ with kv.Store(folder / "clocks", clock=today) as behind:  # the machine was set 
 # * One process on one machine: a read sees the last write. There, a read is eventually consistent unless you pay double.
 # * What a managed service adds: copies in three places, no machine to look after, access rights, and a bill.
 #
-# Update expressions, indexes, transactions, capacity, the past, caches and regions are what
-# [the second half](02_kv.py) is about.
+# Update expressions, indexes, transactions, capacity and the past are what [the second part](02_kv.py) is about, caches and
+# regions [the third](03_kv_cache.py).

@@ -34,7 +34,7 @@ from engines.kv.paying import Cost, Payments
 from engines.kv.scaling import Scaler
 from engines.kv.throttle import Capacity, Consumed, read_units, write_units
 from engines.kv.ttl import NEVER, SWEPT_AT_ONCE, SWEPT_BY_A_WRITE, due_key, expiry
-from engines.kv.values import ITEM_BYTES, PAGE_ITEMS
+from engines.kv.values import ITEM_BYTES, PAGE_ITEMS, right_call
 from engines.storage.tree import Gone, Keyspace
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ class Records:
         try:
             return self._encode_key(key)
         except ValueError as error:
-            raise Invalid(str(error)) from None
+            hint = right_call(self.definition.name, self.definition.key, key)
+            raise Invalid(f"{error}{hint}") from None
 
     def key_item(self, key: bytes) -> Item:
         """The key attributes of an encoded key."""

@@ -39,6 +39,7 @@ Value = Any  # of an item: recursive and open to subclasses, so it is checked wh
 Type = Literal["S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"]
 TYPES: tuple[Type, ...] = ("S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS")
 
+_EXAMPLES: dict[str, Any] = {"S": "a", "N": 1, "B": b"a"}
 _NUMBER = KeyCodec("N")
 _ELEMENTS: dict[str, tuple[type, ...]] = {"SS": (str,), "NS": (str,), "BS": (str, bytes)}  # in JSON
 _NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
@@ -75,6 +76,22 @@ def key_schema(key: str | Sequence[str]) -> tuple[KeyPart, ...]:
     if len({part.name for part in parts}) < len(parts):
         raise Invalid(f"the partition key and the sort key are two attributes, got {parts[0].name!r} twice")
     return parts
+
+
+def right_call(table: str, parts: Sequence[KeyPart], key: tuple[Any, ...]) -> str:
+    """Where a key has not the table's shape: a sentence's tail that shows the calls, with the values if they fit."""
+    if len(key) == len(parts) and not any(isinstance(value, (dict, tuple, list)) for value in key):
+        return ""  # its shape is right
+    given = key[0] if len(key) == 1 else key
+    values = [given.get(part.name) for part in parts] if isinstance(given, dict) else given
+    examples = [_EXAMPLES[part.type] for part in parts]
+    if not isinstance(values, (tuple, list)) or list(map(type, values)) != list(map(type, examples)):
+        values = examples
+    call = ", ".join(f"{value!r:.40}" for value in values)
+    return (
+        f"; the key of table {table} is {' and '.join(f'{part.name}:{part.type}' for part in parts)}: "
+        f"get({call}), delete({call}), update({f'({call})' if len(parts) > 1 else call}, ...)"
+    )
 
 
 def check_table_name(name: str) -> str:

@@ -77,3 +77,45 @@ def test_a_page_that_counts_shows_its_count(orders):
     page = orders.scan(count=True, limit=3)
     assert "(counted 3, as count=True asks; the page ends at limit=3, .next() counts on)" in str(page)
     assert "(counted 2, as count=True asks)" in str(page.next())
+
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "call"),
+    [
+        ([("ann", 17)], "get('ann', 17), delete('ann', 17), update(('ann', 17), ...)"),
+        ([["ann", 17]], "get('ann', 17)"),
+        ([{"order": 17, "customer": "ann"}], "get('ann', 17)"),
+        ([{"id": "ann"}], "get('a', 1)"),
+        ([17, "ann", 3], "get('a', 1)"),
+        (["ann"], "get('a', 1)"),
+        ([], "get('a', 1)"),
+    ],
+)
+def test_a_key_of_another_shape_is_shown_the_right_call_for_this_table(store, orders, key, call):
+    asked = (
+        lambda: orders.get(*key),
+        lambda: kv.Accelerator(orders).get(*key),
+        lambda: orders.delete(*key),
+        lambda: orders.get(*key, projection="price"),
+        lambda: store.batch_get([("orders", key[0] if len(key) == 1 and isinstance(key[0], dict) else tuple(key[:1]))]),
+    )
+    for n, ask in enumerate(asked):
+        with pytest.raises(Invalid, match=r"the key of table orders is customer:S and order:N: get\(") as caught:
+            ask()
+        assert call in str(caught.value) or n == len(asked) - 1
+
+
+def test_a_key_of_one_value_is_shown_without_a_tuple(store):
+    table = store.create_table("users", key="id:N")
+    for key in ((7,),), ({"id": 7},):
+        with pytest.raises(Invalid, match=r"users is id:N: get\(7\), delete\(7\), update\(7, \.\.\.\)"):
+            table.get(*key)
+
+
+def test_a_key_of_the_right_shape_is_told_only_what_is_wrong_with_it(orders):
+    with pytest.raises(Invalid) as caught:
+        orders.get(17, "ann")
+    assert "get(" not in str(caught.value)

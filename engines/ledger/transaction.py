@@ -292,16 +292,16 @@ class Transaction:
     def _validate(self) -> None:
         """Under the lock: Conflict where a block has touched what was read; NotFound where a table is gone."""
         recent, tables = self._book.recent, self._state.tables
-        for key, number in self._reads.items():
-            if recent.touched_since(key, number):
-                name = _table_of(key, tables)
-                document = show(key.what) if key.kind == "document" else None
-                raise Conflict(
-                    f"{_said(key, name)} has changed since this transaction read it, so nothing was written: do all of "
-                    "it again, as run() does",
-                    table=name,
-                    id=document,
-                )
+        touched = [key for key, number in self._reads.items() if recent.touched_since(key, number)]
+        if touched:
+            key = min(touched)  # a document, if one of them is: that says most
+            name = _table_of(key, tables)
+            raise Conflict(
+                f"another transaction has changed {_said(key, name)} since this one read it, so nothing was written: "
+                "do all of it again, as run() does",
+                table=name,
+                id=show(key.what) if key.kind == "document" else None,
+            )
         for table, _ in self._writes:
             if tables[table].dropped:
                 raise NotFound(f"the table {tables[table].name} was dropped meanwhile, so nothing was written")

@@ -144,6 +144,10 @@ class Sources:
         """How many rows were looked at."""
         return sum(access.rows for access in self.accesses.values())
 
+    def has(self, table: str) -> bool:
+        """See partiql.evaluate.Sources."""
+        return table in self._tx.book.state.names
+
     def rows(self, source: nodes.Source, equal: Sequence[Known], bounds: tuple[Any, Any]) -> Iterator[evaluate.Row]:
         """See partiql.evaluate.Sources."""
         state = self._tx.book.state

@@ -106,6 +106,8 @@ CASES = {
         ("TO_STRING(`2024-05-01T09:08:07.5Z`, 'd.M.yy SSS')", "1.5.24 500"),
         ("TO_TIMESTAMP('01.05.2024', 'dd.MM.yyyy')", "2024-05-01T00:00:00.000000Z"),
         ("TO_TIMESTAMP('2024-05-01')", "2024-05-01T00:00:00.000000Z"), ("TO_TIMESTAMP('x', 'yyyy')", MISSING),
+        ("TO_STRING(`0999-01-01T`, 'yyyy y')", "0999 999"), ("TO_TIMESTAMP('0001-01-01 +1400', 'yyyy-MM-dd XX')", MISSING),
+        ("TO_TIMESTAMP('2024-05-01T02:00+02:00', 'yyyy-MM-dd''T''HH:mmXXX')", "2024-05-01T00:00:00.000000Z"),
     ],
 }  # fmt: skip
 
@@ -167,6 +169,17 @@ QUERIES = [
     ("SELECT x.* FROM [{'a': 1}, 'foo'] AS x", [{"a": 1}, {"_1": "foo"}]),
     ("SELECT * FROM P AS p, <<1>> AS x WHERE p.Id = 1", [{"Id": 1, "Name": "Ann", "_2": 1}]),
     ("select value V.VIN from V where V.Year is null;", ["c"]),
+    # a table comes before what FROM has bound, @ is what FROM has bound; the nearest FROM comes first
+    ("SELECT VALUE V.VIN FROM V WHERE V.Year > (SELECT AVG(V.Year) AS a FROM V)", ["b"]),
+    ("SELECT VALUE [P.Name, q.Name] FROM P, P AS q WHERE P.Id < q.Id", [["Ann", "Bob"], ["Ann", "Cyd"]]),
+    ("SELECT VALUE [P.Name, q.Name] FROM P, @P AS q WHERE P.Id = 1", [["Ann", "Ann"]]),
+    ("SELECT VALUE p.Name FROM P AS p WHERE EXISTS(SELECT * FROM <<{'Id': 1}>> AS x WHERE Id = 1)", ["Ann", "Bob", "Cyd"]),
+    ("SELECT VALUE v.VIN FROM V AS v WHERE EXISTS(SELECT * FROM <<{'VIN': 'z'}>> AS x JOIN <<1>> AS y ON VIN = 'z')", ["a", "b", "c"]),
+    ("SELECT VALUE v.VIN FROM V AS v WHERE EXISTS(SELECT * FROM P AS v WHERE v.Id = v.Id)", ["a", "b", "c"]),
+    ("SELECT VALUE v.VIN FROM V AS v WHERE EXISTS(SELECT * FROM P AS p, <<1>> AS v WHERE p.Id = v)", ["a", "b", "c"]),
+    ("SELECT VALUE v.VIN FROM V AS v WHERE EXISTS(SELECT * FROM P AS p, v.Parts AS v WHERE v.n = 'door')", ["a"]),
+    ("SELECT VALUE (SELECT VALUE [v.VIN, COUNT(*)] FROM P AS p WHERE p.Id = v.Owner.Id) FROM V AS v", [[["a", 1]], [["b", 2]], [["c", 0]]]),
+    ("SELECT VALUE (SELECT VALUE VIN || CAST(COUNT(*) AS STRING) FROM P AS p WHERE FALSE) FROM V AS v", [["a0"], ["b0"], ["c0"]]),
 ]  # fmt: skip
 
 
@@ -187,8 +200,11 @@ def test_missing_is_one_false_thing() -> None:
     assert pickle.loads(pickle.dumps(MISSING)) is MISSING  # noqa: S301 - our own bytes
 
 
-def test_a_statement_is_parsed_once() -> None:
+def test_a_statement_is_parsed_once_unless_it_is_long() -> None:
     assert partiql.parse("SELECT VALUE 1 FROM T") is partiql.parse("SELECT VALUE 1 FROM T")
+    long = f"INSERT INTO T {{'a': '{'x' * 20_000}'}}"
+    assert partiql.parse(long) == partiql.parse(long)
+    assert partiql.parse(long) is not partiql.parse(long)
 
 
 # -- errors
@@ -211,6 +227,7 @@ ERRORS = [
     ("SELECT 1 FROM A AS x, B AS x", "two things are called x", 1, 29, ""),
     ("SELECT 1 FROM <<1>> AS x BY id", "BY gives the ids of a table's documents", 1, 15, ""),
     ("'abc", "a text that is not closed", 1, 1, ""),
+    ("1 /* + 2", "a comment that is not closed", 1, 3, ""),
     ("1 + `2024", "an Ion literal that is not closed", 1, 5, ""),
     ("a ~ b", "'~' means nothing here", 1, 3, ""),
     ("1 2", "over before '2'", 1, 3, ""),
@@ -264,6 +281,8 @@ def test_run_names_what_it_does_not_know() -> None:
 def test_a_pattern_of_no_time_and_an_escape_of_nothing_are_refused() -> None:
     with pytest.raises(Invalid, match="begins with no part of a time's pattern"):
         partiql.run("TO_STRING(`2024T`, 'QQ')")
+    with pytest.raises(Invalid, match="reads each part of a time once, and yyyy"):
+        partiql.run("TO_TIMESTAMP('2024 2024', 'yyyy yyyy')")
     with pytest.raises(Invalid, match="stands before %, _ or itself"):
         partiql.run("'a' LIKE '!a' ESCAPE '!'")
 
@@ -277,6 +296,9 @@ class Tables:
     def __init__(self, **tables: list[dict[str, Any]]) -> None:
         self.tables = tables
         self.asked: list[tuple[str, list[tuple[Any, Any]], tuple[Any, Any]]] = []
+
+    def has(self, table: str) -> bool:
+        return table in self.tables
 
     def rows(self, source: nodes.Source, equal: Sequence[Known], bounds: tuple[Any, Any]) -> Iterable[evaluate.Row]:
         name = getattr(source, "name", "catalogue")
@@ -327,6 +349,20 @@ def test_a_condition_of_where_is_no_hint_for_an_outer_join() -> None:
     rows = selected("SELECT VALUE v.VIN FROM V AS v LEFT JOIN P AS p ON p.Id = 7 WHERE p.Name = 'Ann'", tables)
     assert rows == []
     assert tables.asked[1][1] == [(("Id",), 7)]
+
+
+def test_what_no_document_can_hold_is_no_hint() -> None:
+    for value in (1 << 53, -(1 << 53), "\ud800", [1 << 60], {"a": "\udfff"}, {"\ud800": 1}):
+        tables = Tables(V=VEHICLES)
+        assert selected("SELECT * FROM V AS v WHERE v.VIN = ?", tables, value) == []
+        assert tables.asked == [("TableSource V", [], (None, None))]
+
+
+def test_a_name_that_a_nearer_from_binds_is_no_hint() -> None:
+    tables = Tables(V=VEHICLES, P=PERSONS)
+    selected("SELECT VALUE v.VIN FROM V AS v WHERE EXISTS(SELECT * FROM P AS p, <<1>> AS v WHERE p.Id = v)", tables)
+    selected("SELECT VALUE v.VIN FROM V AS v WHERE EXISTS(SELECT * FROM P AS v WHERE v.Id = v.Name)", tables)
+    assert {str(equal) for _, equal, _ in tables.asked} == {"[]"}
 
 
 def test_hints_are_looked_at_again() -> None:

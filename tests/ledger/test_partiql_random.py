@@ -3,6 +3,8 @@
 # ruff: noqa: S608 - texts are made of parts on purpose
 
 import math
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 
 from engines.errors import EngineError, QueryError
 from engines.ledger import partiql
-from engines.ledger.partiql import MISSING
+from engines.ledger.partiql import MISSING, evaluate, nodes
+from engines.ledger.partiql.functions import Context
+from engines.ledger.partiql.parser import parsed
+from engines.ledger.partiql.plan import Known
 from tests.models import ledger_partiql as model
 
 LETTERS = st.text("ab%_'", max_size=4)
@@ -111,6 +116,57 @@ def test_a_join_is_two_loops_and_a_condition(
         assert typed(found) == typed(pairs)
 
 
+class Index:
+    """Tables that give what they are asked for and nothing else."""
+
+    def __init__(self, tables: dict[str, list[Any]]) -> None:
+        self.tables = tables
+
+    def has(self, table: str) -> bool:
+        return table in self.tables
+
+    def rows(self, source: nodes.Source, equal: Sequence[Known], _: tuple[Any, Any]) -> Iterable[evaluate.Row]:
+        assert isinstance(source, nodes.TableSource)
+        for number, document in enumerate(self.tables[source.name]):
+            if all(typed(self.at(document, path)) == typed(value) for path, value in equal):
+                yield str(number), document
+
+    def at(self, value: Any, path: Sequence[Any]) -> Any:
+        for step in path:
+            value = value.get(step, MISSING) if isinstance(value, dict) else MISSING
+        return value
+
+
+NAMES = st.sampled_from(["t", "u", "A", "B"])  # variables, some called like tables
+TERMS = st.one_of(st.sampled_from(["1", "2", "NULL", "a"]), st.tuples(NAMES, FIELD).map(".".join))
+EQUALITIES = st.lists(st.tuples(TERMS, TERMS).map(" = ".join), min_size=1, max_size=3).map(" AND ".join)
+INTEGERS = st.lists(st.dictionaries(FIELD, st.integers(1, 2) | st.none(), max_size=3), max_size=3)
+
+
+@st.composite
+def queries(draw: st.DrawFn, depth: int = 2) -> str:
+    names = draw(st.lists(NAMES, min_size=1, max_size=2, unique=True))
+    text = " ".join(
+        f"{draw(st.sampled_from([',', 'LEFT JOIN', 'JOIN'])) if number else ''} {draw(st.sampled_from('AB'))} AS {name}"
+        for number, name in enumerate(names)
+    )
+    if "JOIN" in text:
+        text += f" ON HINTED({draw(EQUALITIES)})"
+    text += f" WHERE HINTED({draw(EQUALITIES)})"
+    if depth and draw(st.booleans()):
+        text += f" AND EXISTS(SELECT * FROM {draw(queries(depth=depth - 1))})"
+    return text
+
+
+@given(queries(), INTEGERS, INTEGERS)
+def test_an_index_gives_what_looking_at_every_row_gives(query: str, one: list[Any], other: list[Any]) -> None:
+    tables = {"A": one, "B": other}
+    names = ", ".join(dict.fromkeys(re.findall(r"AS (\w)", query.split("WHERE", maxsplit=1)[0])))
+    found = parsed(f"SELECT {names} FROM {query}".replace("HINTED(", "("))
+    hinted = list(evaluate.select(found, evaluate.new_scope(found, Index(tables), [], Context())))
+    assert hinted == partiql.run(f"SELECT {names} FROM {query}".replace("HINTED(", "(FALSE OR "), tables)
+
+
 @given(LETTERS, st.text("ab%_", max_size=8))
 def test_like_is_what_trying_every_split_finds(text: str, pattern: str) -> None:
     assert partiql.run("? LIKE ?", {}, [text, pattern]) is model.like(text, pattern)
@@ -180,6 +236,18 @@ def test_whatever_parses_runs_or_says_why_not(text: str, value: Any) -> None:
 def test_ten_thousand_levels_are_a_query_error_not_the_end_of_the_stack(text: str) -> None:
     with pytest.raises(QueryError, match=r"deep: take it apart"):
         partiql.parse(text)
+
+
+def test_long_texts_that_mean_nothing_end_soon() -> None:
+    for part in ("/*a", "'", '"', "`", "/", "SELECT ", "a,", "--"):
+        assert error_of(part * (200_000 // len(part)) + "'") is not None
+
+
+def test_a_hundred_sources_are_read_and_no_more() -> None:
+    text = "SELECT 1 AS one FROM " + ", ".join(f"<<1>> AS a{number}" for number in range(100))
+    assert partiql.run(text) == [{"one": 1}]
+    with pytest.raises(QueryError, match="at most 100 sources"):
+        partiql.parse(text + ", <<1>> AS b")
 
 
 def test_twenty_selects_stand_inside_each_other_and_no_more() -> None:

@@ -49,6 +49,7 @@ from engines.ledger.partiql.nodes import (
 from engines.ledger.partiql.operators import Evaluate, Scope
 from engines.ledger.partiql.parser import parsed
 
+Levels: TypeAlias = tuple[tuple[str, ...], ...]  # the names that each FROM binds, innermost first
 Row: TypeAlias = tuple[str | None, Any]  # a document's id, or None, and the value
 
 PARAMETERS, CONTEXT, SOURCES, ENVIRONMENT, AGGREGATES = "?", "? context", "? sources", "? environment", "? aggregates"
@@ -62,6 +63,10 @@ class Sources(Protocol):
 
         More may come: what is asked for is looked at again. NotFound.
         """
+        ...
+
+    def has(self, table: str) -> bool:
+        """Whether a table is called so: in FROM, tables come before what an earlier FROM has bound."""
         ...
 
 
@@ -79,6 +84,10 @@ class Environment:
         if found is MISSING:
             raise Invalid(f"nothing is called {source.name}{nearest(source.name, self._names)}")
         return [(None, value) for value in elements(found)]
+
+    def has(self, table: str) -> bool:
+        """See Sources."""
+        return table in self._names
 
 
 def run(text: str, environment: Mapping[str, Any] | None = None, parameters: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - any value
@@ -150,8 +159,7 @@ def changed(statement: Parsed, document: dict[str, Any], identity: str, scope: S
     update = statement.statement
     assert isinstance(update, Update)  # noqa: S101 - the caller has looked
     if made is None:
-        names = [name for name in (update.source.alias, update.source.identity) if name]
-        compiler = Compiler(tuple(names))
+        compiler = Compiler((update.source.names,))
         made = statement.compiled["changes"] = [
             (
                 change.verb,
@@ -231,28 +239,33 @@ def _insert(document: Any, steps: list[Any], value: Any, position: Any) -> None:
 class _Loops:
     """FROM and WHERE: the scopes of all rows that pass."""
 
-    def __init__(self, sources: tuple[From, ...], where: Expression | None, outer: tuple[str, ...]) -> None:
+    def __init__(self, sources: tuple[From, ...], where: Expression | None, outer: Levels) -> None:
         self._sources = []
-        names = outer
-        for _i, source in enumerate(sources):
+        own: tuple[str, ...] = ()
+        around = {name for level in outer for name in level}
+        hidden = {name for source in sources for name in source.names}
+        for source in sources:
             found = source.source
-            if isinstance(found, TableSource) and found.name in names:
-                found = ValueSource(Name(found.name, found.at))  # what an earlier source has bound
-            compiler = Compiler(names)
-            value = compiler.collection(found.value) if isinstance(found, ValueSource) else None
+            compiler = Compiler((own, *outer))
+            value = None
+            if isinstance(found, ValueSource):
+                value = compiler.collection(found.value)
+            elif isinstance(found, TableSource) and (found.name in own or found.name in around):
+                value = compiler.expression(Name(found.name))  # unless there is such a table
             bounds = (None, None)
             if isinstance(found, HistorySource):
                 bounds = tuple(None if b is None else compiler.expression(b) for b in (found.start, found.end))  # type: ignore[assignment] # two
-            inner = names + tuple(name for name in (source.alias, source.position, source.identity) if name)
+            # WHERE sees the names of all sources: where one is called like something around, that is not meant
+            bound = (around - hidden).union(own)
             equal = [
                 (path, compiler.expression(side))
-                for path, side in plan.equalities(source, names, where, lonely=len(sources) == 1 and not outer)
+                for path, side in plan.equalities(source, bound, where, lonely=len(sources) == 1 and not outer)
             ]
-            condition = None if source.on is None else Compiler(inner).expression(source.on)
+            own += source.names
+            condition = None if source.on is None else Compiler((own, *outer)).expression(source.on)
             self._sources.append((source, found, value, bounds, equal, condition))
-            names = inner
-        self.names = names
-        self._where = None if where is None else Compiler(names).expression(where)
+        self.levels = (own, *outer)
+        self._where = None if where is None else Compiler(self.levels).expression(where)
 
     def scopes(self, scope: Scope) -> Iterator[Scope]:
         """One dict for each row, its own."""
@@ -289,24 +302,24 @@ class _Loops:
     def _rows(self, number: int, scope: Scope) -> tuple[Iterable[Row], bool]:
         """The rows, and whether they have positions: elements of a list do, documents of a table do not."""
         _, found, value, bounds, equal, _ = self._sources[number]
-        if value is not None:
+        sources: Sources = scope[SOURCES]
+        if value is not None and not (isinstance(found, TableSource) and sources.has(found.name)):
             given = value(scope)
             return [(None, each) for each in elements(given)], isinstance(given, list)
         wanted = [(path, side(scope)) for path, side in equal]
-        known = [plan.Known(path, each) for path, each in wanted if each is not MISSING and each is not None]
-        nothing = len(known) < len(wanted)  # for nothing is equal to NULL or MISSING
+        nothing = any(each is MISSING or each is None for _, each in wanted)  # for nothing is equal to them
         if nothing and number:
             return [], False
         start, end = (None if bound is None else bound(scope) for bound in bounds)
-        sources: Sources = scope[SOURCES]
+        known = [plan.Known(path, each) for path, each in wanted if values.storable(each)]
         rows = sources.rows(found, known, (start, end))  # also to hear that there is no such table
         return [] if nothing else rows, True
 
 
-def compile_select(statement: Select, outer: tuple[str, ...]) -> Callable[[Scope], Iterator[Any]]:
-    """A SELECT as a function of a scope. outer: names that are bound around it."""
+def compile_select(statement: Select, outer: Levels) -> Callable[[Scope], Iterator[Any]]:
+    """A SELECT as a function of a scope. outer: what is bound around it."""
     loops = _Loops(statement.sources, statement.where, outer)
-    compiler = Compiler(loops.names, aggregates=[])
+    compiler = Compiler(loops.levels, aggregates=[])
     project = _projection(statement, compiler)
     collected = compiler.aggregates or []
 
@@ -315,14 +328,14 @@ def compile_select(statement: Select, outer: tuple[str, ...]) -> Callable[[Scope
             yield from map(project, loops.scopes(scope))
         else:
             states: list[list[Any]] = [[] for _ in collected]
-            last = scope
             for inner in loops.scopes(scope):
                 for state, (_, argument) in zip(states, collected, strict=True):
                     value = True if argument is None else argument(inner)
                     if value is not None and value is not MISSING:
                         state.append(value)
             results = [total(node, state) for state, (node, _) in zip(states, collected, strict=True)]
-            yield project({**dict.fromkeys(loops.names, MISSING), **last, AGGREGATES: results})
+            nothing = dict.fromkeys(loops.levels[0], MISSING)
+            yield project({**scope, **nothing, AGGREGATES: results})
 
     def made(scope: Scope) -> Iterator[Any]:
         found = (row for row in rows(scope) if row is not MISSING)
@@ -433,12 +446,11 @@ def name_of(expression: Expression) -> str | None:
 
 
 class Compiler:
-    """Makes functions of expressions. names: what is bound around them; aggregates: collected where they may stand."""
+    """Makes functions of expressions. levels: what is bound around them; aggregates: collected where they may stand."""
 
-    def __init__(
-        self, names: tuple[str, ...], *, aggregates: list[tuple[Aggregate, Evaluate | None]] | None = None
-    ) -> None:
-        self._names = names
+    def __init__(self, levels: Levels, *, aggregates: list[tuple[Aggregate, Evaluate | None]] | None = None) -> None:
+        self._levels = levels
+        self._names = tuple(name for level in levels for name in level)
         self.aggregates = aggregates
 
     def expression(self, node: Expression) -> Evaluate:  # noqa: C901, PLR0911, PLR0912 - one case for each kind
@@ -567,7 +579,7 @@ class Compiler:
         """The function of an expression that stands where rows are wanted: a subquery there is all its rows."""
         if not isinstance(node, Subquery):
             return self.expression(node)
-        made = compile_select(node.select, self._names)
+        made = compile_select(node.select, self._levels)
         return lambda scope: list(made(scope))
 
     def _scalar(self, node: Select) -> Evaluate:
@@ -575,7 +587,7 @@ class Compiler:
 
         No row is NULL, several rows or columns are MISSING. SELECT VALUE has no columns: all its values.
         """
-        made = compile_select(node, self._names)
+        made = compile_select(node, self._levels)
         if node.value is not None:
             return lambda scope: list(made(scope))
 

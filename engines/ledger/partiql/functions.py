@@ -85,10 +85,10 @@ def _to_timestamp(_: str, text: Any, pattern: Any = None) -> Any:  # noqa: ANN40
     if not isinstance(text, str) or not isinstance(pattern, str):
         return MISSING
     try:
-        found = datetime.strptime(text, _strftime(pattern, reading=True))  # noqa: DTZ007 - UTC where none is said
-    except ValueError:
+        found = datetime.strptime(text, _strptime(pattern))  # noqa: DTZ007 - UTC where none is said
+        return values.shown(found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC))
+    except (ValueError, OverflowError):
         return MISSING
-    return values.shown(found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC))
 
 
 def _to_string(_: str, value: Any, pattern: Any) -> Any:  # noqa: ANN401 - any value
@@ -101,6 +101,8 @@ def _to_string(_: str, value: Any, pattern: Any) -> Any:  # noqa: ANN401 - any v
             made.append(part)
         elif part[0] == "S":
             made.append(f"{time.microsecond:06d}".ljust(9, "0")[: len(part)])
+        elif part == "yyyy":
+            made.append(f"{time.year:04d}")  # strftime leaves the zeros out
         else:
             shown = time.strftime(_SYMBOLS[part])
             made.append(shown.lstrip("0") or "0" if len(part) == 1 and part in "MdHhms" else shown)
@@ -131,15 +133,16 @@ def _parts(pattern: str) -> list[tuple[str, str]]:
     return found
 
 
-def _strftime(pattern: str, *, reading: bool) -> str:
-    made = []
+def _strptime(pattern: str) -> str:
+    made: list[str] = []
     for kind, part in _parts(pattern):
         if kind == "literal":
             made.append(part.replace("%", "%%"))
-        elif part[0] == "S":
-            made.append("%f")
-        else:
-            made.append("%z" if reading and part[0] in "Xx" else _SYMBOLS[part])
+            continue
+        symbol = {"S": "%f", "X": "%z", "x": "%z"}.get(part[0]) or _SYMBOLS[part]
+        if symbol in made:
+            raise Invalid(f"a pattern reads each part of a time once, and {part} of {pattern!r:.40} a second time")
+        made.append(symbol)
     return "".join(made)
 
 

@@ -17,6 +17,7 @@ WORD, QUOTED, TEXT, NUMBER, ION, SIGN, END = "word", "quoted", "text", "number",
 _TOKEN: Final = re.compile(
     r"""
       (?P<skip>   \s+ | --[^\n]* | /\*.*?\*/ )
+    | (?P<open>   /\* )
     | (?P<word>   [A-Za-z_$][A-Za-z_0-9$]* )
     | (?P<quoted> "(?:[^"]|"")*" )
     | (?P<text>   '(?:[^']|'')*' )
@@ -46,8 +47,9 @@ def tokens(text: str) -> list[Token]:
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
-        if match is None:
+        if match is None or match.lastgroup == "open":
             opened = {
+                "/": "a comment that is not closed",
                 "'": "a text that is not closed",
                 '"': "a quoted name that is not closed",
                 "`": "an Ion literal that is not closed",

@@ -220,6 +220,11 @@ class From:
     on: Expression | None = None
     outer: bool = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it binds."""
+        return tuple(name for name in (self.alias, self.position, self.identity) if name)
+
 
 # -- statements
 

@@ -44,16 +44,24 @@ from engines.ledger.partiql.words import BEGINNINGS, CLAUSES, NOT_SPOKEN, RESERV
 
 DEEPEST_TREE: Final = 160
 DEEPEST_SELECT: Final = 20
+MOST_SOURCES: Final = 100  # each is a loop inside the one before
 LONGEST: Final = 1 << 20  # characters of a text
+REMEMBERED: Final = 1 << 14  # longer texts hold values, and hardly come again
 COMMITTED: Final = "_ql_committed_"
 
 
-@lru_cache(512)
 def parsed(text: str) -> Parsed:
     """A statement with its text, from the cache. QueryError, with the place, for whatever is none."""
+    return remembered(text) if len(text) <= REMEMBERED else _parsed(text)
+
+
+def _parsed(text: str) -> Parsed:
     if len(text) > LONGEST:
         raise QueryError(f"a statement has at most {LONGEST:,} characters, this one {len(text):,}: pass values as ?")
     return Parsed(text, Parser(text).statement())
+
+
+remembered: Final = lru_cache(512)(_parsed)
 
 
 def parse(text: str) -> Statement:
@@ -67,6 +75,7 @@ class Parser(Expressions):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._selects = 0
+        self._sources_read = 0
 
     def statement(self) -> Statement:  # noqa: C901 - one case for each statement
         """All of the text as one statement."""
@@ -226,14 +235,18 @@ class Parser(Expressions):
                 self._expect("ON")
                 on = self._expression()
             found.append(From(joined.source, joined.alias, joined.position, joined.identity, on, outer))
-        names = [name for each in found for name in (each.alias, each.position, each.identity) if name]
-        for name in names:
-            if names.count(name) > 1:
+        met: set[str] = set()
+        for name in (name for each in found for name in each.names):
+            if name in met:
                 raise self._error(f"two things are called {name} in FROM: rename one with AS")
+            met.add(name)
         return tuple(found)
 
     def _from(self) -> From:
         at = self._next.position
+        self._sources_read += 1
+        if self._sources_read > MOST_SOURCES:
+            raise self._error(f"a statement reads at most {MOST_SOURCES} sources: take it apart")
         source, alias = self._source()
         if self._accept("AS") or self._next.kind == QUOTED or self._plain_word():
             alias = self._identifier("a name")

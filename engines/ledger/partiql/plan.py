@@ -8,6 +8,7 @@ They are hints: whoever answers may give more rows, the conditions are looked at
 """
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from engines.ledger.partiql.nodes import Binary, Expression, From, Literal, Name, Step, Subquery, children
@@ -24,7 +25,7 @@ class Known(NamedTuple):
 
 
 def equalities(
-    source: From, bound: tuple[str, ...], where: Expression | None, *, lonely: bool
+    source: From, bound: AbstractSet[str], where: Expression | None, *, lonely: bool
 ) -> Iterator[tuple[Path, Expression]]:
     """Path and expression of each: what has to be equal to something that the names bound before tell.
 
@@ -52,7 +53,7 @@ def conjuncts(condition: Expression) -> Iterator[Expression]:
         yield condition
 
 
-def path_of(node: Expression, source: From, bound: tuple[str, ...], *, lonely: bool) -> Path | None:
+def path_of(node: Expression, source: From, bound: AbstractSet[str], *, lonely: bool) -> Path | None:
     """The path from a source's row, if this is one."""
     steps: list[str | int] = []
     while isinstance(node, Step):
@@ -71,7 +72,7 @@ def path_of(node: Expression, source: From, bound: tuple[str, ...], *, lonely: b
     return (node.name, *reversed(steps))
 
 
-def known(node: Expression, bound: tuple[str, ...]) -> bool:
+def known(node: Expression, bound: AbstractSet[str]) -> bool:
     """Whether an expression is made of parameters, literals and names that are bound already."""
     if isinstance(node, Subquery):
         return False

@@ -19,6 +19,8 @@ from engines.ledger.results import EPOCH, iso
 
 Value = Any
 NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+LARGEST: Final = (1 << 53) - 1  # whole numbers of documents lie between this and minus this
 SECONDS: Final = {"DAY": 86_400, "HOUR": 3_600, "MINUTE": 60, "SECOND": 1}
 
 
@@ -45,6 +47,17 @@ def equal(left: Value, right: Value) -> Value:
     if left is None or right is None:
         return None
     return same(left, right)
+
+
+def storable(value: Value) -> bool:
+    """Whether a document can hold it, as far as texts and numbers say: an index looks for nothing else."""
+    if isinstance(value, str):
+        return value.isascii() or SURROGATE.search(value) is None
+    if isinstance(value, dict):
+        return all(storable(name) and storable(each) for name, each in value.items())
+    if isinstance(value, list):
+        return all(map(storable, value))
+    return type(value) is not int or -LARGEST <= value <= LARGEST
 
 
 def less(left: Value, right: Value) -> Value:

@@ -4,12 +4,15 @@
     query ─> query cache   whole request  -> images of the items, counts, last_key
     put ──> table, then item cache                        consistent=True ──> table, no cache
 
-A caller changes nothing but the name of the table, where a cache beside it (kv.Cache) needs code that fills it and
-empties it. What is cached are bytes; they are decoded for each hit, so nobody can spoil another's item.
+A caller of the table's methods changes nothing but its name, where a cache beside it (kv.Cache) needs code that fills
+it and empties it. Indexes, capacity and descriptions are the table's own, and not cached. What is cached are bytes;
+they are decoded for each hit, so nobody can spoil another's item.
 
 How old an answer may be
-* An item is one that was current within the last `ttl` seconds; whatever wrote past the accelerator (the table itself,
-  a transaction, a replica, an import) is seen by then.
+* An item is one that was current within the last `ttl` seconds; whatever wrote past the accelerator is seen by then.
+  Past it goes what asks the table itself, or the store and names the table: store.transact, batch_get, batch_write and
+  PartiQL, sessions, replicas. DAX has a client of its own, through which transactions go as well (PartiQL does not): it
+  reads anew what they have written. Here that is seen ttl seconds later; at once with consistent=True or after clear().
 * An item is never older than the last write through this accelerator that has returned. A write that is refused (a
   condition that does not hold) leaves the cache as it was; one whose outcome is unknown (the disk failed) empties its
   place.
@@ -50,6 +53,7 @@ from engines._native.kvstamp import unstamped
 from engines.clock import Clock, SystemClock
 from engines.errors import Invalid, Throttled
 from engines.kv.acceleratorcaches import ABSENT, ItemCache, PageCache, WriteThrough, canonical
+from engines.kv.catalog import Definition
 from engines.kv.expressions import Placeholders, check_text
 from engines.kv.page import Item, Key, Page, Request
 from engines.kv.projections import compile_projection
@@ -113,7 +117,7 @@ def passed(verb: Callable[Concatenate[Table, P], Answer]) -> Callable[Concatenat
 
 
 class Accelerator(ItemHits):
-    """A cache in front of one table: kv.Accelerator(orders). It has the methods by which a table is read and written.
+    """A cache in front of one table: kv.Accelerator(orders). It has a table's methods, and its name and key.
 
     max_items: so many items at most in the item cache, and so many in all pages of the query cache; None: no limit.
     max_bytes: the same in bytes, of each of the two (pages are then counted in bytes alone). ttl, query_ttl: seconds
@@ -228,6 +232,23 @@ class Accelerator(ItemHits):
     put, update, delete = written(Table.put), written(Table.update), written(Table.delete)
     batch_writer = written(Table.batch_writer)
     explain, changes, describe = passed(Table.explain), passed(Table.changes), passed(Table.describe)
+    create_index, drop_index = passed(Table.create_index), passed(Table.drop_index)
+    capacity, buckets, hot_keys = passed(Table.capacity), passed(Table.buckets), passed(Table.hot_keys)
+    scale, scaling = passed(Table.scale), passed(Table.scaling)
+
+    @property
+    def name(self) -> str:
+        """The table's."""
+        return self.table.name
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The table's, as create_table takes it."""
+        return self.table.key
+
+    @property
+    def definition(self) -> Definition:
+        return self.table.definition
 
     def read_page(self, verb: Callable[..., Page], arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Page:
         """A page, from the query cache if it is there."""

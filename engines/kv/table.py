@@ -42,8 +42,8 @@ class Table(TableReads):
     """One table of a store: store.create_table(...) or store.table(name). Threads may share it.
 
     A key is the values of the key attributes, in order: get("ann", 17). Items are dicts; what they may hold is said in
-    engines.kv.values. Invalid, NotFound, ... are raised before anything is changed. Every call takes consumed=, a
-    kv.Consumed to which it adds the capacity units that it cost.
+    engines.kv.values. Invalid, NotFound, ... are raised before anything is changed. Calls that read or write
+    items take consumed=, a kv.Consumed to which they add the capacity units that they cost (batch_writer does not).
     """
 
     records: Records
@@ -57,6 +57,11 @@ class Table(TableReads):
     @property
     def definition(self) -> Definition:
         return self.records.definition
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What an item is found by, as create_table takes it: ("customer:S", "order:N")."""
+        return tuple(self.definition.described_key)
 
     # -- one item -----------------------------------------------------------------------------------------------------
 

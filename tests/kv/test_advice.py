@@ -119,3 +119,29 @@ def test_a_key_of_the_right_shape_is_told_only_what_is_wrong_with_it(orders):
     with pytest.raises(Invalid) as caught:
         orders.get(17, "ann")
     assert "get(" not in str(caught.value)
+
+
+# -- the accelerator ---------------------------------------------------------------------------------------------------
+
+
+def test_an_accelerator_is_a_table_to_those_who_look_at_it(store, orders):
+    fast = kv.Accelerator(orders)
+    missing = {name for name in dir(orders) if not name.startswith("_")} - set(dir(fast))
+    assert missing == {"reader", "records"}  # how a table is made, not what it offers
+    assert (fast.name, fast.key, fast.definition) == ("orders", ("customer:S", "order:N"), orders.definition)
+    fast.create_index("by_price", key=("customer:S", "price:N"))
+    fast.put({"customer": "ann", "order": 1, "price": 3})
+    asked = "customer = :c AND price > :p"
+    assert len(fast.query(asked, values={":c": "ann", ":p": 2}, index="by_price")) == 1
+    assert fast.capacity(read=5, write=5).to_dicts() == orders.buckets().to_dicts()
+    assert store.table("orders").describe() == fast.describe()
+
+
+def test_what_a_transaction_writes_is_past_the_accelerator_until_its_ttl_is_over(store, orders, clock):
+    fast = kv.Accelerator(orders, ttl=5)
+    fast.put({"customer": "ann", "order": 1, "price": 1})
+    store.transact([kv.Put("orders", {"customer": "ann", "order": 1, "price": 2})])
+    assert fast.get("ann", 1)["price"] == 1
+    assert fast.get("ann", 1, consistent=True)["price"] == 2
+    clock.advance(5)
+    assert fast.get("ann", 1)["price"] == 2

@@ -20,6 +20,7 @@ from engines.ledger.partiql import evaluate, microseconds, nodes
 from engines.ledger.partiql.functions import Context
 from engines.ledger.partiql.parser import Parser, parsed
 from engines.ledger.partiql.plan import IDENTITY, Known, Path
+from engines.ledger.partiql.sources import Row
 from engines.ledger.results import Result
 from engines.ledger.state import TableState, shown_path
 
@@ -73,8 +74,8 @@ def _executed(tx: "Transaction", text: str, parameters: Sequence[Any], sources: 
             rows = list(evaluate.select(found, scope))
             read_bytes = sum(access.bytes for access in sources.accesses.values())
             return Result(rows, stats={"rows_read": sources.rows_read, "bytes_read": read_bytes})
-        case nodes.Value(value):
-            return Result([evaluate.Compiler(()).expression(value)(scope)])
+        case nodes.Value():
+            return Result([evaluate.value(found, scope)])
         case nodes.Insert(table):
             return _written(tx.insert(table, document) for document in evaluate.inserted(found, scope))
         case nodes.Update(source):
@@ -145,11 +146,11 @@ class Sources:
         return sum(access.rows for access in self.accesses.values())
 
     def has(self, table: str) -> bool:
-        """See partiql.evaluate.Sources."""
+        """See partiql.sources.Sources."""
         return table in self._tx.book.state.names
 
-    def rows(self, source: nodes.Source, equal: Sequence[Known], bounds: tuple[Any, Any]) -> Iterator[evaluate.Row]:
-        """See partiql.evaluate.Sources."""
+    def rows(self, source: nodes.Source, equal: Sequence[Known], bounds: tuple[Any, Any]) -> Iterator[Row]:
+        """See partiql.sources.Sources."""
         state = self._tx.book.state
         match source:
             case nodes.TableSource(name):
@@ -181,7 +182,7 @@ class Sources:
                 return None, self._access("Index", f"{table.name} ({shown_path(path)})")
         return None, self._access("Scan", table.name)
 
-    def _documents(self, table: TableState, equal: Sequence[Known]) -> Iterator[evaluate.Row]:
+    def _documents(self, table: TableState, equal: Sequence[Known]) -> Iterator[Row]:
         raw, access = self._found(table, equal)
         if raw is not None:
             found = self._tx.find(table, raw) if raw else None
@@ -198,7 +199,7 @@ class Sources:
                 access.bytes += len(data)
                 yield show(document), read(data)
 
-    def _committed(self, table: TableState, equal: Sequence[Known]) -> Iterator[evaluate.Row]:
+    def _committed(self, table: TableState, equal: Sequence[Known]) -> Iterator[Row]:
         inner = [Known(path[1:], value) for path, value in equal if path[:1] == DATA and len(path) > 1]
         inner += [Known(IDENTITY, value) for path, value in equal if path in (ID, IDENTITY)]
         raw, access = self._found(table, inner)
@@ -219,9 +220,7 @@ class Sources:
                 access.bytes += place.length
                 yield show(document), views.row(book, document, place, 0, where)
 
-    def _history(
-        self, table: TableState, start: int | None, end: int | None, equal: Sequence[Known]
-    ) -> Iterator[evaluate.Row]:
+    def _history(self, table: TableState, start: int | None, end: int | None, equal: Sequence[Known]) -> Iterator[Row]:
         access = self._access("History", table.name)
         book = self._tx.book
         wanted = next((parse(value) or b"" for path, value in equal if path == ID), None)
@@ -232,7 +231,7 @@ class Sources:
                 access.rows += 1
                 yield show(raw), row
 
-    def _tables(self) -> Iterator[evaluate.Row]:
+    def _tables(self) -> Iterator[Row]:
         access = self._access("Catalogue", "user_tables")
         for table in list(self._tx.book.state.tables.values()):
             access.rows += 1

@@ -15,6 +15,7 @@ from engines.ledger.partiql import MISSING, evaluate, nodes
 from engines.ledger.partiql.functions import Context
 from engines.ledger.partiql.parser import Parser, parsed
 from engines.ledger.partiql.plan import IDENTITY, Known
+from engines.ledger.partiql.sources import Row
 
 CASES = {
     "comparisons": [
@@ -300,7 +301,7 @@ class Tables:
     def has(self, table: str) -> bool:
         return table in self.tables
 
-    def rows(self, source: nodes.Source, equal: Sequence[Known], bounds: tuple[Any, Any]) -> Iterable[evaluate.Row]:
+    def rows(self, source: nodes.Source, equal: Sequence[Known], bounds: tuple[Any, Any]) -> Iterable[Row]:
         name = getattr(source, "name", "catalogue")
         self.asked.append((f"{type(source).__name__} {name}", [tuple(known) for known in equal], bounds))
         return [(f"{name}{number}", document) for number, document in enumerate(self.tables.get(name, []))]

@@ -17,6 +17,7 @@ from engines.ledger.partiql import MISSING, evaluate, nodes
 from engines.ledger.partiql.functions import Context
 from engines.ledger.partiql.parser import parsed
 from engines.ledger.partiql.plan import Known
+from engines.ledger.partiql.sources import Row
 from tests.models import ledger_partiql as model
 
 LETTERS = st.text("ab%_'", max_size=4)
@@ -125,7 +126,7 @@ class Index:
     def has(self, table: str) -> bool:
         return table in self.tables
 
-    def rows(self, source: nodes.Source, equal: Sequence[Known], _: tuple[Any, Any]) -> Iterable[evaluate.Row]:
+    def rows(self, source: nodes.Source, equal: Sequence[Known], _: tuple[Any, Any]) -> Iterable[Row]:
         assert isinstance(source, nodes.TableSource)
         for number, document in enumerate(self.tables[source.name]):
             if all(typed(self.at(document, path)) == typed(value) for path, value in equal):

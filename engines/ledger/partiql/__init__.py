@@ -1,7 +1,8 @@
 """PartiQL, as far as QLDB spoke it: parsed, and run over plain values, without a ledger.
 
-    text ──lexer──expressions──parser──> nodes ──evaluate──> operators, functions ──> values
-                                                plan: what an index may answer
+    text ──lexer──expressions──parser──> nodes ──compiler──> Python functions ──evaluate──> values
+                                                 plan: what an index may answer
+                                                 sources: where rows come from
 
     from engines.ledger import partiql
     partiql.run("SELECT VALUE v.a FROM T AS v WHERE v.b = ?", {"T": [{"a": 1, "b": 2}]}, [2])        # [1]

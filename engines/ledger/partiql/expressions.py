@@ -2,8 +2,8 @@
 
     OR < AND < NOT < = <> < <= > >= IN BETWEEN LIKE IS < || < + - < * / % < - (sign) < . [ ]
 
-x IN (a) and x IN (a, b) are lists, x IN a is whatever a holds. @t.items is t.items: PartiQL's way to insist that t is
-what FROM has bound; here variables come first anyway.
+x IN (a) and x IN (a, b) are lists, x IN a is whatever a holds. @t is PartiQL's way to insist that t is what FROM has
+bound, and no table.
 """
 
 from typing import Final

@@ -38,8 +38,10 @@ def test_five_bullets_lead_to_one_file_each():
     assert [len(re.findall(r"\]\(", bullet)) for bullet in bullets] == [1] * 5
 
 
-def test_the_session_shows_the_question_that_the_tour_asks():
+def test_the_session_shows_the_questions_that_the_tour_asks():
     (session,) = blocks("text")
-    told = (ROOT / "engines/tour/kv.py").read_text()
-    (query,) = re.findall(r'passes\.query\("(.*?)"', session)
-    assert f'QUERY = "{query}"' in told
+    by_key, by_index = re.findall(r'passes\.query\("(.*?)"', session)
+    assert f'QUERY = "{by_key}"' in (ROOT / "engines/tour/kv.py").read_text()
+    asked = (ROOT / "engines/tour/seats.py").read_text()
+    assert f'passes.query("{by_index}", index="latest"' in asked
+    assert re.findall(r"store\.restore_table\(.*\)", session)[0] in asked

@@ -47,6 +47,14 @@ def test_files_that_are_named_are_there(page):
     assert [name for name in named if not (DOCS.parent / name).is_file()] == []
 
 
+def test_the_modules_that_the_drawing_of_kv_names_are_where_it_says():
+    kv = DOCS.parent / "engines/kv"
+    drawing = ast.get_docstring(ast.parse((kv / "__init__.py").read_text()))
+    named = set(re.findall(r"(?<![\w/])[\w/*]+\.pyx?\b", drawing))
+    assert len(named) > 30
+    assert [name for name in named if not [*kv.glob(name), *DOCS.parent.glob(name)]] == []
+
+
 def test_every_code_cell_can_be_compiled():
     for page in PAGES:
         text = page.read_text()

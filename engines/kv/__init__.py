@@ -10,9 +10,9 @@
                  │                                                    x/ID: expiry + key
                  │                                                    i/ID: index key + key -> what the index holds
                  ├──> the change stream              journal.py
-                 ├──> a table of any moment          bases.py + restore.py
-                 ├──> the other regions              versions.py + replica.py
-                 └──> exports of what has changed    transfer.py
+                 ├──> a table of any moment          backup/bases.py, backup/restore.py
+                 ├──> the other regions              regions/versions.py, regions/replica.py
+                 └──> exports of what has changed    backup/transfer.py
 
     key      partition, escaped: 00 -> 00 FF, end 00 01 | sort key          order-preserving     _native/keys.pyx
     item     head: size, [expiry] | (attribute number, tag, value) ...      names are learnt     _native/kvitem.pyx
@@ -25,7 +25,7 @@ Where to read
                         projections.py, partiql/            indexes             indexes.py, schema.py
     the store           store.py, frames.py, catalog.py     several as one      transactions.py, tokens.py
     time to live        ttl.py                              the stream          journal.py, retention.py
-    capacity            throttle.py, scaling.py             the past, files     backup/
+    capacity            throttle.py, paying.py, scaling.py  the past, files     backup/
     global tables       regions/                            checks              verify.py
     who may             access/                             before a table      accelerator*.py, _native/kvhits.pyx
     DynamoDB's requests requests/                           switched on later   switches.py

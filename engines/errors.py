@@ -191,6 +191,13 @@ class Poisoned(ReadOnly):
     aws = "InternalServerError"
 
 
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """The names in a sentence, in their order: `a, b, c and 7 more`."""
+    known = list(names)
+    more = f" and {len(known) - most:,} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + more
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence's tail that offers the known name closest to this one: `; did you mean 'orders'?`, or nothing."""
     matches = difflib.get_close_matches(name, list(known), n=1)

@@ -15,12 +15,12 @@ others write: what they write is entered by them. Until all is done it is not re
 process end meanwhile, the filling begins anew at the next open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engines._native.keys import KeyCodec
 from engines._native.kvitem import ItemCodec, item_expires, item_size
-from engines.errors import Conflict, Invalid
+from engines.errors import Conflict, Invalid, NotFound, listed, nearest
 from engines.kv.catalog import Index
 from engines.kv.keyrange import INDEX_PARTITION, index_key, with_table_key
 from engines.kv.page import Item
@@ -159,6 +159,13 @@ class IndexEntries:
         if old_place == place:
             return [] if place is None or old_content == content else [max(item_size(old_content), item_size(content))]
         return [item_size(found) for at, found in ((old_place, old_content), (place, content)) if at is not None]
+
+
+def no_index(table: str, name: str, known: Iterable[str]) -> NotFound:
+    """What to raise where a table has no index of this name."""
+    names = list(known)
+    has = f"its indexes are {listed(names)}" if names else "it has none, create_index() makes one"
+    return NotFound(f"table {table} has no index {name!r}{nearest(name, names)}; {has}")
 
 
 def find(table: "Table", name: str) -> IndexEntries:

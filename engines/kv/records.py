@@ -24,10 +24,10 @@ from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires, item_s
 from engines._native.kvpoint import PointReader, PointWriter
 from engines._native.kvstamp import unchanged, unstamped
 from engines.clock import MICROSECONDS
-from engines.errors import ConditionFailed, Corrupted, EngineError, Invalid, NotFound, Throttled, TooLarge, nearest
+from engines.errors import ConditionFailed, Corrupted, EngineError, Invalid, NotFound, Throttled, TooLarge
 from engines.kv import catalog
 from engines.kv.catalog import ITEMS_FRAME, Definition
-from engines.kv.indexes import IndexEntries
+from engines.kv.indexes import IndexEntries, no_index
 from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
 from engines.kv.page import Item, Key, check_limit
 from engines.kv.paying import Cost, Payments
@@ -40,6 +40,9 @@ from engines.storage.tree import Gone, Keyspace
 if TYPE_CHECKING:
     from engines.kv.expressions import Holds
     from engines.kv.store import Store
+
+
+UNCHANGED = ": nothing was changed; .item is what stands there"  # ends what one failed condition says
 
 
 class Write(NamedTuple):
@@ -144,7 +147,7 @@ class Records:
         if not isinstance(name, str):
             raise Invalid(f"index is the name of one, got {name!r:.80}")
         if name not in self.indexes:
-            raise NotFound(f"table {self.definition.name} has no index {name!r}{nearest(str(name), self.indexes)}")
+            raise no_index(self.definition.name, name, self.indexes)
         return self.indexes[name]
 
     # -- keys and images ----------------------------------------------------------------------------------------------
@@ -255,8 +258,8 @@ class Records:
             raise self.damaged(key, error) from error
         if holds is not None and not holds(item):
             raise ConditionFailed(
-                f"the condition on the item {self.keys.decode(key)!r} of table {self.definition.name} is false: "
-                "nothing was changed; .item is what stands there",
+                f"the condition on the item {self.keys.decode(key)!r} of table {self.definition.name} is false"
+                + UNCHANGED,
                 item=item,
             )
         return item

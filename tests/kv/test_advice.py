@@ -4,7 +4,7 @@ import pytest
 
 from engines import kv
 from engines.clock import ManualClock
-from engines.errors import Invalid
+from engines.errors import Invalid, NotFound
 
 START = 1_700_000_000  # seconds
 
@@ -145,3 +145,53 @@ def test_what_a_transaction_writes_is_past_the_accelerator_until_its_ttl_is_over
     assert fast.get("ann", 1, consistent=True)["price"] == 2
     clock.advance(5)
     assert fast.get("ann", 1)["price"] == 2
+
+
+# -- what is not there -------------------------------------------------------------------------------------------------
+
+
+def test_a_table_that_was_not_there_then_is_not_blamed_on_the_moment(store, clock):
+    store.create_table("users", key="id:S", pitr=True)
+    store.create_table("carts", key="id:S", pitr=True)
+    clock.advance(10)
+    store.drop_table("carts")
+    clock.advance(10)
+    store.create_table("later", key="id:S", pitr=True)
+    with pytest.raises(NotFound, match=r"no table 'user' then.*did you mean 'users'\?; there were carts, users$"):
+        store.restore_table("user", at=START + 5, to="then")
+    for at in START + 20, START + 10**6:  # the second is in the future
+        with pytest.raises(NotFound, match=r"no table 'nobody' then.*; there were later, users$"):
+            store.restore_table("nobody", at=at, to="then")
+    with pytest.raises(NotFound, match="there were none"):
+        store.restore_table("nobody", at=START - 1, to="then")
+
+
+def test_an_index_that_is_not_there_is_answered_with_those_that_are(orders):
+    with pytest.raises(NotFound, match=r"no index 'by_price'; it has none, create_index\(\) makes one"):
+        orders.scan(index="by_price")
+    for name in "total", "shop":
+        orders.create_index(f"by_{name}", key=f"{name}:S")
+    for ask in lambda: orders.scan(index="prices"), lambda: orders.drop_index("prices"):
+        with pytest.raises(NotFound, match="no index 'prices'; its indexes are by_total, by_shop"):
+            ask()
+
+
+def test_an_import_of_which_no_row_makes_sense_leaves_no_table(store, tmp_path):
+    (tmp_path / "users.csv").write_text("id,name\n1,ann\n2,bob\n")
+    with pytest.raises(Invalid, match=r"none of the 3 rows.*line 1: this is no JSON.*format= \(dynamodb-json, csv"):
+        store.import_table("users", tmp_path / "users.csv", key="id:N")
+    with pytest.raises(Invalid, match=r"none of the 2 rows.*'name'"):
+        store.import_table("users", tmp_path / "users.csv", key="id:N", format="csv", types={"name": "N"})
+    assert store.tables() == []
+    table, report = store.import_table("users", tmp_path / "users.csv", key="id:N", format="csv")
+    assert (len(table.scan()), report.ok) == (2, True)
+
+
+def test_replicas_whose_keys_have_two_types_are_refused_with_them(clock):
+    with kv.Store(clock=clock) as one, kv.Store(clock=clock) as two:
+        one.create_table("t", key="id:S", stream=True)
+        two.create_table("t", key="id:N", stream=True)
+        here, there = kv.Replica(one, "t", "here"), kv.Replica(two, "t", "there")
+        with pytest.raises(Invalid, match=r"\['id:S'\].* and .*\['id:N'\]"):
+            here.connect(there)
+        assert here.peers == there.peers == {}

@@ -36,7 +36,7 @@ import msgspec
 from engines._native.keys import KeyCodec
 from engines._native.kvitem import ItemCodec, item_expires
 from engines.clock import MICROSECONDS
-from engines.errors import AlreadyExists, EngineError, Invalid, NotFound, nearest
+from engines.errors import AlreadyExists, EngineError, Invalid, NotFound, listed, nearest
 from engines.kv import catalog, journal
 from engines.kv.backup.bases import Start
 from engines.kv.backup.snapshots import FILLING, Entry, Place, definitions_in, moment_of, names_in
@@ -140,7 +140,8 @@ class Contents:
 def contents_at(store: "Store", name: str, at: int) -> Contents:
     """What a table, or one that had its name then, held at a moment. NotFound if that is not covered."""
     store.log.sync()
-    check_past(store, name, at)
+    if name in store.schema.by_name:
+        check_past(store, name, at)
     upto = store.bases.sequence_at(at)
     definition = holder(store, name, upto)
     start = start_before(store, definition, upto, at)
@@ -188,15 +189,19 @@ def changes_of(
 def holder(store: "Store", name: str, upto: int) -> Definition:
     """The table that had this name after the frame `upto`: the one of today, or one that was dropped since."""
     live = store.schema.by_name.get(name)
+    dropped: dict[str, Definition] = {}
     if live is not None and live.definition.began <= upto:
         definition: Definition | None = live.definition
     else:
-        definition = _dropped(store, upto).get(name)
+        dropped = _dropped(store, upto)
+        definition = dropped.get(name)
     if definition is None and live is not None:
         definition = live.definition  # which says from when on it is covered
     if definition is None:
+        there = sorted({table for table in store.tables() if store.table(table).definition.began <= upto} | {*dropped})
         raise NotFound(
-            f"there was no table {name!r} then, as far as the log is kept{nearest(str(name), store.tables())}"
+            f"there was no table {name!r} then, as far as the log is kept{nearest(str(name), there)}; "
+            f"{f'there were {listed(there)}' if there else 'there were none'}"
         )
     if not definition.pitr:
         raise NotFound(

@@ -123,8 +123,8 @@ class Replica:
         here, there = self.table.definition, other.table.definition
         if (here.name, here.key, here.ttl) != (there.name, there.key, there.ttl):
             raise Invalid(
-                f"replicas have the same name, key and ttl, got {here.name} {here.key_names} ttl={here.ttl} in "
-                f"{self.region} and {there.name} {there.key_names} ttl={there.ttl} in {other.region}"
+                f"replicas have the same name, key and ttl, got {here.name} {here.described_key} ttl={here.ttl} in "
+                f"{self.region} and {there.name} {there.described_key} ttl={there.ttl} in {other.region}"
             )
         self.peers[other.region] = other
         other.peers[self.region] = self

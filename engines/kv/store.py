@@ -466,7 +466,8 @@ class Store:
 
         source: a file, a folder, an export's folder, or a list of them; plain, gzip or zstd. format: "dynamodb-json",
         "csv" (delimiter; types: of attributes that are no texts, S, N, B or BOOL), "parquet" (extra [arrow]). The other
-        arguments are create_table's. No write units are consumed. Corrupted if a file is damaged: no table then.
+        arguments are create_table's. No write units are consumed. Corrupted if a file is damaged, Invalid if no row
+        could be stored: no table then.
         """
         definition = self._defined(name, key, ttl, stream, capacity, pitr=pitr, show_expired=show_expired)
         return imports.import_table(

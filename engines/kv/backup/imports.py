@@ -91,12 +91,12 @@ def import_table(
             rows = csv_rows(files, paths, delimiter, {**types, **known}, definition.key_names)
         else:
             rows = json_rows(files, paths) if format == "dynamodb-json" else parquet_rows(files, paths)
-        report = _take(table.records, rows, progress)
+        report = _take(table.records, rows, progress, format)
     return table, report
 
 
-def _take(records: "Records", rows: Iterator[Row], progress: Progress) -> Report:
-    """Write all rows that make sense; the others are in the report."""
+def _take(records: "Records", rows: Iterator[Row], progress: Progress, format_: Format) -> Report:
+    """Write all rows that make sense; the others are in the report. Invalid if none does."""
     problems: list[Problem] = []
     count = bad = 0
     while batch := list(islice(rows, SYNC_ITEMS)):
@@ -111,6 +111,12 @@ def _take(records: "Records", rows: Iterator[Row], progress: Progress) -> Report
         records.write_all(writes, free=True)
         count += len(batch)
         progress.advance(len(batch))
+    if bad and bad == count:
+        other = f"; if it is another format than {format_!r}, say which with format= ({', '.join(FORMATS)})"
+        raise Invalid(
+            f"none of the {count:,} rows could be stored, so no table was made; the first is {problems[0]}"
+            f"{'' if format_ == 'parquet' else other}"
+        )
     if bad > MOST_PROBLEMS:
         problems.append(Problem(problems[-1].file, None, f"{bad - MOST_PROBLEMS:,} more rows could not be stored"))
     return Report(count, problems, "rows")

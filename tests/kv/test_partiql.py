@@ -310,6 +310,11 @@ def test_update_needs_the_item_and_the_rest_of_where(store):
         with pytest.raises(ConditionFailed) as caught:
             store.execute(f"UPDATE orders SET x = 1 {where}")
         assert caught.value.aws == "ConditionalCheckFailedException"
+    with pytest.raises(ConditionFailed, match="no item with this key, nothing was changed: INSERT it"):
+        store.execute("UPDATE orders SET x = 1 WHERE customer = 'ann' AND \"order\" = 2")
+    with pytest.raises(ConditionFailed, match="is false: nothing was changed") as caught:
+        store.execute(f"UPDATE orders SET x = 1 {KEY} AND total = 9")
+    assert caught.value.item == ANN
     assert store.table("orders").scan().count == 2
     store.execute(f"UPDATE orders SET x = 1 {KEY} AND total > 9 AND tags IS NOT MISSING")
     assert store.table("orders").get("ann", 1)["x"] == 1

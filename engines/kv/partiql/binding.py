@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 from engines.errors import ConditionFailed, Conflict, EngineError, Invalid, NotFound, QueryError, TooLarge
 from engines.kv.page import Key
 from engines.kv.partiql.syntax import parse_statement
-from engines.kv.partiql.tree import Insert, bind
+from engines.kv.partiql.tree import Insert, Update, bind
 from engines.kv.syntax import Between, Call, Compare, Condition, In, Joined, Path, Value
 
 if TYPE_CHECKING:
@@ -176,15 +176,23 @@ def in_their_words(statements: Sequence[Bound]) -> Iterator[None]:
                 reason["message"] = readable(reason["message"], statements)
                 if isinstance(statement.body, Insert) and reason["code"] == "ConditionalCheckFailed":
                     reason["code"] = "DuplicateItem"
-        if isinstance(error, ConditionFailed) and not reasons and isinstance(statements[0].body, Insert):
-            _duplicate(error, statements[0].table.name)
+        if isinstance(error, ConditionFailed) and not reasons:
+            _explain_failed(error, statements[0])
         raise
 
 
-def _duplicate(error: EngineError, table: str) -> None:
-    error.aws = "DuplicateItemException"
-    message = f"the table {table} has an item with this key already, nothing was changed: UPDATE it, or DELETE it first"
-    error.args = (message,)
+def _explain_failed(error: EngineError, statement: Bound) -> None:
+    """What an INSERT or an UPDATE asks for is not in its text, so its failure is told in other words."""
+    table = statement.table.name
+    if isinstance(statement.body, Insert):
+        error.aws = "DuplicateItemException"
+        said = (
+            f"the table {table} has an item with this key already, nothing was changed: UPDATE it, or DELETE it first"
+        )
+        error.args = (said,)
+    elif isinstance(statement.body, Update) and error.details.get("item") is None:
+        said = f"the table {table} has no item with this key, nothing was changed: INSERT it, for UPDATE makes none"
+        error.args = (said,)
 
 
 def readable(text: str, statements: Sequence[Bound]) -> str:

@@ -1,11 +1,12 @@
 """A mutex that compiled code takes without a call into Python: threading.Lock, but for its address.
 
-A point read holds its store's lock for half a microsecond; taking and leaving threading.Lock by its methods would cost
-a fifth of that again. Everything else uses it as a context manager, as it would threading.Lock.
+A point read holds its store's lock for less than a microsecond, so two calls into Python, to take threading.Lock and to
+leave it, would be felt. Everything else uses it as a context manager, as it would threading.Lock.
 
     mutex.pxd    take(address), leave(address): what the kernels do with it
 
-Ctrl-C waits until the lock is had: it is never held for long, and never over a wait for the disk.
+Ctrl-C waits until the lock is had. It is held for a page of items at most; only a checkpoint holds it over a wait for
+the disk, while LMDB commits.
 """
 
 cimport cython

@@ -92,7 +92,7 @@ __all__ = [
     "request",
 ]
 
-_AT_FIRST_USE = {  # half of what there is to import, and many a program needs none of it
+_AT_FIRST_USE = {  # imported where it is asked for: many a program needs none of it
     "Accelerator": "engines.kv.accelerator",
     "Cache": "engines.kv.cache",
     "CacheCluster": "engines.kv.cache",

@@ -14,7 +14,7 @@ the tree finds out as it grows. Updates build the same tree over the paths they 
 """
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from engines.errors import Invalid
@@ -68,10 +68,7 @@ def _projection(text: str, names: tuple[str, ...]) -> Projection:
 def parse_projection(text: str) -> tuple[Path, ...]:
     """The paths of a projection, kept for the last 512 texts."""
     parser = Parser(checked(text))
-    paths = [_path(parser)]
-    while parser.token.text == ",":
-        parser.take(",")
-        paths.append(_path(parser))
+    paths = parser.separated(partial(_path, parser))
     hint = "a comma is missing here" if parser.token.kind in ("word", "name") else ""
     if parser.token.kind != "end":
         parser.fail(f"expected a comma or the end, {parser.found()}", hint=hint)

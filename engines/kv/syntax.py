@@ -26,7 +26,7 @@ from engines.kv.reserved import RESERVED
 from engines.kv.values import EXPRESSION_BYTES, IN_VALUES, NESTING, OPERATORS
 
 DEEPEST = 100  # parentheses, NOTs and functions inside each other: far from Python's own limit
-Grouped = TypeVar("Grouped")
+Part = TypeVar("Part")
 
 
 # --- the tree ---
@@ -171,14 +171,18 @@ _HINTS = {
 }
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """The tokens of an expression and, last, one of kind "end". QueryError at what begins none."""
+def tokens(text: str, pattern: re.Pattern[str], hints: Mapping[str, str], refusal: str) -> Iterator[Token]:
+    """The tokens of a text and, last, one of kind "end". QueryError at what begins none.
+
+    pattern: its groups are the kinds. hints: what to write in place of a character. refusal: the error, with a {} for
+    the character.
+    """
     at = 0
     while at < len(text):
-        match = _TOKEN.match(text, at)
+        match = pattern.match(text, at)
         if match is None:
-            hint = _HINTS.get(text[at], "")
-            raise QueryError(f"an expression has no character {text[at]!r}", text=text, position=at, suggestion=hint)
+            hint = hints.get(text[at], "")
+            raise QueryError(refusal.format(repr(text[at])), text=text, position=at, suggestion=hint)
         if match.lastgroup != "space":
             yield Token(str(match.lastgroup), match.group(), at)
         at = match.end()
@@ -202,25 +206,31 @@ CONDITION_FUNCTIONS = {
 class Parser:
     """Reads one expression from left to right. A grammar is a method that reads from here on: condition() is one.
 
-    Grammars with other operands (updates.py) say which functions they have, and what check_call() asks of a call.
+    Grammars with other words or operands (updatesyntax.py, partiql/conditions.py) say which tokens, operators and
+    functions they have, and what check_call() asks of a call.
     """
 
-    functions: ClassVar[Mapping[str, int]] = CONDITION_FUNCTIONS  # how many arguments each takes
+    functions: Mapping[str, int] = CONDITION_FUNCTIONS  # how many arguments each takes
+    powers: ClassVar[Mapping[str, int]] = POWERS
+    brackets: ClassVar[Mapping[str, str]] = {"(": ")"}  # around what follows IN
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = list(tokens(text))
+        self.tokens = list(self.read_tokens(text))
         self.index = 0
         self.depth = 0
         self.operators = 0
         self.group = (-1, -1)  # the tokens that opened and closed the last pair of parentheses
 
+    def read_tokens(self, text: str) -> Iterator[Token]:
+        return tokens(text, _TOKEN, _HINTS, "an expression has no character {}")
+
     @property
     def token(self) -> Token:
         return self.tokens[self.index]
 
-    def fail(self, message: str, token: Token | None = None, hint: str = "") -> NoReturn:
-        at = (token or self.token).at
+    def fail(self, message: str, where: Token | Call | None = None, hint: str = "") -> NoReturn:
+        at = (where or self.token).at
         raise QueryError(message, text=self.text, position=at, suggestion=hint)
 
     def take(self, *expected: str) -> Token:
@@ -239,6 +249,21 @@ class Parser:
         if self.token.kind != "end":
             self.fail(f"the expression should end here, {self.found()}")
 
+    def separated(self, read: Callable[[], Part]) -> list[Part]:
+        """What read() reads, once and again after each comma."""
+        parts = [read()]
+        while self.token.text == ",":
+            self.index += 1
+            parts.append(read())
+        return parts
+
+    def until(self, close: str, read: Callable[[], Part]) -> list[Part]:
+        """The same, and the sign that closes the list."""
+        parts = [read()]
+        while self.take(",", close).text == ",":
+            parts.append(read())
+        return parts
+
     def count(self, token: Token) -> None:
         self.operators += 1
         if self.operators > OPERATORS:
@@ -250,7 +275,7 @@ class Parser:
         if self.depth > DEEPEST:
             raise Invalid(f"an expression has at most {DEEPEST} parentheses, NOTs and functions inside each other")
 
-    def grouped(self, read: Callable[[], Grouped]) -> Grouped:
+    def grouped(self, read: Callable[[], Part]) -> Part:
         """What read() reads between ( and ). Invalid where a second pair stands around the same."""
         opened = self.index
         self.take("(")
@@ -272,7 +297,7 @@ class Parser:
 
     def node(self, power: int) -> Node:
         node = self.prefix()
-        while POWERS.get(self.token.keyword, 0) > power:
+        while self.powers.get(self.token.keyword, 0) > power:
             token = self.token
             self.index += 1
             self.count(token)
@@ -319,10 +344,8 @@ class Parser:
         )
 
     def options(self, token: Token) -> tuple[Operand, ...]:
-        self.take("(")
-        options = [self.comparable(self.operand(), token)]
-        while self.take(",", ")").text == ",":
-            options.append(self.comparable(self.operand(), token))
+        close = self.brackets[self.take(*self.brackets).text]
+        options = self.until(close, lambda: self.comparable(self.operand(), token))
         if len(options) > IN_VALUES:
             raise Invalid(f"IN takes at most {IN_VALUES} values, got {len(options)}: ask several times")
         return tuple(options)
@@ -350,23 +373,26 @@ class Parser:
 
     def call(self) -> Call:
         token = self.token
-        size = self.functions.get(token.text)
+        name = self.function(token)
+        size = self.functions.get(name)
         if size is None:
-            hint = nearest(token.text.lower(), self.functions).removeprefix("; ")
+            hint = nearest(name.lower(), self.functions).removeprefix("; ")
             self.fail(f"there is no function {token.text!r} here", hint=hint)
         self.count(token)
         self.descend()
         self.index += 1
         self.take("(")
-        arguments = [self.operand()]
-        while self.take(",", ")").text == ",":
-            arguments.append(self.operand())
+        arguments = self.until(")", self.operand)
         if len(arguments) != size:
-            self.fail(f"{token.text} takes {size} argument{'s' * (size > 1)}, got {len(arguments)}", token)
+            self.fail(f"{name} takes {size} argument{'s' * (size > 1)}, got {len(arguments)}", token)
         self.depth -= 1
-        call = Call(token.text, tuple(arguments), token.at)
+        call = Call(name, tuple(arguments), token.at)
         self.check_call(call)
         return call
+
+    def function(self, token: Token) -> str:
+        """The name of the function that a word means."""
+        return token.text
 
     def check_call(self, call: Call) -> None:
         """Invalid for arguments that may not stand there."""

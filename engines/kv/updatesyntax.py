@@ -11,10 +11,8 @@ a right side has, and list_append is an operand of nothing: the service wants it
 Where a mistake shows what was meant (a += :v, a comma too few or too many, ADD a = :v), the error says how to write it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import ClassVar
+from functools import lru_cache, partial
 
 from engines.errors import Invalid, nearest
 from engines.kv.projections import names_of
@@ -97,7 +95,7 @@ def _operands(right: Right | None) -> list[Path | Value]:
 
 
 class _UpdateParser(Parser):
-    functions: ClassVar[Mapping[str, int]] = UPDATE_FUNCTIONS
+    functions = UPDATE_FUNCTIONS
 
     def update(self) -> tuple[Action, ...]:
         actions: list[Action] = []
@@ -107,10 +105,7 @@ class _UpdateParser(Parser):
             if clause in seen:
                 raise Invalid(f"an update has {clause} once, with commas between its parts; here it stands twice")
             seen.add(clause)
-            actions.append(self.action(clause))
-            while self.token.text == ",":
-                self.index += 1
-                actions.append(self.action(clause))
+            actions += self.separated(partial(self.action, clause))
         return tuple(actions)
 
     def clause(self, before: list[Action]) -> str:

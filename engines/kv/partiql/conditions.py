@@ -9,26 +9,13 @@ they stand for.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import ClassVar, NoReturn
 
-from engines.errors import Invalid, QueryError, nearest
+from engines.errors import nearest
 from engines.kv.partiql.tree import Collection, Constant, Literal, Parameter
-from engines.kv.syntax import (
-    CONDITION_FUNCTIONS,
-    POWERS,
-    Call,
-    Condition,
-    Grouped,
-    Node,
-    Not,
-    Operand,
-    Parser,
-    Path,
-    Token,
-    Value,
-)
-from engines.kv.values import IN_VALUES, TYPES, number
+from engines.kv.syntax import POWERS, Call, Condition, Node, Not, Operand, Parser, Part, Path, Token, Value, tokens
+from engines.kv.values import TYPES, number
 
 # --- tokens ---
 
@@ -68,22 +55,8 @@ _KINDS = {kind: kind for kind in TYPES} | {
     "NUMBER_SET": "NS",
     "BINARY_SET": "BS",
 }
-_POWERS = POWERS | dict.fromkeys(("!=", "IS", "NOT"), POWERS["="])
 _PLACEHOLDER = re.compile(r"[#:]_[0-9]+")
 _OPERAND = "expected an attribute, a value or a function"
-
-
-def _tokens(text: str) -> Iterator[Token]:
-    at = 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            hint = _CHARACTERS.get(text[at], "")
-            raise QueryError(f"a statement has no {text[at]!r} here", text=text, position=at, suggestion=hint)
-        if match.lastgroup != "space":
-            yield Token(str(match.lastgroup), match.group(), at)
-        at = match.end()
-    yield Token("end", "", len(text))
 
 
 def _unquoted(token: Token) -> str:
@@ -96,22 +69,25 @@ def _unquoted(token: Token) -> str:
 
 
 class ConditionParser(Parser):
-    """Reads a part of a statement; known are the functions that may stand there."""
+    """Reads a part of a statement."""
+
+    powers = POWERS | dict.fromkeys(("!=", "IS", "NOT"), POWERS["="])
+    brackets: ClassVar = {"(": ")", "[": "]"}
 
     def __init__(self, text: str) -> None:
-        super().__init__("")
-        self.text = text
-        self.tokens = list(_tokens(text))
+        super().__init__(text)
         self.names: dict[str, str] = {}  # name -> placeholder
         self.literals: dict[str, Literal] = {}
         self.shown: dict[str, str] = {}
         self.parameters = 0
-        self.known: Mapping[str, int] = CONDITION_FUNCTIONS
+
+    def read_tokens(self, text: str) -> Iterator[Token]:
+        return tokens(text, _TOKEN, _CHARACTERS, "a statement has no {} here")
 
     # errors
 
-    def fail(self, message: str, token: Token | None = None, hint: str = "") -> NoReturn:
-        super().fail(self.readable(message), token, self.readable(hint))
+    def fail(self, message: str, where: Token | Call | None = None, hint: str = "") -> NoReturn:
+        super().fail(self.readable(message), where, self.readable(hint))
 
     def readable(self, text: str) -> str:
         text = _PLACEHOLDER.sub(lambda match: self.shown.get(match.group(), match.group()), text)
@@ -119,16 +95,7 @@ class ConditionParser(Parser):
 
     # conditions
 
-    def node(self, power: int) -> Node:
-        node = self.prefix()
-        while _POWERS.get(self.token.keyword, 0) > power:
-            token = self.token
-            self.index += 1
-            self.count(token)
-            node = self.infix(node, token)
-        return node
-
-    def grouped(self, read: Callable[[], Grouped]) -> Grouped:
+    def grouped(self, read: Callable[[], Part]) -> Part:
         """Parentheses may be doubled here: no text of ours keeps them."""
         self.take("(")
         node = read()
@@ -164,15 +131,6 @@ class ConditionParser(Parser):
         test = Call("attribute_type", (left, kind), token.at)
         return Not(test, token.at) if negated else test
 
-    def options(self, token: Token) -> tuple[Operand, ...]:
-        close = "]" if self.take("(", "[").text == "[" else ")"
-        options = [self.comparable(self.operand(), token)]
-        while self.take(",", close).text == ",":
-            options.append(self.comparable(self.operand(), token))
-        if len(options) > IN_VALUES:
-            raise Invalid(f"IN takes at most {IN_VALUES} values, got {len(options)}: ask several times")
-        return tuple(options)
-
     # operands
 
     def operand(self) -> Operand:
@@ -204,27 +162,14 @@ class ConditionParser(Parser):
             self.shown[name] = f"parameter {literal.number + 1}"
         return Value(name, first.at)
 
-    def call(self) -> Call:
-        token = self.token
-        name = token.text.lower()
-        size = self.known.get(name)
-        if size is None:
-            self.fail(f"there is no function {token.text!r} here", hint=nearest(name, self.known).removeprefix("; "))
-        self.count(token)
-        self.descend()
-        self.index += 1
-        self.take("(")
-        arguments = [self.operand()]
-        while self.take(",", ")").text == ",":
-            arguments.append(self.operand())
-        self.depth -= 1
-        if len(arguments) != size:
-            self.fail(f"{name} takes {size} argument{'s' * (size > 1)}, got {len(arguments)}", token)
-        if not isinstance(arguments[0], Path) and name != "list_append":
-            self.fail(f"the first argument of {name} is an attribute, got {arguments[0]}", token)
-        if any(isinstance(argument, Call) and argument.function != "size" for argument in arguments):
-            self.fail(f"a function can not be an argument of {name}", token)
-        return Call(name, tuple(arguments), token.at)
+    def function(self, token: Token) -> str:
+        return token.text.lower()
+
+    def check_call(self, call: Call) -> None:
+        if not isinstance(call.arguments[0], Path) and call.function != "list_append":
+            self.fail(f"the first argument of {call.function} is an attribute, got {call.arguments[0]}", call)
+        if any(isinstance(argument, Call) and argument.function != "size" for argument in call.arguments):
+            self.fail(f"a function can not be an argument of {call.function}", call)
 
     def name(self) -> str:
         name = self.identifier()

@@ -78,10 +78,7 @@ class _StatementParser(ConditionParser):
         if self.token.text == "*":
             self.index += 1
         else:
-            paths.append(self.shown_path())
-            while self.token.text == ",":
-                self.index += 1
-                paths.append(self.shown_path())
+            paths = self.separated(self.shown_path)
         self.take("FROM")
         target = self.target(index=True)
         where = self.where() if self.token.keyword == "WHERE" else None
@@ -89,10 +86,7 @@ class _StatementParser(ConditionParser):
         if self.token.keyword == "ORDER":
             self.index += 1
             self.take("BY")
-            order.append(self.order())
-            while self.token.text == ",":
-                self.index += 1
-                order.append(self.order())
+            order = self.separated(self.order)
         return Select(target, tuple(paths), where, tuple(order))
 
     def shown_path(self) -> Path:
@@ -120,14 +114,11 @@ class _StatementParser(ConditionParser):
     def update(self) -> Update:
         target = self.target()
         actions: list[Action] = []
-        self.known = _CHANGING
+        self.functions = _CHANGING
         while not actions or self.token.keyword in ("SET", "REMOVE"):
             read = self.assignment if self.take("SET", "REMOVE").keyword == "SET" else self.removal
-            actions.append(read())
-            while self.token.text == ",":
-                self.index += 1
-                actions.append(read())
-        self.known = CONDITION_FUNCTIONS
+            actions += self.separated(read)
+        self.functions = CONDITION_FUNCTIONS
         where = self.one_item("UPDATE")
         return Update(
             target, tuple(actions), where, self.returning("ALL OLD", "MODIFIED OLD", "ALL NEW", "MODIFIED NEW")

@@ -146,9 +146,9 @@ class FromNothing(Books):
 
 @pytest.mark.slow
 def test_a_ledger_survives_every_power_loss():
-    outcome = crash("Ledger", FromNothing(), operations(3), EXTRA, samples=40)
+    outcome = crash("Ledger", FromNothing(), operations(4), EXTRA, samples=90)
     assert outcome.violations == 0, outcome.first
-    assert outcome.images > 1_000
+    assert outcome.images > 2_000
 
 
 @pytest.mark.slow

@@ -411,20 +411,32 @@ class Table(TableReads):
 class BatchWriter:
     """Collects writes and stores them a thousand at a time, in order: a later one to the same key wins.
 
-    Each is checked at once. What an exception leaves behind in the block is not written; what was flushed stays.
+    It collects inside `with` only, whose end writes the rest. Each is checked at once. What an exception leaves behind
+    in the block is not written; what was flushed stays.
     """
 
     def __init__(self, records: Records) -> None:
         self._records = records
         self._writes: list[Write] = []
+        self._open = False
 
     def put(self, item: Item) -> None:
         """Store an item, in place of the one with the same key. Invalid or TooLarge at once."""
+        self._check_open()
         self._add(self._records.encode(item))
 
     def delete(self, *key: Any) -> None:  # noqa: ANN401 - values of the key's types
         """Delete the item with this key, if there is one by then."""
+        self._check_open()
         self._add(Write(self._records, self._records.encode_key(key), None))
+
+    def _check_open(self) -> None:
+        """Invalid outside of the block, where nothing would write what is collected last."""
+        if not self._open:
+            raise Invalid(
+                "a batch_writer collects writes inside its block, whose end writes them: "
+                f"with store.table({self._records.definition.name!r}).batch_writer() as batch: batch.put(...)"
+            )
 
     def _add(self, write: Write) -> None:
         self._writes.append(write)
@@ -442,11 +454,13 @@ class BatchWriter:
                 raise
 
     def __enter__(self) -> Self:
+        self._open = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._open = False
         if kind is None:
             self.flush()
 

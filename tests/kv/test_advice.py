@@ -195,3 +195,20 @@ def test_replicas_whose_keys_have_two_types_are_refused_with_them(clock):
         with pytest.raises(Invalid, match=r"\['id:S'\].* and .*\['id:N'\]"):
             here.connect(there)
         assert here.peers == there.peers == {}
+
+
+# -- what would be lost without a word ---------------------------------------------------------------------------------
+
+
+def test_a_batch_writer_takes_nothing_that_no_end_of_a_block_would_write(store, orders):
+    policy = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    for table in orders, kv.Accelerator(orders), store.session(policy).table("orders"):
+        batch = table.batch_writer()
+        for lose in lambda: batch.put({"customer": "ann", "order": 1}), lambda: batch.delete("ann", 1):  # noqa: B023 - called here
+            with pytest.raises(Invalid, match=r"with store\.table\('orders'\)\.batch_writer\(\) as batch"):
+                lose()
+        with batch:
+            batch.put({"customer": "ann", "order": 2})
+        with pytest.raises(Invalid, match="inside its block"):
+            batch.put({"customer": "ann", "order": 3})
+    assert orders.scan().all() == [{"customer": "ann", "order": 2}]

@@ -5,6 +5,7 @@ import errno
 import itertools
 import random
 import threading
+from contextlib import ExitStack
 
 import pytest
 from crash.failing import FailingFileSystem
@@ -222,7 +223,7 @@ def test_the_map_grows_while_a_table_was_dropped_and_made_again_since_the_checkp
 def test_names_that_a_batch_has_learnt_but_not_yet_logged_survive_a_map_that_grows(small_map):
     with kv.Store() as store:
         table = store.create_table("t", key="id:N")
-        batch = table.batch_writer()
+        batch = ExitStack().enter_context(table.batch_writer())
         rebuild = store.tree.rebuild
 
         def while_rebuilding(**options):

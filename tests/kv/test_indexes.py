@@ -1,6 +1,7 @@
 """Secondary indexes: what they hold, in which order, what may be asked of them, and what is refused."""
 
 import threading
+from contextlib import ExitStack
 from decimal import Decimal
 
 import pytest
@@ -128,7 +129,7 @@ def test_a_key_attribute_of_the_wrong_type_is_refused_before_anything_is_changed
     for refused in (
         lambda: orders.put(item),
         lambda: orders.update(("c1", 1), "SET #s = :s", names={"#s": "state"}, values={":s": value}),
-        lambda: orders.batch_writer().put(item),
+        lambda: ExitStack().enter_context(orders.batch_writer()).put(item),
     ):
         with pytest.raises(Invalid, match="state"):
             refused()

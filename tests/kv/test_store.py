@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,7 @@ def test_a_reader_refuses_every_write_and_changes_nothing(path):
     before = {file: file.read_bytes() for file in Path(path).rglob("*") if file.is_file() and file.name != "lock.mdb"}
     with kv.Store(path, read_only=True) as store:
         table = store.table("orders")
-        batch = table.batch_writer()
+        batch = ExitStack().enter_context(table.batch_writer())
         batch.put({"id": 5, "new": 1})
         writes = [
             lambda: table.put({"id": 1, "text": "other"}),
@@ -260,7 +261,7 @@ def test_a_damaged_item_is_named_by_those_who_read_it():
 def test_a_closed_store_and_its_tables_say_so_and_closing_twice_is_harmless(path, in_memory):
     store = kv.Store(None if in_memory else path)
     table = fill(store, 3)
-    batch = table.batch_writer()
+    batch = ExitStack().enter_context(table.batch_writer())
     batch.put({"id": 9})
     store.close()
     store.close()

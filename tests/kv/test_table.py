@@ -95,10 +95,12 @@ def test_a_batch_keeps_the_last_write_to_a_key_and_shares_one_sequence_for_what_
 
 
 def test_a_block_that_raises_leaves_what_it_collected_unwritten(orders):
-    batch = orders.batch_writer()
-    batch.put(ANN)
-    with pytest.raises(ZeroDivisionError), batch:
-        _ = 1 / 0
+    def fail(batch):
+        batch.put(ANN)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), orders.batch_writer() as batch:
+        fail(batch)
     assert orders.scan().items == []
 
 

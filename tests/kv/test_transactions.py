@@ -1,5 +1,6 @@
 """Transactions and batches: all or nothing, reasons, tokens, what is refused, and what capacity leaves undone."""
 
+from contextlib import ExitStack
 from decimal import Decimal
 
 import pytest
@@ -302,7 +303,7 @@ def test_what_every_call_costs(store):
 
 def test_a_batch_writer_pays_and_keeps_what_it_could_not_pay_for(store, clock):
     table = store.create_table("small", key="id:N", capacity=(5, 5))
-    writer = table.batch_writer()
+    writer = ExitStack().enter_context(table.batch_writer())
     for number in range(8):
         writer.put({"id": number})
     with pytest.raises(Throttled, match="5 of 8 were written") as refused:
@@ -399,7 +400,7 @@ def test_units_of_a_batch_that_could_not_be_written_are_given_back(store, monkey
     def fail(*_):
         raise OSError("no disk")
 
-    writer = table.batch_writer()
+    writer = ExitStack().enter_context(table.batch_writer())
     writer.put({"id": 1})
     monkeypatch.setattr(store.frames, "write_together", fail)
     with pytest.raises(OSError, match="no disk"):

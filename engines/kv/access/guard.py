@@ -254,6 +254,7 @@ class GuardedBatchWriter:
         self._writer.flush()
 
     def __enter__(self) -> Self:
+        self._writer.__enter__()
         return self
 
     def __exit__(

@@ -143,26 +143,11 @@ def _is_placeholder(key: object, sign: str) -> bool:
 # --- conditions ---
 
 
-def condition(text: str, names: Mapping[str, str] | None = None, values: Mapping[str, Any] | None = None) -> Holds:
+def compile_condition(text: str, placeholders: Placeholders) -> Holds:
     """A function that tells whether the condition holds for an item, or for None, where there is no item.
 
-    For requests with this one expression; QueryError or Invalid, before any item is looked at, where it makes no sense.
+    The expressions of one request share the placeholders. QueryError or Invalid where it makes no sense.
     """
-    if not names and not values:
-        return _plain_condition(text)
-    placeholders = Placeholders(names, values)
-    holds = compile_condition(text, placeholders)
-    placeholders.done()
-    return holds
-
-
-@lru_cache(512)
-def _plain_condition(text: str) -> Holds:
-    return compile_condition(text, Placeholders())
-
-
-def compile_condition(text: str, placeholders: Placeholders) -> Holds:
-    """The same for a request with several expressions: they share the placeholders."""
     test = compile_filter(text, placeholders)
     empty: Item = {}
     return lambda item: test(empty if item is None else item)
@@ -414,25 +399,12 @@ class KeyRange(NamedTuple):
     high: Any = None
 
 
-def key_condition(
-    text: str,
-    names: Mapping[str, str] | None,
-    values: Mapping[str, Any] | None,
-    partition: str,
-    sort: str | None,
-) -> KeyRange:
+def compile_key_condition(text: str, placeholders: Placeholders, partition: str, sort: str | None) -> KeyRange:
     """What `pk = :x [AND sk ...]` asks for, in a table or index whose keys are partition and sort.
 
-    For queries with this one expression. Types of values are not checked here: encoding them as keys does.
+    The expressions of one request share the placeholders. Types of values are not checked here: encoding them as keys
+    does. QueryError or Invalid where it makes no sense.
     """
-    placeholders = Placeholders(names, values)
-    found = compile_key_condition(text, placeholders, partition, sort)
-    placeholders.done()
-    return found
-
-
-def compile_key_condition(text: str, placeholders: Placeholders, partition: str, sort: str | None) -> KeyRange:
-    """The same for a request with several expressions: they share the placeholders."""
     keys: dict[str, KeyRange] = {}
     for part in _key_parts(text, partition):
         (name, *deeper) = placeholders.path(part.path)

@@ -169,22 +169,6 @@ class ScalingPolicy:
                 self.activities.append(Activity(self._clock.now(), self.rate, rate, "set by hand"))
                 self.rate = rate
 
-    def to_table(self) -> Table:
-        """The last 1,000 changes of the rate: when, from what, to what, why."""
-        with self._lock:
-            activities = list(self.activities)
-            stats = {"rate": self.rate, "minimum": self.minimum, "maximum": self.maximum, "target": self.target}
-        return Table(
-            {
-                "time": np.array([activity.time for activity in activities], dtype="M8[us]"),
-                "before": [activity.before for activity in activities],
-                "after": [activity.after for activity in activities],
-                "why": [activity.why for activity in activities],
-            },
-            title="scaling activities",
-            stats=stats,
-        )
-
     def _close_minutes(self) -> int:
         """Put the minutes that are over away, idle ones too; the time. A clock that steps back changes nothing."""
         now = self._clock.now()

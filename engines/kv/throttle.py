@@ -235,17 +235,12 @@ class Bucket:
             self._level = min(self._level - paid, self._room)
             self._consumed += paid
 
-    def check(self, least: float = 0) -> None:
-        """Before work whose price is not known yet: Throttled if the bucket is empty or in debt.
-
-        least: units that must be there in any case, for example 0.5 for the cheapest read.
-        """
-        wanted = _fine(least)
+    def check(self) -> None:
+        """Before work whose price is not known yet: Throttled if the bucket is empty or in debt."""
         with self._lock:
             if self._rate is not None:
                 self._refill()
-                needed = f"at least {_plain(least)} {self.label}" if least > 0 else self.label
-                self._need(max(min(wanted, self._room), 1), f"{needed} are needed")
+                self._need(1, f"{self.label} are needed")
 
     def set_rate(self, rate: float | None) -> None:
         """Go on at another rate from now on. Invalid for one that is not above 0, and then the old one stays.
@@ -328,12 +323,12 @@ class Capacity:
         if self.partition_limits and partition is not None:
             self._of(partition)[1].charge(-units)
 
-    def check(self, partition: object = None, *, least: float = 0) -> None:
+    def check(self, partition: object = None) -> None:
         """Before a read: Throttled if the table, or this partition key, has no read units left."""
-        self.read.check(least)
+        self.read.check()
         if self.partition_limits and partition is not None:
             try:
-                self._of(partition)[0].check(least)
+                self._of(partition)[0].check()
             except Throttled as error:
                 raise self._hot(partition, error) from None
 

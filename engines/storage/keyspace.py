@@ -61,9 +61,6 @@ class Keyspace:
     def first(self) -> tuple[bytes, bytes] | None:
         return next(iter(self.page(limit=1)), None)
 
-    def last(self) -> tuple[bytes, bytes] | None:
-        return next(iter(self.page(reverse=True, limit=1)), None)
-
     def page(
         self,
         low: bytes | None = None,

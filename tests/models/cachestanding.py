@@ -9,10 +9,39 @@ import threading
 from engines.clock import ManualClock
 from engines.errors import Invalid, TooLarge
 from engines.kv.cache.channels import Publishing
-from engines.kv.cache.journal import CacheJournal, JournalLock
+from engines.kv.cache.journal import CacheJournal
 from engines.kv.cache.snapshot import Entry
 from engines.kv.cache.transaction import Transactions
 from engines.kv.cache.types import CacheTypes, container, plain
+
+
+class JournalLock:
+    """The model of CacheLock (_native): one thread may take it repeatedly, and letting go of it is acknowledging.
+
+    When the outermost block ends, what was recorded in it is acknowledged, after the lock was let go: so nobody waits
+    for a disk with the lock held, and one sync serves all who recorded meanwhile. Poisoned rises from the block's end.
+    """
+
+    def __init__(self, journal):
+        self._journal = journal
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._before = 0
+
+    def __enter__(self):
+        self._lock.acquire()
+        if not self._depth:
+            self._before = self._journal.log.last
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_):
+        last = self._journal.log.last
+        self._depth -= 1
+        recorded = not self._depth and last != self._before
+        self._lock.release()
+        if recorded:
+            self._journal.acknowledge(last)
 
 
 class Standing(CacheTypes, Transactions, Publishing):

@@ -40,7 +40,7 @@ Key = Member
 class Containers:
     """The hooks. Every method of the containers calls them under `_lock`, which one thread may take repeatedly."""
 
-    _lock: AbstractContextManager[Any]  # with a journal a JournalLock, which acknowledges after the change
+    _lock: AbstractContextManager[Any]  # with a journal it acknowledges, after it was let go
 
     @cached_property
     def _dice(self) -> random.Random:

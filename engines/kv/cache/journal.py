@@ -27,7 +27,6 @@ damaged snapshot is never taken for an absent one.
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Self
 
@@ -239,35 +238,6 @@ class CacheJournal:
             self.log.close()
         finally:
             self._folder.close()
-
-
-class JournalLock:
-    """The lock of a cache with a journal: one thread may take it repeatedly, and letting go of it is acknowledging.
-
-    When the outermost block ends, what was recorded in it is acknowledged, after the lock was let go: so nobody waits
-    for a disk with the lock held, and one sync serves all who recorded meanwhile. Poisoned rises from the block's end.
-    """
-
-    def __init__(self, journal: CacheJournal) -> None:
-        self._journal = journal
-        self._lock = threading.RLock()
-        self._depth = 0
-        self._before = 0
-
-    def __enter__(self) -> Self:
-        self._lock.acquire()
-        if not self._depth:
-            self._before = self._journal.log.last
-        self._depth += 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        last = self._journal.log.last
-        self._depth -= 1
-        recorded = not self._depth and last != self._before
-        self._lock.release()
-        if recorded:
-            self._journal.acknowledge(last)
 
 
 def _command(name: str, *arguments: Any) -> Command:  # noqa: ANN401 - whatever was decoded

@@ -483,7 +483,7 @@ class Store:
 
         after: the sequence of the last change already seen. Changes that happened together share a sequence, and are
         never parted by limit. follow=True waits for more, up to timeout seconds without news (None: until the store is
-        closed). Trimmed if the position is older than the 24 hours a stream is kept.
+        closed). Trimmed if the position is older than the 24 hours a stream is kept, Invalid if it is yet to come.
         """
         streams = {
             number: table for number, table in list(self.schema.by_id.items()) if table.definition.stream is not None
@@ -496,6 +496,11 @@ class Store:
         self.check_open()
         if not isinstance(after, int) or after < 0:
             raise Invalid(f"after is the sequence of a change, or 0 for the beginning, got {after!r}")
+        if after > self.log.last and not self.read_only:  # who only reads may be behind the writer
+            raise Invalid(
+                f"after={after} is past the end of the change stream: the last sequence is {self.log.last}; "
+                "was it another store's? after=0 begins with the oldest change"
+            )
         if self.path is None:
             self.log.sync()
         began = min((table.definition.stream_began for table in tables.values()), default=self.log.last + 1)

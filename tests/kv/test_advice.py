@@ -1,8 +1,11 @@
 """What a newcomer is told: each sentence says what was given, what is allowed, and what to do here, with this table."""
 
+import shutil
+
 import pytest
 
 from engines import kv
+from engines.changes import Consumer
 from engines.clock import ManualClock
 from engines.errors import Invalid, NotFound
 
@@ -212,3 +215,32 @@ def test_a_batch_writer_takes_nothing_that_no_end_of_a_block_would_write(store, 
         with pytest.raises(Invalid, match="inside its block"):
             batch.put({"customer": "ann", "order": 3})
     assert orders.scan().all() == [{"customer": "ann", "order": 2}]
+
+
+def test_a_position_past_the_end_of_the_stream_is_refused_and_the_end_itself_is_not(store, orders, tmp_path):
+    orders.put({"customer": "ann", "order": 1})
+    (change,) = store.changes()
+    last = store.log.last
+    assert list(store.changes(after=last)) == list(orders.changes(after=last)) == []
+    assert list(store.changes(after=last, follow=True, timeout=0)) == []
+    for source in store, orders:
+        with pytest.raises(Invalid, match=f"after={last + 1} is past .* the last sequence is {last};"):
+            source.changes(after=last + 1)
+    consumer = Consumer(store, "copy", list)
+    assert consumer.run() == 1
+    assert consumer.position == change.sequence
+    assert consumer.run() == 0
+    consumer.seek(change.time)  # a time is no position
+    with pytest.raises(Invalid, match="the last sequence"):
+        consumer.run()
+
+
+def test_who_only_reads_may_ask_for_what_the_writer_has_not_checkpointed(tmp_path, clock):
+    with kv.Store(tmp_path / "shop", clock=clock) as writer:
+        table = writer.create_table("t", key="id:N", stream=True)
+        writer.checkpoint()
+        shutil.copytree(tmp_path / "shop", tmp_path / "then")  # what a reader in another process has opened
+        for n in range(3):
+            table.put({"id": n})
+        with kv.Store(tmp_path / "then", clock=clock, read_only=True) as reader:
+            assert list(reader.changes(after=writer.log.last)) == []

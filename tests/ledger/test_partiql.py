@@ -230,6 +230,8 @@ ERRORS = [
     ("'abc", "a text that is not closed", 1, 1, ""),
     ("1 /* + 2", "a comment that is not closed", 1, 3, ""),
     ("1 + `2024", "an Ion literal that is not closed", 1, 5, ""),
+    ("a == b", "a value is expected here, not '='", 1, 4, "equal is written with one ="),
+    ("a && b", "'&' means nothing here", 1, 3, "write AND"),
     ("a ~ b", "'~' means nothing here", 1, 3, ""),
     ("1 2", "over before '2'", 1, 3, ""),
     ("(1", r"\) is expected here, not the end", 1, 3, ""),

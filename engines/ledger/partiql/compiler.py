@@ -5,7 +5,7 @@
               answer (plan.py); WHERE is looked at for every row all the same
 
 Names are found as the specification says. A name alone in FROM is a table, if there is one, else what is bound already
-(@name never is a table). Elsewhere it is what FROM has bound, else an attribute of that, from the nearest FROM outwards.
+(@name is no table). Elsewhere it is what FROM has bound, else an attribute of that, from the nearest FROM outwards.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

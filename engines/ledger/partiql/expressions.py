@@ -154,7 +154,9 @@ class Expressions(Reader):
             return ListOf(self._list(">>"), at)
         if self._accept("{"):
             return self._struct(at)
-        raise self._error(f"a value is expected here, not {self._shown()}")
+        doubled = token.value == "=" == self._tokens[self._at - 1].value
+        hint = "equal is written with one =" if doubled else ""
+        raise self._error(f"a value is expected here, not {self._shown()}", suggestion=hint)
 
     def _parenthesis(self, at: int) -> Expression:
         if self._is("SELECT"):

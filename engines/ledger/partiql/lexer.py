@@ -28,6 +28,8 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_HINTS: Final = {"&": "write AND", "|": "write OR, or || to join texts", "!": "write NOT, or <> between two values"}
+
 
 class Token(NamedTuple):
     """kind, what it says (a word's own letters; a text without its quotes), where it begins.
@@ -54,7 +56,8 @@ def tokens(text: str) -> list[Token]:
                 '"': "a quoted name that is not closed",
                 "`": "an Ion literal that is not closed",
             }
-            raise QueryError(opened.get(text[at], f"{text[at]!r} means nothing here"), text=text, position=at)
+            message = opened.get(text[at], f"{text[at]!r} means nothing here")
+            raise QueryError(message, text=text, position=at, suggestion=_HINTS.get(text[at], ""))
         kind, value = str(match.lastgroup), match.group()
         if kind in (QUOTED, TEXT):
             value = value[1:-1].replace(value[0] * 2, value[0])

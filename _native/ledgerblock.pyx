@@ -417,6 +417,40 @@ def places(payload not None, uint64_t sequence, uint64_t offset):
         PyBuffer_Release(&view)
 
 
+def summary(payload not None):
+    """What is needed to take a block into the tree: (number, entries, first leaf, time, transaction, where the entries
+    begin, table). table: the one that all entries are first revisions of; -1 where there is more to say.
+
+    BadBlock as in check().
+    """
+    cdef Py_buffer view
+    cdef Finding finding
+    cdef const ledger_head* head
+    cdef const ledger_entry* entry
+    cdef const ledger_trailer* trailer
+    cdef Py_ssize_t i
+    cdef int64_t table = -1
+    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+    try:
+        if not sound(<const uint8_t*>view.buf, view.len, &finding):
+            raise bad_block(&finding)
+        head = <const ledger_head*>view.buf
+        entry = <const ledger_entry*>(<const uint8_t*>view.buf + HEAD + head.statements)
+        trailer = <const ledger_trailer*>(<const uint8_t*>view.buf + view.len - TRAILER)
+        if head.count:
+            table = entry.table
+        for i in range(head.count):
+            if entry[i].kind != REVISION or entry[i].version or entry[i].table != table:
+                table = -1
+                break
+        return (
+            trailer.block, head.count, trailer.first_leaf, trailer.time,
+            PyBytes_FromStringAndSize(<const char*>trailer.transaction, 16), HEAD + <Py_ssize_t>head.statements, table,
+        )
+    finally:
+        PyBuffer_Release(&view)
+
+
 def same_places(list places not None, found not None):
     """Whether an iterator gives these (key, place) pairs, one after the other: bytes, or views as LMDB gives them."""
     cdef Py_ssize_t i = 0, n = len(places)

@@ -142,12 +142,7 @@ class Draft:
         if len(transaction) != ID_BYTES:
             raise Invalid(f"a transaction's id has {ID_BYTES} bytes, got {len(transaction)}")
         self.transaction = transaction
-        self.statements = canonical(
-            [
-                {"parameters": None if hashed is None else base64.b64encode(hashed).decode(), "text": text}
-                for text, hashed in statements
-            ]
-        )
+        self.statements = b"[]" if not statements else _statements(statements)
         self._kinds = bytearray()
         self._tables, self._versions = array("I"), array("I")
         self._documents = bytearray()
@@ -355,6 +350,15 @@ class Block:
         if self.time < time:
             return f"block {number} is older than the block before"
         return None
+
+
+def _statements(said: Sequence[Statement]) -> bytes:
+    return canonical(
+        [
+            {"parameters": None if hashed is None else base64.b64encode(hashed).decode(), "text": text}
+            for text, hashed in said
+        ]
+    )
 
 
 def _check_numbers(table: int, version: int) -> None:

@@ -257,6 +257,40 @@ def test_what_had_expired_by_then_is_not_restored_unless_the_table_shows_it(stor
         store.restore_table("hides", at=START + 5, to="more", ttl="id")
 
 
+def test_a_time_to_live_that_was_switched_since_is_that_of_the_moment(store, clock):
+    table = store.create_table("t", "id:N", pitr=True)
+    until = {"second": START + 100, "until": START + 1000}
+    table.put({"id": 1} | until)
+    clock.advance(10)  # from here on it has none ...
+    store.set_ttl("t", "second")
+    clock.advance(100)  # ... here "second" is over: nobody sees the item ...
+    store.set_ttl("t", None)
+    store.set_ttl("t", "until")
+    clock.advance(10)  # ... and here "until" is not
+    assert held(table) == [repr({"id": 1} | until)]
+    for at, ttl, seen in (
+        (START + 5, None, True),  # what it is now says nothing about then
+        (START + 5, "until", True),
+        (START + 50, None, True),
+        (START + 50, "until", True),
+        (START + 105, None, False),
+        (START + 115, "until", True),
+        (START + 115, "second", False),
+    ):
+        found = store.restore_table("t", at=at, to="then", ttl=ttl)
+        assert found.get(1) == ({"id": 1} | until if seen else None), (at, ttl)
+        assert store.verify().ok
+        assert bool(found.records.due and found.records.due.first()) == (
+            ttl is not None and bool(found.describe()["items"])
+        )
+        store.drop_table("then")
+    found = store.restore_table("t", at=START + 50, to="then", ttl="until")
+    clock.advance(START + 1000 - clock.now() // 1_000_000)
+    assert found.get(1) is None
+    assert store.expire() >= 1
+    assert found.describe()["items"] == 0
+
+
 def test_long_keys_and_names_learnt_late_are_restored(store, clock):
     table = store.create_table("t", key=("id:S", "part:B"), pitr=True)
     table.put({"id": "x" * 2000, "part": b"\0" * 1024, "first": 1})

@@ -125,13 +125,15 @@ class Contents:
             return stored_key
         return self.keys.encode_from(self.decode(image), self.definition.key_names)
 
-    def seen(self, image: bytes, at: int | None = None) -> bool:
+    def seen(self, image: bytes) -> bool:
         """Whether an item was there, as far as its time to live goes."""
-        at = self.hidden_at if at is None else at
-        if self.hidden_at is None or at is None:
-            return True
-        expires = item_expires(image)
-        return expires == 0 or expires * MICROSECONDS > at
+        return self.hidden_at is None or unexpired(image, self.hidden_at)
+
+
+def unexpired(image: bytes, at: int) -> bool:
+    """Whether the time of an item is not over at a moment in microseconds."""
+    expires = item_expires(image)
+    return expires == 0 or expires * MICROSECONDS > at
 
 
 # -- at a moment -------------------------------------------------------------------------------------------------------
@@ -148,14 +150,23 @@ def contents_at(store: "Store", name: str, at: int) -> Contents:
     place = store.kept_snapshots.place
     names: list[str] = []
     base: Callable[[], Iterator[list[Entry]]] = _nothing
-    if start.ref is not None:
+    if start.ref is None:
+        past = [catalog.decode_schema(store.log.read_one(start.sequence).payload).create or definition]
+    else:
         table = place.tables(place.refs.get(start.ref) or "")[0].digest
-        names = list(place.head(table).names)
+        head = place.head(table)
+        past, names = [head.definition], list(head.names)
         base = partial(place.pages, table)
     changed: Changed = {}
-    for found in changes_of(store, definition, names, start.sequence, upto):
+    for found in changes_of(store, definition, names, past, after=start.sequence, upto=upto):
         changed.update(found[1])
+    definition = with_ttl_of(definition, past[-1])
     return Contents(definition, names, base, changed, at if definition.hides else None)
+
+
+def with_ttl_of(definition: Definition, past: Definition) -> Definition:
+    """A table as it is now, but for the time to live that it had: the images of then have their expiry by that."""
+    return msgspec.structs.replace(definition, ttl=past.ttl, ttl_ready=past.ttl_ready, show_expired=past.show_expired)
 
 
 def check_past(store: "Store", name: str, at: int) -> None:
@@ -169,9 +180,12 @@ def _nothing() -> Iterator[list[Entry]]:
 
 
 def changes_of(
-    store: "Store", definition: Definition, names: list[str], after: int, upto: int
+    store: "Store", definition: Definition, names: list[str], past: list[Definition], *, after: int, upto: int
 ) -> Iterator[tuple[int, Changed]]:
-    """(time, changes) of each frame that concerns a table. Attribute names it learns meanwhile are added to `names`."""
+    """(time, changes) of each frame that concerns a table.
+
+    Attribute names that it learns meanwhile are added to `names`, and what it becomes to `past`.
+    """
     types = definition.key_types
     path, number = store.log.path, definition.id
     for found in takewhile(lambda frame: frame.sequence <= upto, store.log.read(after)):
@@ -179,6 +193,11 @@ def changes_of(
             learnt = catalog.decode_names(found.payload)
             if learnt.table == number:
                 names[learnt.start :] = learnt.names
+            continue
+        if found.kind == SCHEMA_FRAME:
+            altered = catalog.decode_schema(found.payload).alter
+            if altered is not None and altered.id == number:
+                past.append(altered)
             continue
         changes = journal.frame_changes(found, path)
         ours = {tree_key(key, types): (key, new) for table, key, _, new, _ in changes if table == number}
@@ -315,9 +334,10 @@ def check_new(store: "Store", name: str) -> None:
 
 def fill(store: "Store", definition: Definition, contents: Contents, to: str) -> "Table":
     """A new table of this definition and these contents: there as a whole, or not at all."""
+    definition = msgspec.structs.replace(definition, ttl_ready=True)  # each item gets the expiry that it should have
     with new_table(store, definition, to) as made, Progress(f"restore of {to}", "items") as progress:
         records = made.table.records
-        same = definition.ttl == contents.definition.ttl
+        same = definition.ttl == contents.definition.ttl and contents.definition.ttl_ready
         with records.lock:
             records.learn(ItemCodec(list(contents.names)))
 

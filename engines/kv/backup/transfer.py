@@ -51,6 +51,7 @@ from engines.kv.backup.restore import (
     contents_at,
     contents_in,
     microseconds,
+    unexpired,
 )
 from engines.kv.backup.snapshots import moment_of
 from engines.kv.page import Item
@@ -293,13 +294,18 @@ def changed_lines(store: "Store", name: str, since: int, at: int) -> Iterator[tu
     check_past(store, name, at)
     before = contents_at(store, name, since)
     definition, names = before.definition, list(before.names)
-    upto = (store.bases.sequence_at(since), store.bases.sequence_at(at))
+    after, upto = store.bases.sequence_at(since), store.bases.sequence_at(at)
     last: dict[bytes, int] = {}
     changed: Changed = {}
-    for time, ours in changes_of(store, definition, names, *upto):
+    past = [definition]
+    for time, ours in changes_of(store, definition, names, past, after=after, upto=upto):
         changed.update(ours)
         last.update(dict.fromkeys(ours, time))
     decode = ItemCodec(names).decode
+    hides = past[-1].hides
+
+    def seen(image: bytes) -> bool:
+        return not hides or unexpired(image, at)
 
     def line(key: bytes, old: bytes | None, new: bytes | None, time: int) -> tuple[int, bytes]:
         keys = dict(zip(definition.key_names, before.keys.decode(key), strict=True))
@@ -311,14 +317,14 @@ def changed_lines(store: "Store", name: str, since: int, at: int) -> Iterator[tu
         return 1, msgspec.json.encode(found)
 
     for stored_key, image, whole in _old_images(before):
-        old = image if image is not None and before.seen(image, since) else None
+        old = image if image is not None and before.seen(image) else None
         if stored_key in changed:
             key, new = changed.pop(stored_key)
-            yield line(key, old, new if new is not None and before.seen(new, at) else None, last[stored_key])
-        elif old is not None and not before.seen(old, at):
+            yield line(key, old, new if new is not None and seen(new) else None, last[stored_key])
+        elif old is not None and not seen(old):
             yield line(whole(), old, None, item_expires(old) * MICROSECONDS)
     for stored_key, (key, new) in changed.items():
-        yield line(key, None, new if new is not None and before.seen(new, at) else None, last[stored_key])
+        yield line(key, None, new if new is not None and seen(new) else None, last[stored_key])
 
 
 def _old_images(contents: Contents) -> Iterator[tuple[bytes, bytes | None, Callable[[], bytes]]]:

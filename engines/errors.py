@@ -200,5 +200,6 @@ def listed(names: Iterable[str], most: int = 10) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence's tail that offers the known name closest to this one: `; did you mean 'orders'?`, or nothing."""
-    matches = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    by_letters = {one.casefold(): one for one in known}  # capitals are the commonest slip
+    matches = difflib.get_close_matches(name.casefold(), by_letters, n=1)
+    return f"; did you mean {by_letters[matches[0]]!r}?" if matches else ""

@@ -207,6 +207,8 @@ class Accelerator(ItemHits):
         keys: tuples, or the values by themselves where one value is a key. `.unprocessed` of the answer are the keys
         for which the table had no read units left; Throttled if that is so for all. Invalid for a key that comes twice.
         """
+        if isinstance(keys, (str, bytes, Mapping)):
+            raise Invalid(f"a batch is asked for with a list of keys, like [('ann', 17)], got {keys!r:.80}")
         asked = [key_tuple(key) for key in keys]
         if not 1 <= len(asked) <= BATCH_GETS:
             raise Invalid(f"a batch reads 1 to {BATCH_GETS} items, got {len(asked)}")

@@ -335,6 +335,11 @@ def _listed(given: Iterable[Any]) -> list[Any]:
 
 def batch_get(store: "Store", requests: Iterable[Any], consumed: Consumed | None) -> Answers:
     """See Store.batch_get."""
+    if isinstance(requests, Mapping):
+        raise Invalid(
+            f"a batch is asked for with a list of (table name, key) pairs, like [('orders', ('ann', 17))], "
+            f"got {requests!r:.80} (kv.request(store, 'BatchGetItem', ...) takes boto3's dicts)"
+        )
     gets = [as_get(request) for request in _listed(requests)]
     if not 1 <= len(gets) <= BATCH_GETS:
         raise Invalid(f"a batch reads 1 to {BATCH_GETS} items, got {len(gets)}")

@@ -244,3 +244,42 @@ def test_who_only_reads_may_ask_for_what_the_writer_has_not_checkpointed(tmp_pat
             table.put({"id": n})
         with kv.Store(tmp_path / "then", clock=clock, read_only=True) as reader:
             assert list(reader.changes(after=writer.log.last)) == []
+
+
+# -- slips -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_nearest_name_is_found_whatever_its_capitals(store, orders):
+    for name in "ORDERS", "Order":
+        with pytest.raises(NotFound, match="did you mean 'orders'"):
+            store.table(name)
+    store.create_table("USERS", key="id:S")
+    with pytest.raises(NotFound, match="did you mean 'USERS'"):
+        store.table("user")
+
+
+def test_a_batch_asked_for_in_the_shape_of_boto3_is_shown_the_one_of_here(store, orders):
+    with pytest.raises(Invalid, match=r"like \[\('orders', \('ann', 17\)\)\].*kv.request\(store, 'BatchGetItem'"):
+        store.batch_get({"orders": {"Keys": [{"customer": {"S": "ann"}, "order": {"N": "17"}}]}})
+    with pytest.raises(Invalid, match=r"list of keys, like \[\('ann', 17\)\]"):
+        kv.Accelerator(orders).batch_get({"ann": 17})
+
+
+def test_keys_in_a_list_are_asked_for_by_themselves():
+    cache = kv.Cache()
+    for ask in cache.mget, cache.exists, cache.delete:
+        with pytest.raises(Invalid, match=r"give keys by themselves.* not in a list, got \['a', 'b'\]"):
+            ask(["a", "b"])
+    assert cache.mget("a", "b") == [None, None]
+    assert cache.rpush("l", ["a"], {}) == 2  # values need none
+
+
+def test_a_cluster_stores_many_keys_of_one_slot():
+    cluster = kv.CacheCluster({"one": kv.Cache(), "two": kv.Cache()})
+    cluster.mset({"{ann}:a": 1, "{ann}:b": 2})
+    assert cluster.mget("{ann}:a", "{ann}:b") == [1, 2]
+    with pytest.raises(Invalid, match="need one hash tag"):
+        cluster.mset({"a": 1, "b": 2})
+    for nothing in {}, ["a"]:
+        with pytest.raises(Invalid, match="mset needs a key"):
+            cluster.mset(nothing)

@@ -37,7 +37,7 @@ from engines.errors import Closed, Corrupted, EngineError, Invalid, NotFound, Re
 from engines.kv.cache import journal as cachejournal
 from engines.kv.cache.channels import Channel, Publishing, _glob, _text
 from engines.kv.cache.commands import WRITES, keys_of
-from engines.kv.cache.hooks import Kind, check_some, whole
+from engines.kv.cache.hooks import Kind, check_keys, whole
 from engines.kv.cache.journal import CacheJournal, Command
 from engines.kv.cache.sizes import size_of
 from engines.kv.cache.snapshot import Entry
@@ -173,7 +173,7 @@ class Cache(CacheCore, Strings, CacheTypes, Transactions, Publishing):
 
     def delete(self, *keys: Any) -> int:  # noqa: ANN401 - anything with a hash
         """Remove these keys; how many were there."""
-        check_some("keys", keys)
+        check_keys(keys)
         with self._lock:
             there = [key for key in dict.fromkeys(keys) if self._peek(key)]
             if there:
@@ -184,7 +184,7 @@ class Cache(CacheCore, Strings, CacheTypes, Transactions, Publishing):
 
     def exists(self, *keys: Any) -> int:  # noqa: ANN401 - same
         """How many of these keys are there; one that is named twice counts twice."""
-        check_some("keys", keys)
+        check_keys(keys)
         with self._lock:
             return sum(self._peek(key) is not None for key in keys)
 

@@ -109,7 +109,7 @@ class CacheCluster:
         return list({key: None for cache in self._caches.values() for key in cache.keys()})  # noqa: SIM118 - no dict
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name not in READS and name not in WRITES:
+        if name not in READS and name not in WRITES and name != "mset":
             raise AttributeError(f"a cluster has no command {name!r}; one that takes no keys is a matter of each cache")
 
         def command(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - the command's own

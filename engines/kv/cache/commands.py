@@ -4,8 +4,10 @@ hset(key, ...)                            the first argument, unless the table s
 lmove(source, destination, ...)           the first two
 sinter(*keys)                             all
 zunionstore(destination, [keys], ...)     the first, and those in the second
+mset({key: value, ...})                   those of the mapping; it is made of set()
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from engines.kv.cache.hooks import Key
@@ -44,6 +46,8 @@ def keys_of(command: str, arguments: tuple[Any, ...]) -> tuple[Key, ...]:
     """The keys among the arguments of a command."""
     if command in _ALL:
         return arguments
+    if command == "mset":
+        return tuple(arguments[0]) if arguments and isinstance(arguments[0], Mapping) else ()
     if command in _TWO:
         return arguments[:2]
     if command in _LISTED and len(arguments) > 1 and isinstance(arguments[1], list | tuple):

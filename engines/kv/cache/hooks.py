@@ -25,6 +25,7 @@ copied: change them and the cache sees it, but the journal does not.
 
 import math
 import random
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from functools import cached_property
@@ -90,6 +91,14 @@ def check_some(what: str, found: object) -> None:
     """Invalid if a command was given nothing to work on."""
     if not found:
         raise Invalid(f"give at least one of {what}, got none")
+
+
+def check_keys(keys: Collection[Any]) -> None:
+    """Invalid for none, and for what has no hash, such as a list of keys."""
+    check_some("keys", keys)
+    for key in keys:
+        if type(key).__hash__ is None:
+            raise Invalid(f"give keys by themselves, each with a hash, not in a {type(key).__name__}, got {key!r:.80}")
 
 
 def whole(value: int, name: str, least: int | None = None) -> int:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from engines.errors import Invalid
-from engines.kv.cache.hooks import Containers, Kind, check_some, total
+from engines.kv.cache.hooks import Containers, Kind, check_keys, total
 
 
 class Strings(Containers):
@@ -39,7 +39,7 @@ class Strings(Containers):
 
     def mget(self, *keys: Any) -> list[Any]:  # noqa: ANN401 - anything with a hash
         """The values of these keys, in this order, None where there is none."""
-        check_some("keys", keys)
+        check_keys(keys)
         with self._lock:
             return [self._container(key, "string") for key in keys]
 

@@ -93,6 +93,7 @@ class Store:
         self.tree = Tree(
             None if self.path is None else f"{self.path}/tree", files=self._files, read_only=self.read_only
         )
+        self.tree.called = f"the store {self.path or 'in memory'}"
         self.log = Log(
             f"{self.path or ''}/log",
             files=self._files,
@@ -555,7 +556,7 @@ class Store:
 
     def check_open(self) -> None:
         if self._closed:
-            raise Closed(f"the store {self.path or 'in memory'} is closed: open it again with kv.Store(...)")
+            raise Closed(f"{self.tree.called} is closed: open it again with kv.Store(...)")
 
     def close(self) -> None:
         """Checkpoint, sync and let go of the folder. Closing twice is harmless."""

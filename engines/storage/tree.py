@@ -75,6 +75,7 @@ class Tree:
         self.lock = Lock()
         self.read_only = read_only
         self.dirty_bytes = self.dirty_writes = self.checkpoints = self.rebuilds = 0
+        self.called = f"the tree {path or 'in memory'}"  # in errors; an engine says here what its user has opened
         self._files = files or RealFileSystem()
         self._map_size = map_size
         self._log: Log | None = None
@@ -523,7 +524,7 @@ class Tree:
 
     def _shut(self) -> None:
         """Whoever touches it from now on hears why, however late the keeper lets go of it."""
-        closed = Closed(f"the tree {self.path or 'in memory'} is closed: open it again")
+        closed = Closed(f"{self.called} is closed: open it again")
         self.transaction = Gone(closed)  # type: ignore[assignment] # as in _broken
 
     def _end(self) -> None:
@@ -558,7 +559,7 @@ class Tree:
         self._ended = True
         self._keeper = Keeper(threaded=False)
         self.dirty_writes = self.dirty_bytes = 0
-        gone: Any = Gone(forks.closed(f"the tree {self.path or 'in memory'}"))
+        gone: Any = Gone(forks.closed(self.called))
         self.transaction = gone
         for view in views:
             view.transaction = gone

@@ -57,3 +57,21 @@ def test_a_store_that_is_closed_in_the_middle_of_everything_says_so_to_each_thre
                 for me, (_, count) in heard.items():
                     assert count < 0 or again.table("t").get(f"w{me}", count % 50)["count"] in (count, count + 50)
                 assert again.verify().ok
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_what_is_closed_is_called_as_its_user_calls_it(tmp_path, in_memory):
+    store = kv.Store(None if in_memory else tmp_path / "shop")
+    table = store.create_table("t", key="id:N")
+    store.close()
+    called = "in memory" if in_memory else f"{tmp_path}/shop"
+    for use_it in (
+        lambda: table.get(1),
+        lambda: table.put({"id": 1}),
+        lambda: table.update(1, "SET a = :a", values={":a": 1}),
+        table.scan,
+        table.describe,
+        store.tables,
+    ):
+        with pytest.raises(Closed, match=rf"^the store {called} is closed: open it again"):
+            use_it()

@@ -22,6 +22,7 @@ CASES = {
         ("5 = 'a'", False), ("NULL = NULL", None), ("MISSING = MISSING", MISSING), ("NULL = MISSING", MISSING),
         ("[NULL] = [NULL]", True), ("{'a': 1, 'b': 2} = {'b': 2, 'a': 1}", True), ("{'a': 1} = {'a': NULL}", False),
         ("1 = 1.0", True), ("TRUE = 1", False), ("[1] = [TRUE]", False), ("5 > 'a'", MISSING), ("1 <> 'a'", True),
+        ("1 <= 1.0", True), ("2 <= 1", False), ("1 >= 2", False), ("2 >= 2", True), ("1 >= 'a'", MISSING), ("1 <= NULL", None),
         ("'b' > 'a'", True), ("FALSE < TRUE", True), ("[1] < [2]", MISSING), ("1 < NULL", None), ("2 != 3", True),
         ("2 BETWEEN 1 AND 3", True), ("2 NOT BETWEEN 1 AND 3", False), ("2 BETWEEN NULL AND 1", False),
         ("2 BETWEEN 1 AND NULL", None), ("1 + 1 BETWEEN 2 AND 1 + 1", True),
@@ -52,7 +53,7 @@ CASES = {
     "arithmetic": [
         ("5 + MISSING", MISSING), ("5 + NULL", None), ("5 + 'a'", MISSING), ("TRUE + 1", MISSING), ("1 + 2 * 3", 7),
         ("(1 + 2) * 3", 9), ("7 / 2", 3), ("-7 / 2", -3), ("-7 % 3", -1), ("7.0 / 2", 3.5), ("1 / 0", MISSING),
-        ("1.5 % 0", MISSING), ("1e308 * 10", MISSING), ("- 3 - -2", -1), ("10 - 2 - 3", 5), ("-'a'", MISSING),
+        ("1.5 % 0", MISSING), ("1e308 * 10", MISSING), ("- 3 - -2", -1), ("10 - 2 - 3", 5), ("-'a'", MISSING), ("-(2 - 3)", 1), ("+(1 + 1)", 2), ("-NULL", None), ("+'a'", MISSING),
         ("'a' || 'b' || 'c'", "abc"), ("'a' || 1", MISSING), ("'a' || NULL", None), (".5 + 1.", 1.5), ("2e2", 200.0),
     ],
     "like": [
@@ -80,7 +81,7 @@ CASES = {
         ("CHAR_LENGTH('héé')", 3), ("LOWER('AbC')", "abc"), ("UPPER(MISSING)", MISSING), ("UPPER(1)", MISSING),
         ("SUBSTRING('hello', 2)", "ello"), ("SUBSTRING('hello', 2, 3)", "ell"), ("SUBSTRING('hello' FROM 2 FOR 2)", "el"),
         ("SUBSTRING('hello', 0, 3)", "he"), ("SUBSTRING('hello', -5, 3)", ""), ("SUBSTRING('hello', 9)", ""),
-        ("SUBSTRING('hello', 1, -1)", MISSING), ("TRIM('  a ')", "a"), ("TRIM(LEADING 'x' FROM 'xxax')", "ax"),
+        ("SUBSTRING('hello', 1, -1)", MISSING), ("SUBSTRING('hello', 1.0)", MISSING), ("TRIM(1)", MISSING), ("TRIM('  a ')", "a"), ("TRIM(LEADING 'x' FROM 'xxax')", "ax"),
         ("TRIM(TRAILING FROM ' a ')", " a"), ("TRIM(BOTH 'xy' FROM 'xyaxy')", "a"),
     ],
     "cast": [
@@ -90,7 +91,7 @@ CASES = {
         ("CAST([1] AS LIST)", [1]), ("CAST({'a': 1} AS STRUCT)", {"a": 1}),
         ("CAST([1] AS STRUCT)", MISSING), ("CAST([1] AS STRING)", MISSING), ("CAST(0 AS BOOL)", False),
         ("CAST('2.0' AS DECIMAL)", 2), ("CAST(1 AS MISSING)", MISSING), ("CAST('9e999' AS INT)", MISSING),
-        ("CAST('TRUE' AS BOOL)", True), ("CAST(NULL AS INT)", None), ("CAST(MISSING AS INT)", MISSING),
+        ("CAST('TRUE' AS BOOL)", True), ("CAST(NULL AS INT)", None), ("CAST(1 AS DOUBLE PRECISION)", 1.0), ("CAST('1' AS DECIMAL(5, 2))", 1), ("CAST(MISSING AS INT)", MISSING),
         ("CAST('2024-05-01' AS TIMESTAMP)", "2024-05-01T00:00:00.000000Z"), ("CAST({} AS LIST)", MISSING),
     ],
     "times": [
@@ -106,6 +107,8 @@ CASES = {
         ("TO_STRING(`2024-05-01T09:08:07Z`, 'yyyy-MM-dd''T''HH:mm')", "2024-05-01T09:08"),
         ("TO_STRING(`2024-05-01T09:08:07.5Z`, 'd.M.yy SSS')", "1.5.24 500"),
         ("TO_TIMESTAMP('01.05.2024', 'dd.MM.yyyy')", "2024-05-01T00:00:00.000000Z"),
+        ("TO_TIMESTAMP(1, 'yyyy')", MISSING), ("TO_STRING('May', 'yyyy')", MISSING), ("DATE_DIFF(DAY, 1, `2024T`)", MISSING),
+        ("DATE_DIFF(MONTH, `2024-01-31T`, `2024-02-29T`)", 0), ("DATE_DIFF(MONTH, `2024-01-15T12:00Z`, `2024-02-15T11:00Z`)", 0),
         ("TO_TIMESTAMP('2024-05-01')", "2024-05-01T00:00:00.000000Z"), ("TO_TIMESTAMP('x', 'yyyy')", MISSING),
         ("TO_STRING(`0999-01-01T`, 'yyyy y')", "0999 999"), ("TO_TIMESTAMP('0001-01-01 +1400', 'yyyy-MM-dd XX')", MISSING),
         ("TO_TIMESTAMP('2024-05-01T02:00+02:00', 'yyyy-MM-dd''T''HH:mmXXX')", "2024-05-01T00:00:00.000000Z"),
@@ -153,6 +156,8 @@ QUERIES = [
     ("SELECT MIN(x) AS low, COUNT(x) AS n FROM <<1, 'a'>> AS x", [{"n": 2}]),  # no order between them
     ("SELECT SUM(v.VIN) AS s, COUNT(v.VIN) AS n FROM V AS v", [{"n": 3}]),  # the sum of texts is MISSING
     ("SELECT COUNT(1) AS n", [{"n": 1}]),
+    ("SELECT SUM(x) AS s, AVG(x) AS a, COUNT(x) AS n FROM <<1e308, 1e308>> AS x", [{"n": 2}]),  # no number of ours
+    ("SELECT VALUE v.VIN FROM V AS v WHERE v.VIN = (SELECT MIN(w.VIN) AS low FROM V AS w)", ["a"]),
     ("SELECT 1 AS a WHERE FALSE", []),
     ("SELECT VALUE ','", [","]),
     ("SELECT VALUE 'from' FROM <<0>>", ["from"]),
@@ -194,6 +199,10 @@ def test_parameters_are_taken_in_the_order_of_their_question_marks() -> None:
     assert partiql.parse("SELECT VALUE ? FROM T WHERE a = ?").parameters == 2
 
 
+def test_a_sum_that_is_no_double_is_missing() -> None:
+    assert partiql.run("SELECT SUM(x) AS s, COUNT(x) AS n FROM ? AS x", {}, [[10**400, 0.5]]) == [{"n": 2}]
+
+
 def test_missing_is_one_false_thing() -> None:
     assert repr(MISSING) == "MISSING"
     assert not MISSING
@@ -230,6 +239,11 @@ ERRORS = [
     ("'abc", "a text that is not closed", 1, 1, ""),
     ("1 /* + 2", "a comment that is not closed", 1, 3, ""),
     ("1 + `2024", "an Ion literal that is not closed", 1, 5, ""),
+    ("CAST(1 AS DECIMAL(x))", "a number is expected", 1, 20, ""),
+    ("a.1x", "over before '.1'", 1, 2, ""),
+    ("a.[0]", "the name of a field is expected after the dot", 1, 3, ""),
+    ("CASE 1 END", "WHEN is expected here", 1, 8, ""),
+    ("SELECT 1 FROM A LEFT B", "JOIN is expected here", 1, 22, ""),
     ("a == b", "a value is expected here, not '='", 1, 4, "equal is written with one ="),
     ("a && b", "'&' means nothing here", 1, 3, "write AND"),
     ("a ~ b", "'~' means nothing here", 1, 3, ""),
@@ -286,6 +300,8 @@ def test_a_pattern_of_no_time_and_an_escape_of_nothing_are_refused() -> None:
         partiql.run("TO_STRING(`2024T`, 'QQ')")
     with pytest.raises(Invalid, match="reads each part of a time once, and yyyy"):
         partiql.run("TO_TIMESTAMP('2024 2024', 'yyyy yyyy')")
+    with pytest.raises(Invalid, match="ESCAPE takes one character"):
+        partiql.run("'a' LIKE 'a' ESCAPE '!!'")
     with pytest.raises(Invalid, match="stands before %, _ or itself"):
         partiql.run("'a' LIKE '!a' ESCAPE '!'")
 
@@ -474,6 +490,8 @@ CHANGES = [
     ("FROM V AS v WHERE TRUE INSERT INTO v.l VALUE 3", {"Year": 2011, "o": {"n": 1}, "l": [1, 2, 3]}),
     ("FROM V AS v INSERT INTO v.l VALUE v.Year AT 0", {"Year": 2011, "o": {"n": 1}, "l": [2011, 1, 2]}),
     ("FROM V AS v WHERE v.Year = 2011 REMOVE v.o.n", {"Year": 2011, "o": {}, "l": [1, 2]}),
+    ("UPDATE V AS v SET v['Ye' || 'ar'] = v.l[1 - 1]", {"Year": 1, "o": {"n": 1}, "l": [1, 2]}),
+    ("FROM V AS v INSERT INTO v.l VALUE v.gone", {"Year": 2011, "o": {"n": 1}, "l": [1, 2]}),
     ("UPDATE V AS v SET v.Year = MISSING", {"o": {"n": 1}, "l": [1, 2]}),
 ]
 

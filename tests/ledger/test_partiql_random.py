@@ -244,6 +244,11 @@ def test_long_texts_that_mean_nothing_end_soon() -> None:
         assert error_of(part * (200_000 // len(part)) + "'") is not None
 
 
+def test_a_statement_has_an_end() -> None:
+    with pytest.raises(QueryError, match="at most 1,048,576 characters"):
+        partiql.parse(" " * (1 << 20) + "1")
+
+
 def test_a_hundred_sources_are_read_and_no_more() -> None:
     text = "SELECT 1 AS one FROM " + ", ".join(f"<<1>> AS a{number}" for number in range(100))
     assert partiql.run(text) == [{"one": 1}]

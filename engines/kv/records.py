@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from engines.kv.store import Store
 
 
-UNCHANGED = ": nothing was changed; .item is what stands there"  # ends what one failed condition says
+ITEM_SHOWN = "; .item is what stands there"  # ends what a failed condition says; access/guard.py may hide the item
+UNCHANGED = ": nothing was changed" + ITEM_SHOWN
 
 
 class Write(NamedTuple):

@@ -23,7 +23,7 @@ from engines.kv.expressions import Holds, Placeholders, check_text, compile_cond
 from engines.kv.page import Item, Key
 from engines.kv.paying import Payments
 from engines.kv.projections import Projection, compile_projection
-from engines.kv.records import UNCHANGED, Records, Write
+from engines.kv.records import ITEM_SHOWN, UNCHANGED, Records, Write
 from engines.kv.throttle import Consumed
 from engines.kv.tokens import DIGEST_BYTES, TOKEN_LENGTH, encode_token
 from engines.kv.updates import Update as Change
@@ -195,7 +195,7 @@ def _evaluate(steps: Sequence[_Step]) -> list[Write | None]:
         except (ConditionFailed, Invalid, TooLarge) as error:
             failed = isinstance(error, ConditionFailed)
             code = "ConditionalCheckFailed" if failed else "ValidationError"
-            message = str(error).removesuffix(UNCHANGED)  # which is said once, of the whole
+            message = str(error).removesuffix(UNCHANGED) + ITEM_SHOWN if failed else str(error)  # the whole says it
             reasons[number] = {"code": code, "message": message, "item": error.details.get("item")}
             if first is None or (failed and not isinstance(first, ConditionFailed)):
                 first = error

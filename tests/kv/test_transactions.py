@@ -55,7 +55,7 @@ def test_or_in_none_of_them_and_says_why_for_each_action(store):
     first, second, third = refused.value.reasons
     assert first["code"] == "ConditionalCheckFailed"
     assert first["item"] == {"id": "ann", "balance": 100}
-    assert first["message"].endswith("is false")
+    assert first["message"].endswith("is false; .item is what stands there")
     assert str(refused.value).count("nothing was changed") == 1  # said once, of the whole
     assert (second, third) == (None, None)
     assert refused.value.aws == "TransactionCanceledException"

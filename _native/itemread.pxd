@@ -62,6 +62,17 @@ cdef inline bint get_head(Reader* source, uint32_t* size, uint64_t* expires) noe
     return head == 0
 
 
+cdef inline void peek_head(const Py_buffer* image, uint32_t* size, uint64_t* expires) noexcept nogil:
+    """What the head says, without a look at the rest: 0 for what the bytes are too few for, decoding finds that out."""
+    cdef uint32_t head = 0
+    expires[0] = 0
+    if image.len >= HEAD_BYTES:
+        memcpy(&head, image.buf, HEAD_BYTES)
+        if head & HAS_EXPIRY and image.len >= HEAD_BYTES + EXPIRES_BYTES:
+            memcpy(expires, <const uint8_t*>image.buf + HEAD_BYTES, EXPIRES_BYTES)
+    size[0] = head >> 8
+
+
 cdef inline bint is_ascii(const uint8_t* data, Py_ssize_t size) noexcept nogil:
     cdef uint64_t word, seen = 0
     cdef uint64_t words[4]

@@ -18,7 +18,7 @@ from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
-from itemread cimport EXPIRES_BYTES, HAS_EXPIRY, HEAD_BYTES
+from itemread cimport peek_head
 from mutex cimport PyThread_type_lock, leave, take
 from stamps cimport same_image, stamp_of
 from texts cimport is_exact_text, is_ascii_text, text_data, text_length
@@ -37,12 +37,9 @@ cdef enum:
 
 cdef inline uint64_t expiry_of(const Py_buffer* view) noexcept nogil:
     """The second in which an image expires, 0 for never."""
-    cdef uint32_t head
-    cdef uint64_t expires = 0
-    if view.len >= HEAD_BYTES + EXPIRES_BYTES:
-        memcpy(&head, view.buf, HEAD_BYTES)
-        if head & HAS_EXPIRY:
-            memcpy(&expires, <const uint8_t*>view.buf + HEAD_BYTES, EXPIRES_BYTES)
+    cdef uint32_t size
+    cdef uint64_t expires
+    peek_head(view, &size, &expires)
     return expires
 
 
@@ -86,7 +83,7 @@ cdef class PointReader:
     """Reads single items of one table. get() may be called from any thread.
 
     encode, decode: methods of the codecs. now: the clock's, or None where nothing expires. keyspace: the items'.
-    shorten(key): the tree's key for an encoded key of more than `longest` bytes. metered: reads cost units, so they go
+    shorten(key): the stored key for a whole one of more than `longest` bytes. metered: reads cost units, so they go
     another way (TableReads).
     """
 
@@ -216,7 +213,7 @@ cdef class PointWriter:
     ):
         """Put an image under a key (with none: delete), and wait as the log's durability says.
 
-        key: whole, as encoded. holds: a condition on the old item. make: a function from the old item to (image,
+        key: the whole one. holds: a condition on the old item. make: a function from the old item to (image,
         expiry), in place of those. consumed: what the write units are added to. The old item, if returns_old.
         """
         cdef bytes stored_key = key
@@ -298,7 +295,7 @@ cdef class PointWriter:
         return sequence
 
     cpdef apply(self, bytes key, bytes image, uint64_t old_expires, uint64_t expires, uint64_t sequence):
-        """Put or delete in the tree what the frame `sequence` says; key is the tree's."""
+        """Put or delete in the tree what the frame `sequence` says; key is the stored one."""
         if self.indexed:
             self.records.reindex(key, image)
         if image is None:

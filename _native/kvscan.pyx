@@ -12,10 +12,10 @@ another segment's; no view of the tree's memory outlives the call.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp
 
-from itemread cimport EXPIRES_BYTES, HAS_EXPIRY, HEAD_BYTES
+from itemread cimport peek_head
 
 from engines._native.frame import crc32c
 
@@ -56,7 +56,7 @@ def read_stretch(
     cdef Stretch found = Stretch()
     cdef Py_buffer view
     cdef Py_ssize_t looked_at = 0
-    cdef uint32_t head
+    cdef uint32_t size
     cdef uint64_t expires
     cdef int side
     last_key = last_value = None
@@ -77,19 +77,14 @@ def read_stretch(
         looked_at += 1
         last_key = key
         PyObject_GetBuffer(value, &view, PyBUF_SIMPLE)
-        head = 0
-        expires = 0
-        if view.len >= HEAD_BYTES:
-            memcpy(&head, view.buf, HEAD_BYTES)
-            if head & HAS_EXPIRY and view.len >= HEAD_BYTES + EXPIRES_BYTES:
-                memcpy(&expires, <const uint8_t*>view.buf + HEAD_BYTES, EXPIRES_BYTES)
+        peek_head(&view, &size, &expires)
         PyBuffer_Release(&view)
         if expires != 0 and expires <= second:
             continue
         if segments > 1 and crc32c(bytes(key)) % segments != segment:
             continue
         found.scanned += 1
-        found.size += head >> 8
+        found.size += size
         if expires != 0 and (found.expires == 0 or expires < found.expires):
             found.expires = expires
         last_value = value

@@ -139,6 +139,26 @@ cdef inline str number_problem(int problem, object value):
     return f"is {value}, closer to 0 than 1E-130, the smallest magnitude: round it to 0, or store it as a string"
 
 
+cdef inline str number_advice(object value):
+    """The end of a sentence on a value that is no int or Decimal: how to write the number that it is, or nothing."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if getattr(value, "ndim", 0):
+        return "; write its .tolist()"
+    if kind == "f" and not isinstance(value, float):
+        return "; write Decimal(str(...))"
+    if isinstance(value, float):
+        return f": write Decimal({str(value)!r})"
+    if kind == "b":
+        return "; write bool(...)"
+    return "; write int(...)" if hasattr(value, "__index__") else ""
+
+
+cdef inline str type_name(object value):
+    """As an error names it: int64 alone would be nobody's, and bool the wrong one."""
+    kind = type(value)
+    return f"numpy.{kind.__name__}" if kind.__module__ == "numpy" else kind.__name__
+
+
 cdef inline object number_to_object(const Number* number, type decimal):
     """int where the value is whole and below 10**38, else Decimal."""
     cdef char text[64]

@@ -13,8 +13,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from buffers cimport Writer, put_byte, put_bytes, put_varint, reserve
 from decimals cimport (
-    FINE, Number, coefficient_bytes, fits_int64, number_from_object, number_problem, number_size, small_number_size,
-    to_int64,
+    FINE, Number, coefficient_bytes, fits_int64, number_advice, number_from_object, number_problem, number_size,
+    small_number_size, to_int64, type_name,
 )
 from itemread cimport (
     COEFFICIENT_BYTES, MAX_DEPTH, TAG_ASCII, TAG_BYTES_SET, TAG_DECIMAL, TAG_INT, TAG_NUMBER_SET, TAG_TEXT,
@@ -115,8 +115,7 @@ cdef inline int put_set(Draft* draft, object elements, type decimal) except -1:
     for element in elements:
         kind = set_tag(element, decimal)
         if kind == 0:
-            advice = f": write Decimal({str(element)!r})" if isinstance(element, float) else ""
-            given = type(element).__name__
+            advice, given = number_advice(element), type_name(element)
             raise refuse(draft, f"is a set with a {given}: sets hold str, int and Decimal, or bytes{advice}")
         if tag and kind != tag:
             raise refuse(draft, "is a mixed set: all elements must be strings, all numbers, or all bytes")

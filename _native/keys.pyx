@@ -39,8 +39,8 @@ from libc.string cimport memchr, memcpy
 
 from buffers cimport Writer, end_writer, put_byte, reserve, start_writer
 from decimals cimport (
-    FINE, Number, PyLong_AsLongLongAndOverflow, get_key_number, number_from_object, number_problem, number_to_object,
-    put_key_number,
+    FINE, Number, PyLong_AsLongLongAndOverflow, get_key_number, number_advice, number_from_object, number_problem,
+    number_to_object, put_key_number, type_name,
 )
 from texts cimport is_text, text_bytes
 
@@ -246,8 +246,8 @@ cdef str label(int index, object name):
 
 
 cdef object wrong_type(int index, uint8_t kind, object value, object name):
-    advice = f": write Decimal({str(value)!r})" if isinstance(value, float) and kind == c"N" else ""
-    who, given = label(index, name), type(value).__name__
+    advice = number_advice(value) if kind == c"N" and not isinstance(value, (str, bytes, bool)) else ""
+    who, given = label(index, name), type_name(value)
     return ValueError(f"{who} must be {KIND_NAMES[kind]}, got {given} {value!r:.80}{advice}")
 
 

@@ -46,7 +46,7 @@ from libc.string cimport memcpy
 from buffers cimport (
     Reader, end_writer, get_length, get_varint, put_byte, put_bytes, put_varint, reserve, start_writer,
 )
-from decimals cimport PyLong_AsLongLongAndOverflow
+from decimals cimport PyLong_AsLongLongAndOverflow, number_advice, type_name
 from itemread cimport (
     EXPIRES_BYTES, HAS_EXPIRY, HEAD_BYTES, MAX_DEPTH, TAG_ASCII, TAG_BYTES, TAG_BYTES_SET, TAG_DECIMAL, TAG_FALSE,
     TAG_INT, TAG_LIST, TAG_MAP, TAG_NULL, TAG_TEXT, TAG_TEXT_SET, TAG_TRUE, damaged, get_ascii, get_bytes, get_decimal,
@@ -278,7 +278,8 @@ cdef class ItemCodec:
                 raise refuse(draft, f"is {value!r}, which is no number that can be stored: leave it out, or use None")
             raise refuse(draft, f"is the float {value!r}, which is not exact: write Decimal({str(value)!r})")
         raise refuse(draft, (
-            f"is a {type(value).__name__}: an item holds str, int, Decimal, bytes, bool, None, dict, list and set"
+            f"is a {type_name(value)}: an item holds str, int, Decimal, bytes, bool, None, dict, list and set"
+            f"{number_advice(value)}"
         ))
 
     cdef int put_map(self, Draft* draft, dict pairs, int depth) except -1:

@@ -125,8 +125,9 @@ def type_of(value: object) -> Type:  # noqa: PLR0911 - one for each type
             return _set_type(value)
         case float():
             raise Invalid(f"the float {value!r} is not exact: write Decimal({str(value)!r})")
+    advice = "; write int(...)" if hasattr(value, "__index__") and not getattr(value, "ndim", 0) else ""
     raise Invalid(
-        f"a {type(value).__name__} can not be stored: use str, int, Decimal, bytes, bool, None, dict, list, set"
+        f"a {type(value).__name__} can not be stored: use str, int, Decimal, bytes, bool, None, dict, list, set{advice}"
     )
 
 

@@ -3,10 +3,12 @@
 import json
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from models.items import items, normal, shown
 
+from engines import kv
 from engines._native.kvitem import ItemCodec
 from engines.errors import Invalid
 from engines.kv import values
@@ -184,3 +186,37 @@ def test_numbers_in_text_come_out_as_from_the_store():
     assert type(number("1E3")) is int
     assert repr(number("-.50")) == "Decimal('-0.5')"
     assert repr(number("1E38")) == "Decimal('1E+38')"
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (np.int64(5), r"numpy\.int64.*write int\(\.\.\.\)$"),
+        (np.uint8(5), r"numpy\.uint8.*write int\(\.\.\.\)$"),
+        (np.float64(0.5), r"the float .*0\.5.*write Decimal\('0\.5'\)$"),
+        (np.float32(0.5), r"numpy\.float32.*write Decimal\(str\(\.\.\.\)\)$"),
+        (np.bool_(1), r"numpy\.bool.*write bool\(\.\.\.\)$"),
+        (np.arange(3), r"numpy\.ndarray.*write its \.tolist\(\)$"),
+    ],
+)
+def test_numbers_of_numpy_are_told_what_they_are_here(value, advice):
+    with kv.Store() as store:
+        table = store.create_table("t", key="id:N")
+        for refuse in (
+            lambda: table.put({"id": 1, "n": value}),
+            lambda: table.put({"id": 1, "n": [value]}),
+            lambda: table.update(1, "SET n = :n", values={":n": value}),
+        ):
+            with pytest.raises(Invalid, match=advice):
+                refuse()
+        if isinstance(value, np.integer):
+            for refuse in (
+                lambda: table.get(value),
+                lambda: table.put({"id": value}),
+                lambda: table.put({"id": 1, "n": {value}}),
+            ):
+                with pytest.raises(Invalid, match=r"write int\(\.\.\.\)"):
+                    refuse()
+            with pytest.raises(Invalid, match=r"write int\(\.\.\.\)$"):
+                type_of(value)
+        assert table.describe()["items"] == 0

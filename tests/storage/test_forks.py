@@ -132,18 +132,23 @@ def test_a_fork_in_the_middle_of_a_commit_or_a_sync_hangs_nobody(tmp_path):
 def test_a_child_that_keeps_running_does_not_keep_the_folder_locked(tmp_path):
     path = tmp_path / "shop"
     store = kv.Store(path)
-    reading, writing = os.pipe()
+    (reading, writing), (ready, told) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(writing)  # so that it ends when its parent does, whatever ends that
+        os.write(told, b"x")
         os.read(reading, 1)
         os._exit(0)
-    store.close()
-    with kv.Store(path):
-        pass
-    os.write(writing, b"x")
-    os.waitpid(child, 0)
-    os.close(reading)
-    os.close(writing)
+    os.read(ready, 1)  # before that, the child may not have let go of what it was born with
+    try:
+        store.close()
+        with kv.Store(path):
+            pass
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
+        for end in reading, ready, told:
+            os.close(end)
 
 
 @pytest.mark.parametrize("in_memory", [False, True])

@@ -1,6 +1,6 @@
 """Secondary indexes: the items of a table once more, in the order of other attributes.
 
-    i/ID    index partition key | index sort key | table key (keyrange.py) -> the item, as far as the index holds it
+    i/ID    index partition key | index sort key | stored key (keyrange.py) -> the item, as far as the index holds it
 
 An item that lacks one of the index's key attributes is not in it (a sparse index). An entry is what the projection
 says: all of the item, the keys alone, or the keys and some attributes; with the item's expiry in its head, so that it
@@ -22,7 +22,7 @@ from engines._native.keys import KeyCodec
 from engines._native.kvitem import ItemCodec, item_expires, item_size
 from engines.errors import Conflict, Invalid, NotFound, listed, nearest
 from engines.kv.catalog import Index
-from engines.kv.keyrange import INDEX_PARTITION, index_key, with_table_key
+from engines.kv.keyrange import INDEX_PARTITION, index_key, with_stored_key
 from engines.kv.page import Item
 from engines.kv.values import KeyPart, check_table_name, key_schema
 from engines.storage.tree import Keyspace, Tree
@@ -110,7 +110,7 @@ class IndexEntries:
                 except ValueError as error:
                     raise Invalid(f"the attribute {name!r} in the index {self.definition.name}: {error}") from None
 
-    def place(self, item: Item, table_key: bytes) -> bytes | None:
+    def place(self, item: Item, stored_key: bytes) -> bytes | None:
         """Where the item stands in the index; None where it does not belong there.
 
         A key attribute of the wrong type keeps an item out: it is older than the index, else check() had refused it.
@@ -122,8 +122,8 @@ class IndexEntries:
         if start is None:
             return None
         if len(start) > INDEX_PARTITION:
-            return index_key(self.keys, tuple(item[name] for name in self.key_names), table_key)
-        return with_table_key(start, table_key)
+            return index_key(self.keys, tuple(item[name] for name in self.key_names), stored_key)
+        return with_stored_key(start, stored_key)
 
     def content(self, item: Item, image: bytes) -> bytes:
         """What the index holds of an item."""
@@ -132,30 +132,30 @@ class IndexEntries:
         kept = {name: value for name, value in item.items() if name in self.included}
         return self._codec.encode(kept, item_expires(image))
 
-    def entry(self, item: Item | None, image: bytes | None, table_key: bytes) -> tuple[bytes | None, bytes]:
+    def entry(self, item: Item | None, image: bytes | None, stored_key: bytes) -> tuple[bytes | None, bytes]:
         """Place and content; (None, b"") where there is no entry."""
         if item is None or image is None:
             return None, b""
-        place = self.place(item, table_key)
+        place = self.place(item, stored_key)
         return place, b"" if place is None else self.content(item, image)
 
     def change(
-        self, table_key: bytes, old: tuple[Item | None, bytes | None], new: tuple[Item | None, bytes | None]
+        self, stored_key: bytes, old: tuple[Item | None, bytes | None], new: tuple[Item | None, bytes | None]
     ) -> None:
         """Follow a change of an item: (item, image) before and after, (None, None) for none."""
-        old_place, old_content = self.entry(*old, table_key)
-        place, content = self.entry(*new, table_key)
+        old_place, old_content = self.entry(*old, stored_key)
+        place, content = self.entry(*new, stored_key)
         if old_place is not None and old_place != place:
             self.entries.delete(old_place)
         if place is not None and (place != old_place or content != old_content or not self.definition.ready):
             self.entries.put(place, content)
 
     def written(
-        self, table_key: bytes, old: tuple[Item | None, bytes | None], new: tuple[Item | None, bytes | None]
+        self, stored_key: bytes, old: tuple[Item | None, bytes | None], new: tuple[Item | None, bytes | None]
     ) -> list[int]:
         """The sizes of the entries that this change writes, for write units."""
-        old_place, old_content = self.entry(*old, table_key)
-        place, content = self.entry(*new, table_key)
+        old_place, old_content = self.entry(*old, stored_key)
+        place, content = self.entry(*new, stored_key)
         if old_place == place:
             return [] if place is None or old_content == content else [max(item_size(old_content), item_size(content))]
         return [item_size(found) for at, found in ((old_place, old_content), (place, content)) if at is not None]

@@ -1,17 +1,21 @@
 """Keys in the tree: how one is cut to LMDB's length, and which stretch of them a key condition asks for.
 
     table t/ID     partition (escaped, ended by 00 01) | sort key                        -> item
-    index i/ID     partition (the same) | sort key (escaped and ended too) | table key   -> what the index holds of it
-    due   x/ID     expiry u64 big-endian | table key                                     -> nothing
+    index i/ID     partition (the same) | sort key (escaped and ended too) | stored key  -> what the index holds of it
+    due   x/ID     expiry u64 big-endian | stored key                                    -> nothing
+
+    whole key      what the codec makes of an item's key: in the log's frames, in a Write, in the accelerator
+    stored key     where the item stands in t/ID: the whole key itself, but for very long partition keys
 
 LMDB takes keys of 1,978 bytes. A partition key that would leave no room for the longest sort key is cut: 900 bytes, 00
 02, BLAKE2b-128 of all of it. It depends on the partition alone, so all items of one partition stay together, in order.
 
 In an index three keys stand in one. There a partition key keeps 400 bytes, a sort key 1,500 (more is possible only with
 hundreds of zero bytes in it: such sort keys, where their first 1,480 bytes are the same, stand in no particular order),
-and a table key that finds no room is replaced by its BLAKE2b-128: the entry holds the table key's attributes anyway.
+and a stored key that finds no room is replaced by its BLAKE2b-128: the entry holds the key's attributes anyway.
 """
 
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -26,27 +30,32 @@ DIGEST_BYTES = 16
 EXACT_SORT = INDEX_SORT - 2 - DIGEST_BYTES - 1  # so much of it every entry keeps
 
 
-def tree_key(key: bytes, types: str) -> bytes:
-    """The key of the tree for an encoded key: itself, but for very long partition keys."""
+def to_stored(key: bytes, types: str) -> bytes:
+    """The stored key of a whole one. Where only a partition is known, its beginning."""
     if len(key) <= LONGEST_PARTITION or types[0] == "N":
         return key
     end = key.index(b"\x00\x01") + 2  # within a component 00 is always followed by FF
     return cut(key[:end], LONGEST_PARTITION) + key[end:]
 
 
-def index_key(codec: KeyCodec, values: tuple[object, ...], table_key: bytes) -> bytes:
-    """The key of the tree for an index entry: its key attributes' values, then the tree's key of the item."""
+def to_whole(stored_key: bytes, read_key: Callable[[], bytes]) -> bytes:
+    """The whole key of a stored one. read_key: makes it of the item there, for what may have been cut."""
+    return stored_key if len(stored_key) < SHORTEST_CUT else read_key()
+
+
+def index_key(codec: KeyCodec, values: tuple[object, ...], stored_key: bytes) -> bytes:
+    """Where an index entry stands: its key attributes' values, then the stored key of the item."""
     start = _cut(codec.encode_one(0, values[0]), INDEX_PARTITION)
     if len(values) > 1:
         start += _cut(codec.encode_one(1, values[1]), INDEX_SORT)
-    return with_table_key(start, table_key)
+    return with_stored_key(start, stored_key)
 
 
-def with_table_key(start: bytes, table_key: bytes) -> bytes:
-    """An index key's own components, then the table key, or its digest where that finds no room."""
-    if len(start) + len(table_key) > LONGEST_KEY:
-        table_key = blake2b(table_key, digest_size=DIGEST_BYTES).digest()
-    return start + table_key
+def with_stored_key(start: bytes, stored_key: bytes) -> bytes:
+    """An index key's own components, then the stored key, or its digest where that finds no room."""
+    if len(start) + len(stored_key) > LONGEST_KEY:
+        stored_key = blake2b(stored_key, digest_size=DIGEST_BYTES).digest()
+    return start + stored_key
 
 
 def _cut(component: bytes, limit: int) -> bytes:
@@ -66,7 +75,7 @@ def after(prefix: bytes) -> bytes | None:
 
 
 class Bounds(NamedTuple):
-    """low <= tree key < high, and the same in words, for explain(). Not exact: some in between are not asked for."""
+    """low <= key < high in the tree, and the same in words for explain(). Not exact: some in between are not asked for."""
 
     low: bytes
     high: bytes | None
@@ -75,9 +84,9 @@ class Bounds(NamedTuple):
 
 
 def bounds(codec: KeyCodec, asked: KeyRange, partition: str, sort: str | None) -> Bounds:
-    """The stretch of tree keys for a key condition. ValueError where a value is not of the key's type."""
+    """The stretch of keys that a key condition asks for. ValueError where a value is not of the key's type."""
     start = codec.prefix(asked.partition)
-    start = _cut(start, INDEX_PARTITION) if codec.ended else tree_key(start, codec.types)
+    start = _cut(start, INDEX_PARTITION) if codec.ended else to_stored(start, codec.types)
     where = f"{partition} = {asked.partition!r}"
     if asked.operator is None:
         return Bounds(start, after(start), where)
@@ -86,7 +95,7 @@ def bounds(codec: KeyCodec, asked: KeyRange, partition: str, sort: str | None) -
     words = f"{where} and {sort} {_words(asked)}"
     if codec.ended and asked.operator != "=" and len(start) + EXACT_SORT < max(len(low), len(high)):
         return Bounds(*_wide(codec, asked, start), words, exact=False)
-    past = after if codec.ended else _next  # in an index table keys follow
+    past = after if codec.ended else _next  # in an index stored keys follow
     begin = low[:-2] if codec.ended and asked.operator == "begins_with" else low  # without the end mark
     stretch = {
         "=": (low, past(low)),

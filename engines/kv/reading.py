@@ -1,6 +1,6 @@
 """Queries and scans: understood before anything is read, then read a page of at most 1 MB at a time.
 
-    request    key condition -> a stretch of tree keys | filter -> a function | projection | index | limit | ...
+    request    key condition -> a stretch of the tree | filter -> a function | projection | index | limit | ...
     page       walk the stretch, 256 items under one hold of the lock, decode each while its bytes are valid
 
 limit and the 1 MB count the items examined, before the filter: a filter makes no read cheaper. An item whose time is
@@ -146,7 +146,7 @@ def read_page(table: "Table", request: Request, start: Sequence[Any] | None) -> 
 
 
 def _place(table: "Table", request: Request, names: Key, start: Sequence[Any]) -> bytes:
-    """The tree's key of a last_key."""
+    """Where in the tree a last_key stands."""
     if not isinstance(start, (tuple, list)):
         raise Invalid(f"start is the last_key of a page, a tuple of key values, got {start!r:.80}")
     if request.index is None:

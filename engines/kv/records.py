@@ -1,8 +1,8 @@
 """The records of one table: how its items lie in the tree, and the one way by which they change.
 
-    t/ID    key (keyrange.py) -> item image (_native/kvitem.pyx)
-    x/ID    second of expiry, u64 big-endian | key -> nothing            only in tables with a time to live (ttl.py)
-    i/ID    index key | key -> what an index holds of the item           a keyspace for each index (indexes.py)
+    t/ID    stored key (keyrange.py) -> item image (_native/kvitem.pyx)
+    x/ID    second of expiry, u64 big-endian | stored key -> nothing     only in tables with a time to live (ttl.py)
+    i/ID    index key | stored key -> what an index holds of the item    a keyspace for each index (indexes.py)
 
 A write's way, under the store's lock: read the old item, check the condition on it, append one frame with what changes
 to the log, apply it to the tree. Then the lock is let go, and the write waits for the log's sync, which one waiting
@@ -28,7 +28,7 @@ from engines.errors import ConditionFailed, Corrupted, EngineError, Invalid, Not
 from engines.kv import catalog
 from engines.kv.catalog import ITEMS_FRAME, Definition
 from engines.kv.indexes import IndexEntries, no_index
-from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, tree_key
+from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, to_stored, to_whole
 from engines.kv.page import Item, Key, check_limit
 from engines.kv.paying import Cost, Payments
 from engines.kv.scaling import Scaler
@@ -72,7 +72,7 @@ class Records:
         self._id = definition.id
         self.codec = ItemCodec(names)
         self.names_logged = len(names)
-        shorten = partial(tree_key, types=self.keys.types)
+        shorten = partial(to_stored, types=self.keys.types)
         self.reader = PointReader(self.keys, self.codec.decode, self.lock, self.items, shorten, LONGEST_PARTITION)
         self.writer = PointWriter(
             self,
@@ -154,7 +154,7 @@ class Records:
     # -- keys and images ----------------------------------------------------------------------------------------------
 
     def encode_key(self, key: Key) -> bytes:
-        """The whole encoded key (tree_key makes it the tree's). Invalid for wrong types or their number."""
+        """The whole key. Invalid for wrong types or their number."""
         try:
             return self._encode_key(key)
         except ValueError as error:
@@ -162,11 +162,16 @@ class Records:
             raise Invalid(f"{error}{hint}") from None
 
     def key_item(self, key: bytes) -> Item:
-        """The key attributes of an encoded key."""
+        """The key attributes of a whole key."""
         return dict(zip(self.key_names, self.keys.decode(key), strict=True))
 
     def stored_key(self, key: bytes) -> bytes:
-        return key if len(key) <= LONGEST_PARTITION else tree_key(key, self.keys.types)
+        """The stored key of a whole one (keyrange.py)."""
+        return key if len(key) <= LONGEST_PARTITION else to_stored(key, self.keys.types)
+
+    def whole_key(self, stored_key: bytes, image: bytes | memoryview) -> bytes:
+        """The whole key of a stored one, under which this image stands."""
+        return to_whole(stored_key, lambda: self.keys.encode_from(self.decode(image), self.key_names))
 
     def encode(self, item: Item) -> Write:
         """An item to be stored. Invalid or TooLarge, with the attribute's name, if it can not be."""
@@ -490,15 +495,11 @@ class Records:
             view = self.items.view(stored_key)
             if view is None:
                 raise self.damaged(stored_key, ValueError("it is listed as expiring, but is not there"))
-            key = stored_key if len(stored_key) < SHORTEST_CUT else self._key_of(view)
-            writes.append(Write(self, key, None, 0, expired=True))
+            writes.append(Write(self, self.whole_key(stored_key, view), None, 0, expired=True))
         if writes:
             self._store.frames.write_together(writes)
         self._note_first_due()
         return len(writes)
-
-    def _key_of(self, image: memoryview) -> bytes:
-        return self.keys.encode_from(self.decode(image), self.key_names)
 
     def _note_first_due(self) -> None:
         first = None if self.due is None else self.due.first()
@@ -511,7 +512,7 @@ class Records:
 
 
 def encode_together(writes: Sequence[Write]) -> tuple[bytes, list[tuple[Write, bytes, int]]]:
-    """Under the lock: the payload of one frame for these writes, in order; and what to apply: write, key, old expiry.
+    """Under the lock: one frame's payload for these writes, in order; and what to apply: write, stored key, old expiry.
 
     A write that changes nothing is left out. The payload of none is empty.
     """

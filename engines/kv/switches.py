@@ -27,7 +27,6 @@ import msgspec
 from engines._native.kvitem import item_expires
 from engines.errors import Conflict, Invalid
 from engines.kv.catalog import Definition, Schema, StreamView
-from engines.kv.keyrange import SHORTEST_CUT
 from engines.kv.records import Records, Write
 from engines.kv.ttl import check_ttl, expiry
 from engines.kv.values import PAGE_ITEMS
@@ -85,8 +84,7 @@ def _page(store: "Store", records: Records, ttl: str | None, low: bytes) -> tupl
         item = records.decode(stored)
         expires = 0 if ttl is None else expiry(item, ttl, now)
         if expires != item_expires(stored):
-            whole = len(stored_key) < SHORTEST_CUT
-            key = stored_key if whole else records.keys.encode_from(item, records.key_names)
+            key = records.whole_key(stored_key, stored)
             writes.append(Write(records, key, records.codec.encode(item, expires), expires))
     return (entries[-1][0] + b"\x00" if entries else None), writes
 

@@ -1,6 +1,6 @@
 """Time to live: when an item ceases to exist, and the order in which that happens.
 
-    due    x/ID     u64 big-endian seconds | table key  -> nothing         so the first key is due first
+    due    x/ID     u64 big-endian seconds | stored key -> nothing         so the first key is due first
 
 An item whose time has come *does not exist*: reads, conditions and scans treat it as absent at once. expire() deletes
 it and says so in the change stream; each write to the table also sweeps up to two. No thread, no waiting: with a

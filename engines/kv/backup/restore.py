@@ -41,7 +41,7 @@ from engines.kv import catalog, journal
 from engines.kv.backup.bases import Start
 from engines.kv.backup.snapshots import FILLING, Entry, Place, definitions_in, moment_of, names_in
 from engines.kv.catalog import NAMES_FRAME, SCHEMA_FRAME, Definition
-from engines.kv.keyrange import SHORTEST_CUT, tree_key
+from engines.kv.keyrange import to_stored, to_whole
 from engines.kv.records import Write
 from engines.kv.ttl import check_ttl
 from engines.kv.values import PAGE_ITEMS, check_table_name
@@ -63,7 +63,7 @@ FINER_UNITS = (
 )
 RESTORING = ".restoring"  # ends the name of a folder whose store is not whole yet
 Moment = datetime | int | float | Decimal
-Changed = dict[bytes, tuple[bytes, bytes | None]]  # the tree's key -> whole key, and the last image
+Changed = dict[bytes, tuple[bytes, bytes | None]]  # stored key -> whole key, and the last image
 
 
 def microseconds(moment: Moment, what: str) -> int:
@@ -107,7 +107,9 @@ class Contents:
         """(whole key, image) of every item that is there."""
         for page in self.base():
             yield [
-                (self.whole(key, image), image) for key, image in page if key not in self.changed and self.seen(image)
+                (self.whole_key(key, image), image)
+                for key, image in page
+                if key not in self.changed and self.seen(image)
             ]
         page = []
         for key, image in self.changed.values():
@@ -119,11 +121,9 @@ class Contents:
         if page:
             yield page
 
-    def whole(self, stored_key: bytes, image: bytes) -> bytes:
-        """The key itself where the tree has only the beginning of a long one."""
-        if len(stored_key) < SHORTEST_CUT:
-            return stored_key
-        return self.keys.encode_from(self.decode(image), self.definition.key_names)
+    def whole_key(self, stored_key: bytes, image: bytes) -> bytes:
+        """The whole key of a stored one, under which this image stood."""
+        return to_whole(stored_key, lambda: self.keys.encode_from(self.decode(image), self.definition.key_names))
 
     def seen(self, image: bytes) -> bool:
         """Whether an item was there, as far as its time to live goes."""
@@ -200,7 +200,7 @@ def changes_of(
                 past.append(altered)
             continue
         changes = journal.frame_changes(found, path)
-        ours = {tree_key(key, types): (key, new) for table, key, _, new, _ in changes if table == number}
+        ours = {to_stored(key, types): (key, new) for table, key, _, new, _ in changes if table == number}
         if ours:
             yield found.time, ours
 

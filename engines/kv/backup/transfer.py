@@ -328,11 +328,11 @@ def changed_lines(store: "Store", name: str, since: int, at: int) -> Iterator[tu
 
 
 def _old_images(contents: Contents) -> Iterator[tuple[bytes, bytes | None, Callable[[], bytes]]]:
-    """(the tree's key, image, whole key) of all that was there, and of what the log says was deleted."""
+    """(stored key, image, whole key) of all that was there, and of what the log says was deleted."""
     for page in contents.base():
         for stored_key, image in page:
             if stored_key not in contents.changed:
-                yield stored_key, image, lambda k=stored_key, i=image: contents.whole(k, i)  # type: ignore[misc] # bound
+                yield stored_key, image, lambda k=stored_key, i=image: contents.whole_key(k, i)  # type: ignore[misc] # bound
     for stored_key, (key, changed) in contents.changed.items():
         yield stored_key, changed, lambda key=key: key  # type: ignore[misc] # bound now
 

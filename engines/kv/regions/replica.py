@@ -167,7 +167,7 @@ class Replica:
         while low is not None:
             with self._lock:
                 page = versions.versions.items.page(low, None, limit=PAGE)
-                keys = [versions.key_of(versions.versions, image) for _, image in page]
+                keys = [versions.versions.whole_key(*entry) for entry in page]
                 old = [key for key in keys if self._older(key, floor)]
                 low = page[-1][0] + b"\0" if page else None
             applied += self._drop(other.unknown(old), floor)
@@ -387,7 +387,7 @@ class Replica:
         while low is not None:
             with self._lock:
                 page = versions.versions.items.page(low, None, limit=PAGE)
-                keys = [versions.key_of(versions.versions, image) for _, image in page]
+                keys = [versions.versions.whole_key(*entry) for entry in page]
             low = page[-1][0] + b"\0" if page else None
             yield Offer(self._present(keys))
         yield Offer([], reached)

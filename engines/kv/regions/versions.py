@@ -306,7 +306,7 @@ class Versions:
                     view = self.versions.view(stored_key)
                     known = None if view is None else version_of(self.versions.decode(view))
                     if known is None or known.sequence < stamped_at(image) <= upto:
-                        changed.append((self.key_of(self.records, image), stamp, False))
+                        changed.append((self.records.whole_key(stored_key, image), stamp, False))
                 self._keep_surveyed(standing, changed)
                 low = page[-1][0] + b"\0" if page else None
         low = b""
@@ -314,7 +314,7 @@ class Versions:
             with self.lock:
                 page = self.versions.items.page(low, None, limit=PAGE)
                 changed = [
-                    (self.key_of(self.versions, image), stamp, True)
+                    (self.versions.whole_key(stored_key, image), stamp, True)
                     for stored_key, image in page
                     if self.records.items.view(stored_key) is None
                     and not version_of(self.versions.decode(image)).deleted
@@ -328,11 +328,6 @@ class Versions:
     def _keep_surveyed(self, standing: Standing, changed: list[tuple[bytes, Stamp, bool]]) -> None:
         if changed:
             self.write(standing, changed)
-
-    @staticmethod
-    def key_of(records: Records, image: bytes) -> bytes:
-        """The whole key of a stored image."""
-        return records.keys.encode_from(records.decode(image), records.definition.key_names)
 
 
 def version_of(item: Item) -> Version:

@@ -46,6 +46,7 @@ CLOCKS = {"time", "datetime.now", "datetime.utcnow", "datetime.today", "date.tod
 # What may change a file apart from files.py, and why.
 WRITERS = {
     "storage/environment.py": "LMDB in memory: lmdb.open on an unnamed memory file",
+    "tour/ledger.py": "the tour tampers with a ledger, to show that it is found",
     "tour/__init__.py": "the tour's stores live in a temporary folder that goes away with it",
 }
 OS_CALLS = {

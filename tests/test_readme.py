@@ -32,10 +32,10 @@ def test_every_link_leads_to_a_file():
     assert [link for link in links if not (ROOT / link).is_file()] == []
 
 
-def test_five_bullets_lead_to_one_file_each():
+def test_six_bullets_lead_to_one_file_each():
     before = README.partition("\n## ")[0]
     bullets = before.split("\n* ")[1:]
-    assert [len(re.findall(r"\]\(", bullet)) for bullet in bullets] == [1] * 5
+    assert [len(re.findall(r"\]\(", bullet)) for bullet in bullets] == [1] * 6
 
 
 def test_the_session_shows_the_questions_that_the_tour_asks():

@@ -16,7 +16,7 @@ from typing import Final
 
 import google_crc32c
 
-from engines._native.ledgerblock import parse_id, show_id
+from engines._native.ledgerids import parse_id, show_id
 from engines.clock import Clock
 from engines.errors import Corrupted, Invalid
 

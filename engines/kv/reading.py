@@ -19,7 +19,7 @@ from engines.kv.indexes import IndexEntries, find
 from engines.kv.keyrange import Bounds, bounds, within
 from engines.kv.page import Item, Key, Page, Request, check_limit
 from engines.kv.projections import Projection, compile_projection
-from engines.kv.values import PAGE_BYTES, PAGE_ITEMS
+from engines.kv.values import HOLD_ITEMS, PAGE_BYTES
 from engines.storage.keyspace import seek
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _place(table: "Table", request: Request, names: Key, start: Sequence[Any]) -
 
 
 def _read_some(table: "Table", page: Page, low: bytes, high: bytes | None) -> tuple[bytes, bytes | None]:
-    """Add up to PAGE_ITEMS items to the page, under one hold of the lock; the stretch that is left."""
+    """Add up to HOLD_ITEMS items to the page, under one hold of the lock; the stretch that is left."""
     records, request = table.records, page.request
     reverse = request.reverse
     entries = records.items if request.index is None else request.index.entries
@@ -183,7 +183,7 @@ def _read_some(table: "Table", page: Page, low: bytes, high: bytes | None) -> tu
             reverse=reverse,
             limit=-1 if request.limit is None else request.limit - page.scanned,
             limit_bytes=PAGE_BYTES - page.size,
-            limit_entries=PAGE_ITEMS,
+            limit_entries=HOLD_ITEMS,
             second=records.second(),
             decode=records.decode,
             decode_some=records.codec.decode_some,

@@ -34,7 +34,8 @@ from engines.kv.paying import Cost, Payments
 from engines.kv.scaling import Scaler
 from engines.kv.throttle import Capacity, Consumed, read_units, write_units
 from engines.kv.ttl import NEVER, SWEPT_AT_ONCE, SWEPT_BY_A_WRITE, due_key, expiry
-from engines.kv.values import ITEM_BYTES, PAGE_ITEMS, right_call
+from engines.kv.values import HOLD_ITEMS, ITEM_BYTES, right_call
+from engines.storage.keyspace import rest
 from engines.storage.tree import Gone, Keyspace
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ class Records:
                 index.entries.put(place, content)
                 size += len(place) + len(content)
         self._tree.note(self._tree.applied, size, len(entries))
-        return entries[-1][0] + b"\x00" if entries else None
+        return rest(entries)
 
     # -- paying -------------------------------------------------------------------------------------------------------
 
@@ -422,7 +423,7 @@ class Records:
     # -- writing many -------------------------------------------------------------------------------------------------
 
     def write_all(self, writes: Sequence[Write], *, free: bool = False) -> None:
-        """Put and delete in order, a frame for every PAGE_ITEMS of them, and wait once, at the end.
+        """Put and delete in order, a frame for every HOLD_ITEMS of them, and wait once, at the end.
 
         Throttled where units run out on the way: what was paid for is written, `.written` of them. free: an import or
         a restore costs no units.
@@ -432,7 +433,7 @@ class Records:
         sequence, written = self._log.last, 0
         refused: Throttled | None = None
         while written < len(writes) and refused is None:
-            page = writes[written : written + PAGE_ITEMS]
+            page = writes[written : written + HOLD_ITEMS]
             with self.lock, Payments() as payments:
                 self.sweep_due()
                 for number, write in enumerate(() if free else page):

@@ -21,7 +21,7 @@ from engines.kv.catalog import SCHEMA_FRAME, Definition, Index, Schema
 from engines.kv.indexes import check_indexes, index_of
 from engines.kv.switches import fill_ttl
 from engines.kv.table import Table
-from engines.kv.values import PAGE_ITEMS, KeyPart
+from engines.kv.values import HOLD_ITEMS, KeyPart
 from engines.storage.environment import MAX_KEYSPACES
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Tables:
                 if builds != self._tree.rebuilds:  # what had been entered since the last checkpoint is lost
                     low, builds = b"", self._tree.rebuilds
                 try:
-                    low = table.records.fill_index(number, low, PAGE_ITEMS)
+                    low = table.records.fill_index(number, low, HOLD_ITEMS)
                 except lmdb.MapFullError:
                     self._tree.rebuild(grow=True)
                 else:
@@ -266,7 +266,7 @@ class Tables:
             if replaying and index.ready and index.id not in were_ready:  # what was entered meanwhile is not in the log
                 low: bytes | None = b""
                 while low is not None:
-                    low = table.records.fill_index(index.id, low, PAGE_ITEMS)
+                    low = table.records.fill_index(index.id, low, HOLD_ITEMS)
 
     def _rename(self, before: str, definition: Definition) -> None:
         table = self.by_id.get(definition.id)

@@ -29,7 +29,8 @@ from engines.errors import Conflict, Invalid
 from engines.kv.catalog import Definition, Schema, StreamView
 from engines.kv.records import Records, Write
 from engines.kv.ttl import check_ttl, expiry
-from engines.kv.values import PAGE_ITEMS
+from engines.kv.values import HOLD_ITEMS
+from engines.storage.keyspace import rest
 
 if TYPE_CHECKING:
     from engines.kv.store import Store
@@ -78,7 +79,7 @@ def fill_ttl(store: "Store", table: "Table") -> None:
 def _page(store: "Store", records: Records, ttl: str | None, low: bytes) -> tuple[bytes | None, list[Write]]:
     """Under the lock: where to go on, None at the end; and what of the next items has to be written again."""
     now = store.clock.now()
-    entries = records.items.page(low, None, limit=PAGE_ITEMS)
+    entries = records.items.page(low, None, limit=HOLD_ITEMS)
     writes: list[Write] = []
     for stored_key, stored in entries:
         item = records.decode(stored)
@@ -86,7 +87,7 @@ def _page(store: "Store", records: Records, ttl: str | None, low: bytes) -> tupl
         if expires != item_expires(stored):
             key = records.whole_key(stored_key, stored)
             writes.append(Write(records, key, records.codec.encode(item, expires), expires))
-    return (entries[-1][0] + b"\x00" if entries else None), writes
+    return rest(entries), writes
 
 
 def set_stream(store: "Store", table: "Table", view: StreamView | None) -> None:

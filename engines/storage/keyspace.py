@@ -8,7 +8,7 @@ walk), which are valid until the next write. Only range() takes the lock itself,
 reader and a writer get on with each other.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
 import lmdb
@@ -18,7 +18,7 @@ from engines.errors import Closed, NotFound
 from engines.storage.keeper import Gone
 
 LONGEST_KEY = 1978
-PAGE_BYTES, PAGE_ENTRIES = 1 << 20, 256  # how much a range reads before it lets others have the lock
+HOLD_BYTES, HOLD_ENTRIES = 1 << 20, 256  # how much is read under one hold of the lock
 
 
 class Holder(Protocol):
@@ -67,8 +67,8 @@ class Keyspace:
         high: bytes | None = None,
         *,
         reverse: bool = False,
-        limit: int = PAGE_ENTRIES,
-        limit_bytes: int = PAGE_BYTES,
+        limit: int = HOLD_ENTRIES,
+        limit_bytes: int = HOLD_BYTES,
     ) -> list[tuple[bytes, bytes]]:
         """The first entries with low <= key < high in key order (or the last, backwards), until a limit is reached."""
         entries: list[tuple[bytes, bytes]] = []
@@ -101,7 +101,7 @@ class Keyspace:
         """
         while limit is None or limit > 0:
             with self.tree.lock:
-                entries = self.page(low, high, reverse=reverse, limit=min(PAGE_ENTRIES, limit or PAGE_ENTRIES))
+                entries = self.page(low, high, reverse=reverse, limit=min(HOLD_ENTRIES, limit or HOLD_ENTRIES))
             if not entries:
                 return
             yield from entries
@@ -110,7 +110,12 @@ class Keyspace:
             if reverse:
                 high = entries[-1][0]
             else:
-                low = entries[-1][0] + b"\0"
+                low = rest(entries)
+
+
+def rest(page: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    """The low of the page after this one; None after an empty one, which is the last."""
+    return page[-1][0] + b"\0" if page else None
 
 
 def seek(

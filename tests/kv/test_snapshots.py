@@ -8,7 +8,7 @@ import pytest
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Closed, Corrupted, Invalid, NotFound, ReadOnly
-from engines.kv.backup.snapshots import PAGE_BYTES, decode_page, encode_page, pages_of
+from engines.kv.backup.snapshots import BLOB_BYTES, decode_page, encode_page, pages_of
 
 START = 1_700_000_000  # seconds
 
@@ -349,7 +349,7 @@ def test_pages_are_cut_where_they_were_cut_before_whatever_happens_around():
     before = list(pages_of(entries))
     assert [entry for page in before for entry in page] == entries
     assert 8 <= len(before) <= 32
-    assert max(sum(len(key) + len(image) for key, image in page) for page in before) <= 5 * PAGE_BYTES
+    assert max(sum(len(key) + len(image) for key, image in page) for page in before) <= 5 * BLOB_BYTES
     after = list(pages_of([*entries[:7000], (b"\0\0\x1b\x57!", b"new"), *entries[7000:9000], *entries[9001:]]))
     assert sum(page not in before for page in after) <= 4
     for page in before[:3]:

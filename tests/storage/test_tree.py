@@ -18,7 +18,7 @@ from trees import SMALL, Engine
 
 from engines.errors import Closed, Conflict, Corrupted, NotFound, ReadOnly
 from engines.storage import tree as tree_module
-from engines.storage.keyspace import LONGEST_KEY, PAGE_BYTES, PAGE_ENTRIES
+from engines.storage.keyspace import HOLD_BYTES, HOLD_ENTRIES, LONGEST_KEY
 from engines.storage.log import Log
 from engines.storage.tree import Tree
 
@@ -106,15 +106,15 @@ def test_a_range_is_the_slice_of_a_sorted_list(keys, low, high, reverse, limit):
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_range_goes_on_from_page_to_page(tree, reverse):
     keyspace = tree.keyspace("a")
-    count = 3 * PAGE_ENTRIES + 7
+    count = 3 * HOLD_ENTRIES + 7
     for i in range(count):
-        keyspace.put(b"%06d" % i, b"x" * (PAGE_BYTES // 3 if i > 700 and i % 10 == 0 else 10))
-    assert len(keyspace.page()) == PAGE_ENTRIES
-    assert len(keyspace.page(reverse=True)) < PAGE_ENTRIES
+        keyspace.put(b"%06d" % i, b"x" * (HOLD_BYTES // 3 if i > 700 and i % 10 == 0 else 10))
+    assert len(keyspace.page()) == HOLD_ENTRIES
+    assert len(keyspace.page(reverse=True)) < HOLD_ENTRIES
     found = [key for key, _ in keyspace.range(reverse=reverse)]
     assert found == sorted(found, reverse=reverse)
     assert len(found) == count
-    assert len(list(keyspace.range(reverse=reverse, limit=PAGE_ENTRIES + 5))) == PAGE_ENTRIES + 5
+    assert len(list(keyspace.range(reverse=reverse, limit=HOLD_ENTRIES + 5))) == HOLD_ENTRIES + 5
 
 
 def test_a_page_ends_when_it_has_enough_bytes(tree):
@@ -127,18 +127,18 @@ def test_a_page_ends_when_it_has_enough_bytes(tree):
 
 def test_a_range_sees_writes_ahead_of_it_and_none_twice(tree):
     keyspace = tree.keyspace("a")
-    for i in range(0, 4 * PAGE_ENTRIES, 2):
+    for i in range(0, 4 * HOLD_ENTRIES, 2):
         keyspace.put(b"%06d" % i, b"old")
     reader = keyspace.range()
     first = next(reader)
     with tree.lock:
         keyspace.put(b"000001", b"behind")  # in the page that was read already
-        keyspace.put(b"%06d" % (4 * PAGE_ENTRIES - 1), b"ahead")
-        keyspace.delete(b"%06d" % (4 * PAGE_ENTRIES - 2))
+        keyspace.put(b"%06d" % (4 * HOLD_ENTRIES - 1), b"ahead")
+        keyspace.delete(b"%06d" % (4 * HOLD_ENTRIES - 2))
     found = [first, *reader]
     assert all(a[0] < b[0] for a, b in pairwise(found))
-    assert found[-1] == (b"%06d" % (4 * PAGE_ENTRIES - 1), b"ahead")
-    assert len(found) == 2 * PAGE_ENTRIES
+    assert found[-1] == (b"%06d" % (4 * HOLD_ENTRIES - 1), b"ahead")
+    assert len(found) == 2 * HOLD_ENTRIES
 
 
 def test_the_longest_key_is_written_found_and_passed_over(tree):

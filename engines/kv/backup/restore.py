@@ -44,9 +44,10 @@ from engines.kv.catalog import NAMES_FRAME, SCHEMA_FRAME, Definition
 from engines.kv.keyrange import to_stored, to_whole
 from engines.kv.records import Write
 from engines.kv.ttl import check_ttl
-from engines.kv.values import PAGE_ITEMS, check_table_name
+from engines.kv.values import HOLD_ITEMS, check_table_name
 from engines.progress import Progress
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors
+from engines.storage.keyspace import rest
 from engines.storage.tree import ReadTree
 from engines.text import iso
 
@@ -115,7 +116,7 @@ class Contents:
         for key, image in self.changed.values():
             if image is not None and self.seen(image):
                 page.append((key, image))
-                if len(page) == PAGE_ITEMS:
+                if len(page) == HOLD_ITEMS:
                     yield page
                     page = []
         if page:
@@ -283,7 +284,7 @@ def contents_in(view: ReadTree, name: str, hidden_at: int) -> Contents:
         low: bytes | None = None
         while page := items.page(low):
             yield page
-            low = page[-1][0] + b"\0"
+            low = rest(page)
 
     return Contents(definition, names_in(view, definition.id), base, {}, hidden_at if definition.hides else None)
 
@@ -349,8 +350,8 @@ def fill(store: "Store", definition: Definition, contents: Contents, to: str) ->
             return records.encode(contents.decode(image))
 
         for page in contents.pages():
-            for start in range(0, len(page), PAGE_ITEMS):
-                writes = [write(key, image) for key, image in page[start : start + PAGE_ITEMS]]
+            for start in range(0, len(page), HOLD_ITEMS):
+                writes = [write(key, image) for key, image in page[start : start + HOLD_ITEMS]]
                 with records.lock:
                     store.frames.write_together(writes)  # on disk with the frame that gives the table its name
                 store.checkpoint_if_due()

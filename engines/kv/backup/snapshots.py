@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 Entry = tuple[bytes, bytes]  # a key of the tree, and an image
 
-PAGE_BYTES = 256 << 10  # about, before compression
+BLOB_BYTES = 256 << 10  # of the entries in a page's blob, about, before compression
 LONGEST_PAGE = 16 << 20  # a page that says it is longer is not one of ours
 GRACE = 3600  # seconds that a blob is kept which nothing leads to any more
 
@@ -306,14 +306,14 @@ def place_at(path: str | os.PathLike[str], files: FileSystem) -> Place:
 
 
 def pages_of(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Cut entries into pages of about PAGE_BYTES, at keys that stay borders whatever happens around them."""
+    """Cut entries into pages of about BLOB_BYTES, at keys that stay borders whatever happens around them."""
     page: list[Entry] = []
     size = 0
     for entry in entries:
         page.append(entry)
         bytes_here = len(entry[0]) + len(entry[1])
         size += bytes_here
-        if crc32c(entry[0]) * PAGE_BYTES < bytes_here << 32 or size > 4 * PAGE_BYTES:
+        if crc32c(entry[0]) * BLOB_BYTES < bytes_here << 32 or size > 4 * BLOB_BYTES:
             yield page
             page, size = [], 0
     if page:

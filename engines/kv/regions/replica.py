@@ -61,6 +61,7 @@ from engines.kv.regions.versions import (
 )
 from engines.kv.retention import STREAM_SECONDS
 from engines.kv.store import Store
+from engines.storage.keyspace import rest
 from engines.storage.refs import PART
 
 REMEMBERED_MS = STREAM_SECONDS * 1000  # how long a deletion is
@@ -169,7 +170,7 @@ class Replica:
                 page = versions.versions.items.page(low, None, limit=PAGE)
                 keys = [versions.versions.whole_key(*entry) for entry in page]
                 old = [key for key in keys if self._older(key, floor)]
-                low = page[-1][0] + b"\0" if page else None
+                low = rest(page)
             applied += self._drop(other.unknown(old), floor)
         with self._lock:
             standing = versions.standing()
@@ -388,7 +389,7 @@ class Replica:
             with self._lock:
                 page = versions.versions.items.page(low, None, limit=PAGE)
                 keys = [versions.versions.whole_key(*entry) for entry in page]
-            low = page[-1][0] + b"\0" if page else None
+            low = rest(page)
             yield Offer(self._present(keys))
         yield Offer([], reached)
 

@@ -41,6 +41,7 @@ from engines.kv.catalog import COMPANIONS, Definition
 from engines.kv.page import Item
 from engines.kv.records import Records, Write
 from engines.kv.values import KeyPart, check_table_name, key_schema
+from engines.storage.keyspace import rest
 
 if TYPE_CHECKING:
     from engines.kv.store import Store
@@ -308,7 +309,7 @@ class Versions:
                     if known is None or known.sequence < stamped_at(image) <= upto:
                         changed.append((self.records.whole_key(stored_key, image), stamp, False))
                 self._keep_surveyed(standing, changed)
-                low = page[-1][0] + b"\0" if page else None
+                low = rest(page)
         low = b""
         while low is not None:
             with self.lock:
@@ -320,7 +321,7 @@ class Versions:
                     and not version_of(self.versions.decode(image)).deleted
                 ]
                 self._keep_surveyed(standing, changed)
-                low = page[-1][0] + b"\0" if page else None
+                low = rest(page)
         with self.lock:
             sequence = self.write(replace(standing, position=upto, clock=clock))
         self.log.acknowledge(sequence)

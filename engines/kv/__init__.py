@@ -21,7 +21,7 @@
 Where to read
     a user's table      table.py, page.py, values.py        a write, a read     records.py, _native/kvpoint.pyx
     the language        syntax.py, expressions.py,          queries, scans      reading.py, keyrange.py,
-                        updatesyntax.py, updates.py,                            _native/kvscan.pyx
+                        updatesyntax.py, updates.py,                            plans.py, _native/kvscan.pyx
                         projections.py, partiql/            indexes             indexes.py, schema.py
     the store           store.py, frames.py, catalog.py     several as one      transactions.py, tokens.py
     time to live        ttl.py                              the stream          journal.py, retention.py

@@ -54,9 +54,8 @@ from engines.clock import Clock, SystemClock
 from engines.errors import Invalid, Throttled
 from engines.kv.acceleratorcaches import ABSENT, ItemCache, PageCache, WriteThrough, canonical
 from engines.kv.catalog import Definition
-from engines.kv.expressions import Placeholders, check_text
 from engines.kv.page import Item, Key, Page, Request
-from engines.kv.projections import compile_projection
+from engines.kv.projections import only_projection
 from engines.kv.table import Table
 from engines.kv.throttle import Consumed
 from engines.kv.transactions import Answers, key_tuple
@@ -194,10 +193,7 @@ class Accelerator(ItemHits):
         """What get() does where more is asked for than the item."""
         if consistent:
             return self.table.get(*key, projection=projection, names=names, consistent=True, consumed=consumed)
-        check_text("projection", projection)
-        placeholders = Placeholders(names, None)
-        shown = None if projection is None else compile_projection(projection, placeholders)
-        placeholders.done()
+        shown = only_projection(projection, names)
         item = self.find(key, consumed)
         return item if item is None or shown is None else shown.pick(item)
 

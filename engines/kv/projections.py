@@ -13,12 +13,12 @@ for. Two paths of one expression must not overlap (a and a.b) nor ask for a map 
 the tree finds out as it grows. Updates build the same tree over the paths they change.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
 from engines.errors import Invalid
-from engines.kv.expressions import MISSING, Item, Placeholders
+from engines.kv.expressions import MISSING, Item, Placeholders, check_text
 from engines.kv.syntax import Parser, Path, checked
 
 Parts = tuple[str | int, ...]
@@ -52,6 +52,15 @@ def compile_projection(text: str, placeholders: Placeholders) -> Projection:
     """What a projection says. QueryError or Invalid where it makes no sense; placeholders.done() is the caller's."""
     tree = parse_projection(text)
     return _projection(text, tuple([placeholders.name(name) for name in names_of(tree)]))
+
+
+def only_projection(text: str | None, names: Mapping[str, str] | None) -> Projection | None:
+    """The same for a request with this one expression; None without it. Invalid for a name that it does not use."""
+    check_text("projection", text)
+    placeholders = Placeholders(names, None)
+    found = None if text is None else compile_projection(text, placeholders)
+    placeholders.done()
+    return found
 
 
 @lru_cache(512)

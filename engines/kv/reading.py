@@ -8,13 +8,20 @@ over is stepped over. A parallel scan shares the items out by a checksum of thei
 segments, whatever is written meanwhile.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engines._native.kvitem import item_size
 from engines._native.kvscan import read_stretch
 from engines.errors import Invalid
-from engines.kv.expressions import Placeholders, attributes, check_text, compile_filter, compile_key_condition
+from engines.kv.expressions import (
+    KeyRange,
+    Placeholders,
+    attributes,
+    check_text,
+    compile_filter,
+    compile_key_condition,
+)
 from engines.kv.indexes import IndexEntries, find
 from engines.kv.keyrange import Bounds, bounds, within
 from engines.kv.page import Item, Key, Page, Request, check_limit
@@ -27,12 +34,7 @@ if TYPE_CHECKING:
     from engines.kv.table import Table
     from engines.kv.throttle import Consumed
 
-
-class Where(str):
-    """A filter that may look at the key, too: what is left of a PartiQL statement's WHERE."""
-
-    __slots__ = ()
-
+Test = Callable[[Item], bool]
 
 SEGMENTS = 1_000_000  # of a parallel scan, at most
 
@@ -53,34 +55,33 @@ def understand(
     segment: int = 0,
     segments: int = 1,
     consumed: "Consumed | None" = None,
+    on_keys: bool = False,
 ) -> Request:
-    """All of a request, or QueryError, Invalid, NotFound: before anything is read."""
+    """All of a request, or QueryError, Invalid, NotFound: before anything is read.
+
+    on_keys: the filter of a query may look at its keys, too, as the WHERE of a PartiQL statement does.
+    """
     for what, text in (("key_condition", key_condition), ("filter", filter_), ("projection", projection)):
         check_text(what, text)
     entries = None if index is None else find(table, index)
+    keyed: Keyed = table.definition if entries is None else entries.definition
     placeholders = Placeholders(names, values)
     stretch = Bounds(b"", None, "every item")
+    asked: KeyRange | None = None
     if key_condition is not None:
-        keys = table.records.keys
-        keyed: Keyed = table.definition
-        if entries is not None:
-            keys, keyed = entries.keys, entries.definition
-        partition, sort = keyed.partition, keyed.sort
-        asked = compile_key_condition(key_condition, placeholders, partition, sort)
+        asked = compile_key_condition(key_condition, placeholders, keyed.partition, keyed.sort)
+        keys = table.records.keys if entries is None else entries.keys
         try:
-            stretch = bounds(keys, asked, partition, sort)
+            stretch = bounds(keys, asked, keyed.partition, keyed.sort)
         except ValueError as error:
             raise Invalid(str(error)) from None
-    holds = None if filter_ is None else compile_filter(filter_, placeholders)
-    filter_names = frozenset() if filter_ is None else attributes(filter_, placeholders)
-    taken = filter_names & set(keyed.key_names) if key_condition is not None else frozenset()
-    if taken and not isinstance(filter_, Where):
-        names_taken = ", ".join(sorted(taken))
-        raise Invalid(f"a filter of a query is on other attributes than {names_taken}: put that into the key condition")
-    if not stretch.exact and sort is not None:
-        passes, name = holds, sort
-        holds = lambda item: within(asked, item[name]) and (passes is None or passes(item))  # noqa: E731 - as _test's
-        filter_names |= {name}
+    holds, filter_names = None, frozenset[str]()
+    if filter_ is not None:
+        holds, filter_names = compile_filter(filter_, placeholders), attributes(filter_, placeholders)
+    if asked is not None and not on_keys:
+        _check_filter(filter_names, keyed)
+    if asked is not None and not stretch.exact and keyed.sort is not None:
+        holds, filter_names = _within(asked, keyed.sort, holds), filter_names | {keyed.sort}
     shown = None if projection is None else compile_projection(projection, placeholders)
     placeholders.done()
     if not (isinstance(segments, int) and isinstance(segment, int) and 0 <= segment < segments <= SEGMENTS):
@@ -102,6 +103,19 @@ def understand(
         segments,
         consumed,
     )
+
+
+def _check_filter(names: frozenset[str], keyed: "Keyed") -> None:
+    taken = ", ".join(sorted(names & set(keyed.key_names)))
+    if taken:
+        raise Invalid(f"a filter of a query is on other attributes than {taken}: put that into the key condition")
+
+
+def _within(asked: KeyRange, sort: str, passes: Test | None) -> Test:
+    """The filter, and the condition on the sort key, where a stretch has more than what that asks for."""
+    if passes is None:
+        return lambda item: within(asked, item[sort])
+    return lambda item: within(asked, item[sort]) and passes(item)
 
 
 def _fetches(index: IndexEntries | None, shown: Projection | None, *, consistent: bool) -> bool:

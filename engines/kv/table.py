@@ -3,7 +3,6 @@
 Point reads and writes go straight to the records (records.py), queries and scans through reading.py.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -14,10 +13,11 @@ from engines import display
 from engines._native.kvpoint import TableReads
 from engines.display import Plan
 from engines.errors import Invalid, Throttled
+from engines.kv import plans
 from engines.kv.catalog import Definition
 from engines.kv.expressions import Holds, Placeholders, check_text, compile_condition
 from engines.kv.page import Item, Key, Page
-from engines.kv.projections import compile_projection
+from engines.kv.projections import only_projection
 from engines.kv.reading import read_page, understand
 from engines.kv.records import Records, Write
 from engines.kv.scaling import Scaling, activities, scaled
@@ -74,10 +74,7 @@ class Table(TableReads):
         consumed: Consumed | None,
     ) -> Item | None:
         """What get() does where more is asked for than the item (kvpoint.pyx)."""
-        check_text("projection", projection)
-        placeholders = Placeholders(names, None)
-        shown = None if projection is None else compile_projection(projection, placeholders)
-        placeholders.done()
+        shown = only_projection(projection, names)
         encoded = self.records.encode_key(key)
         self.records.tick_if_due()
         with self.records.lock:
@@ -258,7 +255,7 @@ class Table(TableReads):
         Counters: items examined and returned, bytes examined, the tree's depth and leaf pages, read units (half a unit
         for every 4 KB begun).
         """
-        request = understand(
+        return plans.explain(
             self,
             key_condition,
             filter_=filter,
@@ -269,36 +266,6 @@ class Table(TableReads):
             limit=limit,
             reverse=reverse,
         )
-        request = dataclasses.replace(request, count_only=True, projection=None)
-        page: Page | None = read_page(self, request, None)
-        scanned, found, size, units = 0, 0, 0, 0.0
-        while page is not None:
-            scanned, found, size = scanned + page.scanned, found + page.count, size + page.size
-            units += page.capacity
-            page = page.next() if limit is None else None
-        entries = self.records.items if request.index is None else request.index.entries
-        with self.records.lock:
-            shape = self._store.tree.transaction.stat(entries.db)
-        stretch = request.stretch
-        first, last = stretch.low.hex() or "the first", (stretch.high or b"").hex() or "the last"
-        plan = Plan(
-            "Tree" if index is None else "Index",
-            f"{entries.name}{f' ({index})' if index else ''}, keys from {first} to {last}",
-            {name: int(shape[name]) for name in ("depth", "leaf_pages", "entries")},
-        )
-        words = stretch.words + (", backwards" if reverse else "")
-        plan = Plan(
-            "Range" if key_condition else "Full scan",
-            words,
-            {"items_examined": scanned, "bytes_examined": size},
-            [plan],
-        )
-        if filter is not None:
-            plan = Plan(
-                "Filter", _cost_of_filter(filter, scanned, found), {"items_in": scanned, "items_out": found}, [plan]
-            )
-        counters = {"items_returned": found, "items_examined": scanned, "read_units": units}
-        return Plan("Query" if key_condition else "Scan", self.name, counters, [plan])
 
     # -- indexes and capacity -----------------------------------------------------------------------------------------
 
@@ -481,14 +448,6 @@ def _condition(text: str | None, placeholders: Placeholders) -> Holds | None:
     holds = None if text is None else compile_condition(text, placeholders)
     placeholders.done()
     return holds
-
-
-def _cost_of_filter(text: str, scanned: int, found: int) -> str:
-    if scanned > 10 * max(found, 1):
-        return (
-            f"{text}: read {scanned:,} items to return {found:,}; a key condition, on an index, would read those alone"
-        )
-    return f"{text}; costs what it reads"
 
 
 class _Work:

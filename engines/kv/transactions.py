@@ -22,7 +22,7 @@ from engines.errors import ConditionFailed, EngineError, Invalid, Throttled, Too
 from engines.kv.expressions import Holds, Placeholders, check_text, compile_condition
 from engines.kv.page import Item, Key
 from engines.kv.paying import Payments
-from engines.kv.projections import Projection, compile_projection
+from engines.kv.projections import Projection, only_projection
 from engines.kv.records import ITEM_SHOWN, UNCHANGED, Records, Write
 from engines.kv.throttle import Consumed
 from engines.kv.tokens import DIGEST_BYTES, TOKEN_LENGTH, encode_token
@@ -238,10 +238,7 @@ def read_together(store: "Store", gets: Sequence[Get], consumed: Consumed | None
     """The items at one moment."""
     asked: list[tuple[Records, bytes, Projection | None]] = []
     for get in gets:
-        check_text("projection", get.projection)
-        placeholders = Placeholders(get.names, None)
-        projection = None if get.projection is None else compile_projection(get.projection, placeholders)
-        placeholders.done()
+        projection = only_projection(get.projection, get.names)
         records = store.table(get.table).records
         asked.append((records, records.encode_key(key_tuple(get.key)), projection))
     if len({(records.definition.id, key) for records, key, _ in asked}) < len(asked):

@@ -19,7 +19,8 @@ from engines.kv.indexes import find
 from engines.kv.page import Page, check_limit
 from engines.kv.partiql.binding import Bound, parts, readable, together
 from engines.kv.partiql.tree import Select
-from engines.kv.reading import Where
+from engines.kv.plans import explain
+from engines.kv.reading import read_page, understand
 from engines.kv.syntax import Between, Condition, Value
 from engines.kv.values import PAGE_BYTES, KeyPart, type_of
 
@@ -54,19 +55,21 @@ def select_page(
     asked, limit = reading(bound, select), check_limit(limit)
     texts = asked.filter, asked.projection
     given: dict[str, Any] = {
-        "filter": asked.filter,
+        "filter_": asked.filter,
         "projection": asked.projection,
         "index": asked.index_name,
         "consistent": consistent,
         "consumed": consumed,
     }
     if not asked.partitions:
-        return bound.table.scan(limit=limit, start=start, **given, **bound.placeholders(*texts))
+        request = understand(bound.table, limit=limit, **given, **bound.placeholders(*texts))
+        return read_page(bound.table, request, start)
 
     def query(partition: Partition, limit: int | None, start: Sequence[Any] | None) -> Page:
         _, condition = partition
         known = bound.placeholders(condition, *texts)
-        return bound.table.query(condition, limit=limit, start=start, reverse=asked.reverse, **given, **known)
+        request = understand(bound.table, condition, limit=limit, reverse=asked.reverse, on_keys=True, **given, **known)
+        return read_page(bound.table, request, start)
 
     if len(asked.partitions) == 1:
         return query(asked.partitions[0], limit, start)
@@ -114,7 +117,15 @@ def explain_select(bound: Bound, select: Select) -> Plan:
     for condition in conditions or [None]:
         known = bound.placeholders(condition, asked.filter)
         plans.append(
-            bound.table.explain(condition, filter=asked.filter, index=asked.index_name, reverse=asked.reverse, **known)
+            explain(
+                bound.table,
+                condition,
+                filter_=asked.filter,
+                index=asked.index_name,
+                reverse=asked.reverse,
+                on_keys=True,
+                **known,
+            )
         )
     for plan in plans:
         for step, _ in plan.walk():
@@ -146,7 +157,7 @@ def reading(bound: Bound, select: Select) -> Reading:
         raise Invalid(f"a SELECT reads at most {PARTITIONS} partitions, got {len(partitions)}: ask several times")
     backwards = _directions(bound, select, key, len(partitions))
     ordered = sorted(partitions.items(), key=lambda pair: pair[0], reverse=backwards.get(key[0].name, False))
-    filter_ = Where(bound.text(together(rest))) if rest else None
+    filter_ = bound.text(together(rest)) if rest else None
     return Reading(ordered, filter_, projection(bound, select), index, backwards.get(key[-1].name, False))
 
 

@@ -35,7 +35,7 @@ from typing import Any, Literal, Protocol
 import google_crc32c
 
 from engines.errors import Corrupted, Invalid
-from engines.storage.files import FileSystem, RealFileSystem, make_folder, read_file, write_atomically
+from engines.storage.files import FileSystem, RealFileSystem, disk_errors, make_folder, read_file, write_atomically
 from engines.storage.refs import PART
 
 Kind = Literal["INSERT", "MODIFY", "REMOVE"]
@@ -73,7 +73,8 @@ class Consumer:
     """A function that is called with every change, and a place in the stream that survives a crash.
 
     apply takes a batch, a list of changes in order; what it raises passes through, and the batch comes again next time.
-    folder None keeps the position in memory only. A new consumer begins at the oldest change.
+    folder None keeps the position in memory only. A new consumer begins at the oldest change. ReadOnly where the disk
+    refuses the position (its code says why), Corrupted where it is damaged.
     """
 
     def __init__(
@@ -155,19 +156,21 @@ class Consumer:
 
     def _remember(self, position: int) -> None:
         if self._folder is not None:
-            if not self._durable_folder:
-                make_folder(self._files, self._folder)
-                self._durable_folder = True
-            write_atomically(self._files, self._file(), _encode(self.name, position))
+            with disk_errors(f"the position of consumer {self.name!r} cannot be written to {self._folder}"):
+                if not self._durable_folder:
+                    make_folder(self._files, self._folder)
+                    self._durable_folder = True
+                write_atomically(self._files, self._file(), _encode(self.name, position))
         self._position = position
 
     def _load(self) -> int:
         if self._folder is None:
             return 0
-        try:
-            data = read_file(self._files, self._file())
-        except FileNotFoundError:
-            return 0
+        with disk_errors(f"the position of consumer {self.name!r} cannot be read"):
+            try:
+                data = read_file(self._files, self._file())
+            except FileNotFoundError:
+                return 0
         digits = data[:20].decode(errors="replace")
         if not (digits.isascii() and digits.isdigit()) or data != _encode(self.name, int(digits)):
             raise Corrupted(

@@ -1,10 +1,12 @@
 """Consumers keep their place: in order, nothing left out, at least once."""
 
 import contextlib
+import errno
 import sqlite3
 import threading
 
 import pytest
+from crash.failing import FailingFileSystem
 from crash.recorder import RecordingFileSystem
 from crash.states import check
 from hypothesis import given
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from models.journal import Journal
 
 from engines.changes import Change, Consumer, replay
-from engines.errors import Corrupted, Invalid, Trimmed
+from engines.errors import Corrupted, Invalid, ReadOnly, Trimmed
 
 keys = st.sampled_from("abcd")
 writes = st.lists(st.tuples(keys, st.none() | st.fixed_dictionaries({"n": st.integers(0, 3)})), min_size=1, max_size=3)
@@ -219,6 +221,22 @@ def test_after_a_power_loss_a_consumer_has_left_nothing_out():
     outcome = check(workload, oracle)
     assert outcome.violations == 0, outcome
     assert outcome.images > 20
+
+
+def test_a_full_disk_is_said_and_the_batch_comes_again():
+    seen = []
+    for n in range(1, 20):
+        files = FailingFileSystem(RecordingFileSystem(), n, errno.ENOSPC, keep=True)
+        consumer = Consumer(numbered(3), "copy", seen.append, files=files, folder="/consumers")
+        with contextlib.suppress(ReadOnly):
+            consumer.run()
+            break
+        with pytest.raises(ReadOnly, match="the position of consumer 'copy' cannot be written") as refused:
+            consumer.run()
+        assert refused.value.code == "disk-full"
+        assert consumer.position == 0
+    assert n > 4  # a folder, a file, its bytes, its sync, its name
+    assert len(seen) == 2 * n - 1
 
 
 def test_a_change_is_a_value():

@@ -12,6 +12,7 @@ from models.items import normal, shown
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Closed, Corrupted, EngineError, Invalid, NotFound
+from engines.storage.files import disk_error
 
 START = 1_700_000_000  # seconds
 DAY = 24 * 3600
@@ -356,10 +357,9 @@ def test_a_damaged_base_is_named_and_nothing_is_left_of_the_restore(store, clock
 def test_a_base_that_could_not_be_taken_is_taken_later_and_the_log_is_kept(store, clock, monkeypatch, small_segments):
     table = store.create_table("t", key="id:N", pitr=True)
     first = store.log.first
-    full = OSError(28, "No space left on device")
 
     def refuse(*_):
-        raise full
+        raise disk_error("no blob can be written", OSError(28, "No space left on device"))
 
     with monkeypatch.context() as patch:
         patch.setattr(store.kept_snapshots.place, "put_table", refuse)

@@ -92,7 +92,7 @@ class Bases:
                 if due:
                     self._take(due)
                 self._drop_old(covered)
-            except (OSError, EngineError):  # the checkpoint is made, the next one tries again; verify() names damage
+            except EngineError:  # the checkpoint is made, the next one tries again; verify() names damage
                 self._known = None
             finally:
                 self._snapshots.lock.release()

@@ -285,16 +285,22 @@ def copy(place: Place, target: Place, digest: str) -> Copied:
         return place.blobs.copy_missing(target.blobs, digests, progress=tell)
 
 
-def place_at(path: str | os.PathLike[str], files: FileSystem) -> Place:
-    """The place in a folder that may not be there yet; its parent must."""
+def folder_at(path: str | os.PathLike[str], files: FileSystem, what: str) -> str:
+    """The path of a folder that may not be there yet; its parent must. what: an export, say. Invalid, NotFound."""
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or not os.fspath(path):
-        raise Invalid(f"a place for snapshots is the name of a folder, got {path!r:.80}")
+        raise Invalid(f"{what} needs the name of a folder, got {path!r:.80}")
     path = os.fspath(path).rstrip("/") or "/"
     if files.exists(path) and not files.is_directory(path):
-        raise Invalid(f"{path} is a file; snapshots are kept in a folder: name another path")
+        raise Invalid(f"{path} is a file; {what} needs a folder: name another path")
     parent = os.path.dirname(os.path.abspath(path))
     if not files.is_directory(parent):
         raise NotFound(f"the folder {parent} does not exist: create it first")
+    return path
+
+
+def place_at(path: str | os.PathLike[str], files: FileSystem) -> Place:
+    """The place in a folder that may not be there yet; its parent must."""
+    path = folder_at(path, files, "a place for snapshots")
     if files.exists(f"{path}/ENGINE"):
         raise Invalid(f"{path} is the folder of a store: name one of its own for snapshots")
     with disk_errors(f"the folder {path} cannot be made"):

@@ -40,7 +40,7 @@ import msgspec
 
 from engines._native.kvitem import ItemCodec, item_expires
 from engines.clock import MICROSECONDS
-from engines.errors import Invalid, NotFound, nearest
+from engines.errors import Invalid, nearest
 from engines.extras import extra
 from engines.kv.backup.restore import (
     Changed,
@@ -53,7 +53,7 @@ from engines.kv.backup.restore import (
     microseconds,
     unexpired,
 )
-from engines.kv.backup.snapshots import moment_of
+from engines.kv.backup.snapshots import folder_at, moment_of
 from engines.kv.page import Item
 from engines.kv.values import type_of
 from engines.progress import Progress
@@ -137,7 +137,7 @@ class _Export:
         self._files: FileSystem = store.kept_snapshots.files
         self._clock, self._name, self._at, self._since, self._format = store.clock, name, at, since, format_
         self._started = store.clock.now()
-        self._to = _folder(to, self._files)
+        self._to = folder_at(to, self._files, "an export")
         self._lines: list[bytes] = []
         self._size = self._items = 0
         self._manifest: list[dict[str, Any]] = []
@@ -226,18 +226,6 @@ class _Export:
         checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest())
         write_atomically(self._files, f"{self.path}/{name}.checksum", checksum)
         write_atomically(self._files, f"{self.path}/{name}.json", data)
-
-
-def _folder(to: str | os.PathLike[str], files: FileSystem) -> str:
-    if not isinstance(to, str | os.PathLike) or not isinstance(os.fspath(to), str) or not os.fspath(to):
-        raise Invalid(f"to is the name of a folder, got {to!r:.80}")
-    folder = os.fspath(to).rstrip("/") or "/"
-    if files.exists(folder) and not files.is_directory(folder):
-        raise Invalid(f"{folder} is a file; an export is a folder of files: name another path")
-    parent = os.path.dirname(os.path.abspath(folder))
-    if not files.is_directory(parent):
-        raise NotFound(f"the folder {parent} does not exist: create it first")
-    return folder
 
 
 def _time(microseconds: int) -> str:

@@ -3,7 +3,6 @@
 Nothing is read, so nothing can conflict; the next block is made while the log still holds the one before.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +12,7 @@ from engines.ledger.block import Draft
 from engines.ledger.canonicaljson import read
 from engines.ledger.ids import ID_BYTES, document_ids, new_transaction_id
 from engines.ledger.results import Ids
-from engines.ledger.state import NOTHING, at_path, value_hash
-from engines.ledger.transaction import Key, encoded
+from engines.ledger.transaction import Key, encoded, value_keys
 
 if TYPE_CHECKING:
     from engines.ledger.ledger import Ledger
@@ -25,7 +23,10 @@ BLOCK_BYTES: Final = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What append() has written: how many documents, in which blocks, under which ids."""
+    """What append() has written: how many documents, in which blocks, under which ids.
+
+    Of no documents there are no blocks: last_block is then one less than first_block.
+    """
 
     count: int
     first_block: int
@@ -49,7 +50,7 @@ def append(book: "Ledger", table: str, documents: Iterable[Mapping[str, Any] | b
             made = document_ids(raw, 1, len(batch))
             draft = Draft(raw)
             draft.add_documents(number, made, batch)
-            payload = draft.pack(os.urandom(16 * len(batch)))
+            payload = draft.pack()
             with book.tree.lock:
                 book.tree.catch_up()
                 if book.state.tables[number].dropped:
@@ -89,11 +90,9 @@ def _touched(book: "Ledger", table: int, batch: list[bytes]) -> frozenset[Key]:
     """What open transactions may have read. Under the lock."""
     keys: set[Key] = {Key("table", table)}
     indexes = book.state.tables[table].indexes
-    for value in (read(data) for data in batch) if indexes else ():
-        for index, path in indexes.items():
-            at = at_path(value, path)
-            if at is not NOTHING:
-                keys.add(Key("value", index, value_hash(at)))
+    if indexes:
+        for data in batch:
+            keys |= value_keys(indexes, data)
     return frozenset(keys)
 
 

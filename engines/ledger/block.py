@@ -46,6 +46,7 @@ JSON but `Block.statements`.
 """
 
 import base64
+import os
 import struct
 from array import array
 from collections.abc import Sequence
@@ -185,8 +186,10 @@ class Draft:
         self._documents += documents
         self._bodies += data
 
-    def pack(self, salts: bytes) -> bytearray:
-        """The block's bytes, hashes of the data in it. salts: 16 random bytes for each entry (os.urandom)."""
+    def pack(self, salts: bytes | None = None) -> bytearray:
+        """The block's bytes, hashes of the data in it. salts: 16 bytes for each entry; random ones if left out."""
+        if salts is None:
+            salts = os.urandom(SALT_BYTES * len(self))
         if len(salts) != SALT_BYTES * len(self):
             raise Invalid(f"{len(self)} entries take {SALT_BYTES * len(self)} bytes of salt, got {len(salts)}")
         return ledgerblock.pack(
@@ -336,19 +339,20 @@ class Block:
 
     def broken_link(self, before: "Block | None") -> str | None:
         """What shows that this is not the block after `before` (None: not the first), or None where nothing does."""
-        number, leaf, hashed, time = (
-            (1, 0, NO_HASH, self.time)
-            if before is None
-            else (before.number + 1, before.next_leaf, before.hash, before.time)
-        )
-        if self.number != number:
-            return f"block {number} is due, and this says to be {self.number}"
+        if before is None:
+            return self.misfit(0, 0, NO_HASH, self.time)
+        return self.misfit(before.number, before.next_leaf, before.hash, before.time)
+
+    def misfit(self, number: int, leaves: int, hashed: bytes, time: int) -> str | None:
+        """As broken_link, of the end of a chain: its last block's number, hash and time, and how many leaves it has."""
+        if self.number != number + 1:
+            return f"block {number + 1} is due, and this says to be {self.number}"
         if self.previous != hashed:
-            return f"block {number} carries another hash than that of the block before"
-        if self.first_leaf != leaf:
-            return f"block {number} begins at leaf {self.first_leaf}, and leaf {leaf} is due"
+            return f"block {self.number} carries another hash than that of the block before"
+        if self.first_leaf != leaves:
+            return f"block {self.number} begins at leaf {self.first_leaf}, and leaf {leaves} is due"
         if self.time < time:
-            return f"block {number} is older than the block before"
+            return f"block {self.number} is older than the block before"
         return None
 
 

@@ -9,7 +9,6 @@ Each is a transaction of its own, made up under the lock: what it depends on can
 on it.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -73,7 +72,7 @@ def create_index(book: "Ledger", table: str, path: str) -> None:
     steps = list(index_path(path))
 
     def said(found: TableState) -> Said:
-        if steps in found.indexes.values():
+        if found.index_on(steps) is not None:
             raise AlreadyExists(f"{table} has an index on {path} already", table=table)
         return {"action": "create index", "index": book.state.chain.indexes + 1, "path": steps}
 
@@ -82,10 +81,10 @@ def create_index(book: "Ledger", table: str, path: str) -> None:
 
 def drop_index(book: "Ledger", table: str, path: str) -> None:
     """See Ledger.drop_index."""
-    steps = list(index_path(path))
+    steps = index_path(path)
 
     def said(found: TableState) -> Said:
-        number = next((number for number, indexed in found.indexes.items() if indexed == steps), None)
+        number = found.index_on(steps)
         if number is None:
             raise NotFound(f"{table} has no index on {path}: tables() shows what there is", table=table)
         return {"action": "drop index", "index": number}
@@ -113,7 +112,7 @@ def _commit(book: "Ledger", raw_id: bytes, entries: Callable[[Draft], None]) -> 
         book.tree.catch_up()
         draft = Draft(raw_id)
         entries(draft)
-        sequence = book.take(draft.pack(os.urandom(16 * len(draft))), len(draft))
+        sequence = book.take(draft.pack(), len(draft))
     book.log.acknowledge(sequence)
     book.checkpoint_if_due()
 

@@ -8,15 +8,13 @@ After a crash between 1 and 3 the ledger erases when it is opened: `erasing` in 
 revisions that are no longer current can go: those have no rows in an index.
 """
 
-import os
 from typing import TYPE_CHECKING
 
 from engines.errors import Invalid
 from engines.ledger import views
-from engines.ledger.block import Draft, Kind
+from engines.ledger.block import SALT_BYTES, Draft, Kind
 from engines.ledger.canonicaljson import canonical
 from engines.ledger.ids import new_transaction_id
-from engines.ledger.state import SALT
 
 if TYPE_CHECKING:
     from engines.ledger.ledger import Ledger
@@ -44,7 +42,7 @@ def redact(book: "Ledger", table: str, document: str, version: int) -> int:
                 said = {"id": document, "leaf": place.leaf, "table": found.name, "version": version}
                 draft.add(Kind.REDACTION, found.number, raw, version, canonical(said))
                 gone = book.state.chain.number + 1
-                book.take(draft.pack(os.urandom(SALT)), 1)
+                book.take(draft.pack(), 1)
         book.log.sync()
         book.checkpoint()
         erase(book)
@@ -67,8 +65,8 @@ def erase(book: "Ledger") -> None:
             key = first[0]
             place = book.state.redacted(key)
             where = book.state.where(place.block)
-        if book.state.readable(place) is not None:
-            book.log.erase(place.sequence, [(place.offset - SALT - where.offset, SALT + place.length)])
+        if not book.state.erased(place):
+            book.log.erase(place.sequence, [(place.offset - SALT_BYTES - where.offset, SALT_BYTES + place.length)])
         with book.tree.lock:
             book.tree.catch_up()
             book.state.erasing.delete(key)

@@ -26,7 +26,7 @@ before it.
 import heapq
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -36,7 +36,7 @@ import msgspec
 
 from engines._native import frame, ledgerblock
 from engines.errors import Corrupted, Invalid, NotFound, nearest
-from engines.ledger.block import Block, Entry, Kind, Payload, block_hash, decode
+from engines.ledger.block import NO_HASH, SALT_BYTES, Block, Entry, Kind, Payload, block_hash, decode
 from engines.ledger.canonicaljson import canonical, read
 from engines.storage.log import Frame, Log
 from engines.storage.tree import Keyspace, Tree
@@ -45,12 +45,11 @@ if TYPE_CHECKING:
     from engines.ledger.merkle import MerkleLog
 
 BLOCK_FRAME: Final = 16  # the kind of a log frame that is a block
-SALT: Final = 16
 HEADER: Final = frame.HEADER
 
 FRESH: Final = 4096  # rows that wait for the tree
 
-Path: TypeAlias = tuple[str | int, ...]
+Indexes: TypeAlias = dict[int, list[str | int]]  # the number of each, and the path that it is on
 
 _PLACE = struct.Struct("<IIQQQQI")
 _WHERE = struct.Struct("<qQQQII16s")
@@ -62,48 +61,54 @@ class Place(NamedTuple):
     """Where one revision is."""
 
     version: int
-    length: int
+    length: int  # of the data, in bytes; 0 for a tombstone
     leaf: int
-    sequence: int
-    offset: int
+    sequence: int  # of the log's frame
+    offset: int  # of the data in that frame's segment; the salt stands before it
     block: int
-    checksum: int
+    checksum: int  # crc32c of salt and data
 
 
 class Where(NamedTuple):
     """Where one block is."""
 
-    time: int
+    time: int  # microseconds since 1970
     first_leaf: int
-    sequence: int
-    offset: int
-    length: int
-    entries: int
+    sequence: int  # of the log's frame
+    offset: int  # of the payload in that frame's segment
+    length: int  # of the payload, in bytes
+    entries: int  # where they begin, in the segment
     transaction: bytes
 
 
 class Chain(msgspec.Struct):
-    """The end of the chain of blocks. stored and root: how far the level files went at the checkpoint."""
+    """The end of the chain of blocks, and how far the level files went at the checkpoint."""
 
-    number: int = 0
+    number: int = 0  # of the last block; 0 before the first
     leaves: int = 0
-    time: int = 0
-    hash: bytes = bytes(32)
-    stored: int = 0
-    stored_number: int = 0
-    root: bytes = b""
+    time: int = 0  # of the last block, microseconds since 1970
+    hash: bytes = NO_HASH  # of the last block
+    stored: int = 0  # leaves in the level files
+    stored_number: int = 0  # the block that these end with
+    root: bytes = b""  # over them
     indexes: int = 0  # how many were ever made
 
 
 class TableState(msgspec.Struct):
-    """A table, and its indexes: the number of each by its path. id: its 16 bytes, in base64 where it is stored."""
+    """A table, and its indexes. id: its 16 bytes, in base64 where it is stored. version: of its entry in a block."""
 
     number: int
     id: bytes
     name: str
     version: int = 0
     dropped: bool = False
-    indexes: dict[int, list[str | int]] = {}
+    indexes: Indexes = {}
+    changed: int = 0  # the block of its last entry
+
+    def index_on(self, path: Sequence[str | int]) -> int | None:
+        """The number of the index on this path; None where there is none."""
+        steps = list(path)
+        return next((number for number, indexed in self.indexes.items() if indexed == steps), None)
 
 
 _encode = msgspec.json.encode
@@ -145,6 +150,10 @@ class State:
         """The keyspace, with all rows in it."""
         self.flush()
         return self._block
+
+    def forget(self) -> None:
+        """The tree goes back to its checkpoint, and the blocks since come again: rows that wait are of later."""
+        self._fresh, self._fresh_blocks = {}, {}
 
     def flush(self) -> None:
         """Put the rows that wait into the tree: many at once cost less, and LMDB lets others run in each call."""
@@ -230,6 +239,8 @@ class State:
 
     def where(self, number: int) -> Where:
         """Where a block is. NotFound."""
+        if type(number) is not int:
+            raise Invalid(f"blocks are numbered from 1, got {number!r:.40}")
         key = _U64.pack(number) if 0 <= number < 1 << 64 else b""
         view = (self._fresh_blocks.get(key) or self._block.view(key)) if key else None
         if view is None:
@@ -256,8 +267,22 @@ class State:
 
     def data(self, place: Place) -> bytes:
         """The canonical JSON of a revision that was not redacted. No lock is needed. Corrupted names the place."""
-        read_bytes = self._log.pread(place.sequence, place.offset - SALT, place.length + SALT)
-        if len(read_bytes) != place.length + SALT or google_crc32c.value(read_bytes) != place.checksum:
+        return self._checked(place, self._salted(place))
+
+    def readable(self, place: Place) -> bytes | None:
+        """As data(), but None where the bytes are erased."""
+        salted = self._salted(place)
+        return self._checked(place, salted) if any(salted) else None
+
+    def erased(self, place: Place) -> bool:
+        """Whether salt and data are gone."""
+        return not any(self._salted(place))
+
+    def _salted(self, place: Place) -> bytes:
+        return self._log.pread(place.sequence, place.offset - SALT_BYTES, place.length + SALT_BYTES)
+
+    def _checked(self, place: Place, salted: bytes) -> bytes:
+        if len(salted) != place.length + SALT_BYTES or google_crc32c.value(salted) != place.checksum:
             file = self._log.path_of(place.sequence)
             raise Corrupted(
                 f"{file}: block {place.block}, leaf {place.leaf}: the data at offset {place.offset} is not what was "
@@ -266,11 +291,11 @@ class State:
                 offset=place.offset,
                 block=place.block,
             )
-        return read_bytes[SALT:]
+        return salted[SALT_BYTES:]
 
     def salt(self, place: Place) -> bytes:
         """The salt of a revision that was not redacted. No lock is needed."""
-        return self._log.pread(place.sequence, place.offset - SALT, SALT)
+        return self._log.pread(place.sequence, place.offset - SALT_BYTES, SALT_BYTES)
 
     def entry(self, place: Place, where: Where) -> bytes:
         """The 96 bytes of a revision's entry. No lock is needed."""
@@ -293,7 +318,7 @@ class State:
         offset = self._offset(found)
         number = self.chain.number
         if (block := decode(found.payload, file=self._log.path, offset=offset)).number > number:
-            self._check_link(block, found.sequence)
+            self._check_link(block, found.sequence, offset)
         self._replaying = True
         try:
             self.apply(found.payload, found.sequence, offset)
@@ -347,27 +372,20 @@ class State:
         if len(self._fresh) + len(self._fresh_blocks) > FRESH:
             self.flush()
 
-    def _check_link(self, block: Block, sequence: int) -> None:
+    def _check_link(self, block: Block, sequence: int, offset: int) -> None:
         end = self.chain
-        wrong = (
-            f"block {end.number + 1} is due, and this says to be {block.number}"
-            if block.number != end.number + 1
-            else f"block {block.number} carries another hash than that of the block before"
-            if block.previous != end.hash
-            else f"block {block.number} begins at leaf {block.first_leaf}, and leaf {end.leaves} is due"
-            if block.first_leaf != end.leaves
-            else ""
-        )
-        if wrong:
+        wrong = block.misfit(end.number, end.leaves, end.hash, end.time)
+        if wrong is not None:
             file = self._log.path_of(sequence)
-            raise Corrupted(f"{file}: {wrong}; restore a snapshot", file=file, offset=0, block=block.number)
+            raise Corrupted(f"{file}: {wrong}; restore a snapshot", file=file, offset=offset, block=block.number)
 
     def _apply_entry(self, entry: Entry, key: bytes, place: bytes) -> None:
         if entry.kind == Kind.REDACTION:
             past = key + _U32.pack(entry.version)
             row = self.past.get(past)
             if row is not None:
-                self.past.put(past, row[: _PLACE.size] + struct.pack("<Q", entry.block))
+                without = row[: _PLACE.size - 4] + bytes(4)  # no checksum of what was there
+                self.past.put(past, without + struct.pack("<Q", entry.block))
                 self.erasing.put(past, b"")
             return
         if entry.kind == Kind.CATALOGUE:
@@ -393,31 +411,20 @@ class State:
 
     # -- indexes ------------------------------------------------------------------------------------------------------
 
-    def _indexes(self, table: int) -> dict[int, list[str | int]]:
+    def _indexes(self, table: int) -> Indexes:
         found = self.tables.get(table)
         return {} if found is None else found.indexes
 
-    def _index(self, indexes: dict[int, list[str | int]], document: bytes, data: bytes) -> None:
-        value = read(data)
-        for number, path in indexes.items():
-            at = at_path(value, path)
-            if at is not NOTHING:
-                self.index.put(_U32.pack(number) + value_hash(at) + document, b"")
+    def _index(self, indexes: Indexes, document: bytes, data: bytes) -> None:
+        for number, hashed in index_values(indexes, read(data)):
+            self.index.put(_U32.pack(number) + hashed + document, b"")
 
-    def _unindex(self, indexes: dict[int, list[str | int]], document: bytes, place: Place) -> None:
+    def _unindex(self, indexes: Indexes, document: bytes, place: Place) -> None:
         data = self.readable(place)
         if data is None:  # redacted since: its rows went in the checkpoint that redacting made
             return
-        value = read(data)
-        for number, path in indexes.items():
-            at = at_path(value, path)
-            if at is not NOTHING:
-                self.index.delete(_U32.pack(number) + value_hash(at) + document)
-
-    def readable(self, place: Place) -> bytes | None:
-        """As data(), but None where the bytes are erased."""
-        raw = self._log.pread(place.sequence, place.offset - SALT, place.length + SALT)
-        return self.data(place) if any(raw) else None
+        for number, hashed in index_values(indexes, read(data)):
+            self.index.delete(_U32.pack(number) + hashed + document)
 
     # -- the catalogue ------------------------------------------------------------------------------------------------
 
@@ -427,30 +434,23 @@ class State:
             self.names[table.name] = table
 
     def _apply_catalogue(self, entry: Entry) -> None:
-        said = read(entry.data or b"{}")
-        action, number = said["action"], entry.table
-        if action == "create table":
-            table = TableState(number, entry.document, said["name"])
-        else:
-            table = self.tables[number]
-            table.version = entry.version
-        if action in ("drop table", "undrop table"):
-            self.names.pop(table.name, None)
-            table.dropped = action == "drop table"
-        elif action == "create index":
+        table, said = altered(self.tables, entry)
+        number, action = table.number, said["action"]
+        before = self.tables.get(number)
+        if before is not None and action in ("drop table", "undrop table"):
+            self.names.pop(before.name, None)
+        self._know(table)
+        if action == "create index":
             self.chain.indexes = max(self.chain.indexes, said["index"])
-            table.indexes = {**table.indexes, said["index"]: said["path"]}
             self._fill(number, {said["index"]: said["path"]})
         elif action == "drop index":
-            table.indexes = {index: path for index, path in table.indexes.items() if index != said["index"]}
             low, high = _U32.pack(said["index"]), _U32.pack(said["index"] + 1)
             while page := self.index.page(low, high, limit=10_000):
                 for key, _ in page:
                     self.index.delete(key)
-        self._know(table)
         self.catalogue.put(_U32.pack(number), _encode(table))
 
-    def _fill(self, table: int, indexes: dict[int, list[str | int]]) -> None:
+    def _fill(self, table: int, indexes: Indexes) -> None:
         low, high = _U32.pack(table), _U32.pack(table + 1)
         while page := self.current.page(low, high, limit=10_000):
             for key, value in page:
@@ -463,10 +463,45 @@ class State:
         """The number of the next table."""
         return max(self.tables, default=0) + 1
 
+    def check_end(self) -> None:
+        """Corrupted where the chain, as of the checkpoint, does not end with a block that is in the journal."""
+        end = self.chain
+        if not end.number:
+            return
+        try:
+            block = decode(self.payload(self.where(end.number)))
+            fits = (block.hash, block.next_leaf, block.time) == (end.hash, end.leaves, end.time)
+        except (NotFound, Corrupted):
+            fits = False
+        if not fits:
+            path = f"{self.tree.path}/data.mdb"
+            raise Corrupted(
+                f"{path} does not say how the journal ends: delete the folders tree and hashes, they are made anew when "
+                "the ledger is opened",
+                file=path,
+                offset=0,
+            )
+
     def remember(self) -> None:
         """Put into the tree what is not there yet: the checkpoint calls it."""
         self.flush()
         self.book.put(b"chain", _encode(self.chain))
+
+
+def altered(tables: Mapping[int, TableState], entry: Entry) -> tuple[TableState, dict[str, Any]]:
+    """What an entry of the catalogue makes of its table, and what it says. tables are those before it."""
+    said: dict[str, Any] = read(entry.data or b"{}")
+    action = said["action"]
+    if action == "create table":
+        return TableState(entry.table, entry.document, said["name"], changed=entry.block), said
+    table = msgspec.structs.replace(tables[entry.table], version=entry.version, changed=entry.block)
+    if action in ("drop table", "undrop table"):
+        table.dropped = action == "drop table"
+    elif action == "create index":
+        table.indexes = {**table.indexes, said["index"]: said["path"]}
+    elif action == "drop index":
+        table.indexes = {index: path for index, path in table.indexes.items() if index != said["index"]}
+    return table, said
 
 
 def at_path(value: Any, path: Sequence[str | int]) -> Any:  # noqa: ANN401 - whatever stands there
@@ -486,6 +521,12 @@ def at_path(value: Any, path: Sequence[str | int]) -> Any:  # noqa: ANN401 - wha
 def value_hash(value: object) -> bytes:
     """What stands for a value in an index."""
     return sha256(canonical(value)).digest()[:16]
+
+
+def index_values(indexes: Indexes, value: object) -> list[tuple[int, bytes]]:
+    """The number of each index that a document is in, and the hash of what it has at that index's path."""
+    found = [(number, at_path(value, path)) for number, path in indexes.items()]
+    return [(number, value_hash(at)) for number, at in found if at is not NOTHING]
 
 
 def _past(view: memoryview) -> tuple[Place, int]:

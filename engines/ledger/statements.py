@@ -32,7 +32,7 @@ DATA, ID = ("data",), ("metadata", "id")  # paths in a committed row
 
 
 def index_path(path: str) -> Path:
-    """The steps of a path that an index is on. QueryError where it is none."""
+    """The steps of a path that an index is on. QueryError where a text is no path, Invalid where it is no text."""
     if not isinstance(path, str):
         raise Invalid(f"an index is on a path, such as 'VIN' or 'Owner.Id', got {path!r:.60}")
     return Parser(path).whole_path()
@@ -178,7 +178,7 @@ class Sources:
             if path == IDENTITY:
                 return parse(value) or b"", self._access("Document", table.name)
         for path, _ in equal:
-            if list(path) in table.indexes.values():
+            if table.index_on(path) is not None:
                 return None, self._access("Index", f"{table.name} ({shown_path(path)})")
         return None, self._access("Scan", table.name)
 

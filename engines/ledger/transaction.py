@@ -29,7 +29,7 @@ from engines.ledger.block import Draft, Kind, Statement
 from engines.ledger.canonicaljson import DOCUMENT_BYTES, canonical, read
 from engines.ledger.ids import new_transaction_id, parse, show
 from engines.ledger.results import Result
-from engines.ledger.state import NOTHING, Place, TableState, at_path, value_hash
+from engines.ledger.state import Indexes, Place, TableState, index_values, value_hash
 
 if TYPE_CHECKING:
     from engines.ledger.ledger import Ledger
@@ -197,17 +197,18 @@ class Transaction:
         """
         self._open_or_raise()
         for path, value in equal:
-            for number, indexed in table.indexes.items():
-                if list(path) == indexed:
-                    with self._book.tree.lock:
-                        ids = self._state.indexed(number, value)
-                        places = [(raw, self._state.place(table.number, raw)) for raw in ids]
-                        self._note(Key("value", number, value_hash(value)))
-                        for raw in ids:
-                            self._note(Key("document", table.number, raw))
-                    found = ((raw, place) for raw, place in places if place is not None)
-                    yield from self._beside(table, found, beside=beside)
-                    return
+            number = table.index_on(path)
+            if number is None:
+                continue
+            with self._book.tree.lock:
+                ids = self._state.indexed(number, value)
+                places = [(raw, self._state.place(table.number, raw)) for raw in ids]
+                self._note(Key("value", number, value_hash(value)))
+                for raw in ids:
+                    self._note(Key("document", table.number, raw))
+            found = ((raw, place) for raw, place in places if place is not None)
+            yield from self._beside(table, found, beside=beside)
+            return
         with self._book.tree.lock:
             self._note(Key("table", table.number))
         yield from self._beside(table, self._state.documents(table.number), beside=beside)
@@ -316,11 +317,9 @@ class Transaction:
                 continue
             place = self._state.place(number, raw)
             datas = [None if write is None else write.data, None if place is None else self._state.data(place)]
-            for value in (read(data) for data in datas if data is not None):
-                for index, path in indexes.items():
-                    at = at_path(value, path)
-                    if at is not NOTHING:
-                        keys.add(Key("value", index, value_hash(at)))
+            for data in datas:
+                if data is not None:
+                    keys |= value_keys(indexes, data)
         return frozenset(keys)
 
     def __enter__(self) -> Self:
@@ -333,6 +332,11 @@ class Transaction:
             self.abort()
         elif not self._done:
             self.commit()
+
+
+def value_keys(indexes: Indexes, data: bytes) -> set[Key]:
+    """What a reader by index may have read of a document: its value in each index that it is in."""
+    return {Key("value", number, hashed) for number, hashed in index_values(indexes, read(data))}
 
 
 def _table_of(key: Key, tables: dict[int, TableState]) -> str:

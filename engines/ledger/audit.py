@@ -12,6 +12,7 @@ It goes on behind damage, to say all that is lost: the leaves that a broken bloc
 the level files, so that the roots after it can be judged.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -20,21 +21,21 @@ import numpy as np
 from engines import display
 from engines._native import ledgerblock
 from engines.display import Problem
-from engines.errors import Corrupted, EngineError, Invalid
+from engines.errors import Corrupted, EngineError, Invalid, NotFound
 from engines.ledger import views
 from engines.ledger.block import ENTRY_BYTES, Block, Kind, audit, decode, entries
 from engines.ledger.canonicaljson import read
 from engines.ledger.ids import show
 from engines.ledger.merkle import MerkleLog
 from engines.ledger.proof import read_digest
-from engines.ledger.state import BLOCK_FRAME, NOTHING, at_path, value_hash
+from engines.ledger.state import BLOCK_FRAME, Indexes, TableState, Where, altered, index_values, shown_path
 from engines.storage.segment import CHECKPOINT, CLOSE
 from engines.storage.walk import Walked
 
 if TYPE_CHECKING:
     from engines.ledger.ledger import Ledger
 
-PLACE_BYTES: Final = 44
+PLACE_BYTES: Final = 44  # as state.py draws it: the last four are the checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Report(display.Report):
         return self.damages[0] if self.damages else None
 
 
-def verify(book: "Ledger", against: views.Given | None) -> Report:
+def verify(book: "Ledger", against: views.DigestLike | None) -> Report:
     """See Ledger.verify."""
     start = book.clock.timer()
     digest = None if against is None else read_digest(against)
@@ -108,14 +109,17 @@ class Audit:
         self._blank: dict[bytes, Damage] = {}  # data that is gone, until a redaction says why
         self._current = self._past = self._index = 0  # rows of the tree that blocks account for
         self._broken = False  # a block could not be read: the tree may know more than the walk
+        self._tables: dict[int, TableState] = {}  # what the blocks say of them
+        self._redacted: dict[bytes, int] = {}  # rows that name a redaction, until it comes
+        self._upto = 0  # the block that the tree reaches: others may write on, and a read-only tree stays behind
 
     def walk(self) -> None:
         """Journal, then tree, then hashes."""
         book = self._book
-        if not book.read_only:
-            with book.tree.lock:
+        with book.tree.lock:
+            if not book.read_only:
                 book.tree.catch_up()
-            book.log.sync()
+            self._upto = self._state.chain.number
         for found in book.log.walk():
             self.bytes += 0 if found.payload is None else len(found.payload)
             if found.wrong:
@@ -127,7 +131,7 @@ class Audit:
         if book.log.damage is not None and not self.damages:
             damage = book.log.damage
             self.damages.append(Damage("disk", str(damage), file=str(damage.file), offset=int(str(damage.offset))))
-        self.damages += self._blank.values()
+        self.damages += [damage for key, damage in self._blank.items() if not self._redacted_since(key)]
         self._end()
         self._hash_files()
 
@@ -138,12 +142,11 @@ class Audit:
         if found.sequence == 0:
             self._say("disk", found.wrong, found)
             return
-        self._number += 1
         self._before = None
         if found.payload is not None and found.kind in (CHECKPOINT, CLOSE):
-            self._number -= 1
             self._say("disk", f"a note of the log: {found.wrong}", found)
             return
+        self._number += 1
         what, entry, offset = found.wrong, None, found.offset
         block = None
         if found.payload is not None:
@@ -210,12 +213,16 @@ class Audit:
         gone = {i: rows[i] for i in blank}
         for i, (key, place) in gone.items():
             at = self._damage("data", f"block {block.number}: entry {i} has no data", found, block, i)
-            self._blank[key + place[:4]] = at
+            self._blank[key + place[3::-1]] = at  # the key of `past`: versions are big-endian there
         plain = bool((kinds == Kind.REVISION).all()) and not columns["version"].any() and not gone
+        if block.number > self._upto:
+            self._strike(block, rows)
+            return
+        self._where(found, block, payload)
         with self._book.tree.lock:
             if plain:
                 same = not rows or self._state.holds(rows)
-                if same and not any(self._state.tables[int(t)].indexes for t in np.unique(columns["table"])):
+                if same and not any(self._indexes(int(number)) for number in np.unique(columns["table"])):
                     self._current += len(rows)
                     return
             for i, (key, place) in enumerate(rows):
@@ -227,8 +234,11 @@ class Audit:
         version = int(entry.version)
         past = key + version.to_bytes(4, "big")
         if entry.kind == Kind.REDACTION:
-            if self._blank.pop(key + version.to_bytes(4, "little"), None) is None and not self._broken:
+            waits = self._state.erasing.get(past) is not None
+            if self._blank.pop(past, None) is None and not (self._broken or waits):
                 self._say("redaction", f"block {block.number} redacts data that is still there", found, block, i)
+            if self._redacted.pop(past, block.number if self._broken else None) != block.number:
+                self._say("tree", "the tree does not say that this revision is redacted", found, block, i)
             return
         expected = self._versions.get(key, -1 if version == 0 else 0) + 1
         if version != expected and not self._broken:
@@ -238,6 +248,8 @@ class Audit:
         elif entry.kind == Kind.CATALOGUE:
             self._versions[key] = 0
         if entry.kind == Kind.CATALOGUE:
+            with contextlib.suppress(Invalid, KeyError, TypeError):  # said already, or the tables will differ
+                self._tables[entry.table] = altered(self._tables, entry)[0]
             return
         current = self._state.current.get(key)
         if current == place:
@@ -245,29 +257,57 @@ class Audit:
             self._index_rows(found, block, i)
             return
         row = self._state.past.get(past)
-        if row is not None and row[:PLACE_BYTES] == place:
+        if row == place:
             self._past += 1
         elif row is not None and len(row) > PLACE_BYTES and row[: PLACE_BYTES - 4] == place[: PLACE_BYTES - 4]:
-            self._past += 1  # redacted: the checksum is of what was there
+            self._past += 1  # redacted: no checksum is left
+            self._redacted[past] = int.from_bytes(row[PLACE_BYTES:], "little")
         else:
             self._say("tree", "the tree does not say where this revision is", found, block, i)
 
+    def _strike(self, block: Block, rows: list[tuple[bytes, bytes]]) -> None:
+        """A block that the tree does not reach: only what it redacts matters for the blocks before it."""
+        for entry, (key, _) in zip(block.revisions, rows, strict=True):
+            if entry.kind == Kind.REDACTION:
+                self._blank.pop(key + entry.version.to_bytes(4, "big"), None)
+
+    def _redacted_since(self, past: bytes) -> bool:
+        """Whether data went while this was at work: a block redacts it that the walk has not come to."""
+        with self._book.tree.lock:
+            row = self._state.past.get(past)
+        return row is not None and int.from_bytes(row[PLACE_BYTES:], "little") > self._number
+
+    def _where(self, found: Walked, block: Block, payload: memoryview) -> None:
+        """What the tree says of the block itself."""
+        number, _, first_leaf, time, transaction, entries_at, _ = ledgerblock.summary(payload)
+        at = found.offset
+        wanted = Where(time, first_leaf, found.sequence, at, len(payload), at + entries_at, transaction)
+        try:
+            with self._book.tree.lock:
+                fits = self._state.where(number) == wanted
+        except NotFound:
+            fits = False
+        if not fits:
+            self._say("tree", f"the tree does not say where block {number} is, and when", found, block)
+
+    def _indexes(self, table: int) -> Indexes:
+        found = self._state.tables.get(table)
+        return {} if found is None else found.indexes
+
     def _index_rows(self, found: Walked, block: Block, i: int) -> None:
         entry = block.entry(i)
-        indexes = self._state.tables[entry.table].indexes if entry.table in self._state.tables else {}
+        indexes = self._indexes(entry.table)
         if not indexes or entry.data is None:
             return
         try:
             value = read(entry.data)
         except Invalid:
             return  # said already: its hash is wrong
-        for number, path in indexes.items():
-            at = at_path(value, path)
-            if at is NOTHING:
-                continue
+        for number, hashed in index_values(indexes, value):
             self._index += 1
-            if self._state.index.get(number.to_bytes(4, "big") + value_hash(at) + entry.document) is None:
-                self._say("index", f"the index on {path} does not have this document", found, block, i)
+            if self._state.index.get(number.to_bytes(4, "big") + hashed + entry.document) is None:
+                what = f"the index on {shown_path(indexes[number])} does not have this document"
+                self._say("index", what, found, block, i)
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
@@ -280,17 +320,29 @@ class Audit:
                 ("current", self._current, state.current.count(), "tree"),
                 ("past", self._past, state.past.count(), "tree"),
                 ("index", self._index, state.index.count(), "index"),
+                ("block", self._upto, state.block.count(), "tree"),
             ]
+            still = chain.number == self._upto
+            tables, last = dict(state.tables), (chain.hash, chain.leaves, chain.time)
         file = f"{book.path or 'memory'}/tree/data.mdb"
-        ahead = book.read_only and self._number > chain.number  # a read-only tree is the last checkpoint
-        if self._number < chain.number:
-            what = f"the tree knows {chain.number} blocks, the journal has {self._number}"
-            self.damages.append(Damage("chain", what, block=chain.number, file=book.log.path))
-        if not (self._broken or ahead or self.damages):
-            for name, wanted, there, kind in counts:
-                if wanted != there:
-                    what = f"{name} has {there} rows, the blocks account for {wanted}: rebuild() makes it anew"
-                    self.damages.append(Damage(kind, what, file=file))
+        if self._number < self._upto:
+            what = f"the tree knows {self._upto} blocks, the journal has {self._number}"
+            self.damages.append(Damage("chain", what, block=self._upto, file=book.log.path))
+        if still and not (self._broken or self.damages):  # else others have written meanwhile
+            wrong = [
+                (kind, f"{name} has {there} rows, the blocks account for {wanted}")
+                for name, wanted, there, kind in counts
+                if wanted != there
+            ]
+            if tables != self._tables:
+                wrong.append(("tree", "its catalogue has other tables than the blocks"))
+            if self._redacted:
+                wrong.append(("tree", "it calls revisions redacted that no block redacts"))
+            before = self._before
+            if before is not None and before.number == self._upto:
+                if last != (before.hash, before.next_leaf, before.time):
+                    wrong.append(("tree", "it says that the chain ends otherwise"))
+            self.damages += [Damage(kind, f"{what}: rebuild() makes it anew", file=file) for kind, what in wrong]
         for problem in book.tree.verify(walked=["current"]).problems:
             self.damages.append(Damage("tree", problem.what, file=problem.file, offset=problem.offset))
 

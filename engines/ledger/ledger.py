@@ -14,6 +14,7 @@ they are lost. The frame's checksum answers "did a disk or a crash do this?", th
     outside again       the log's sync, one for all who wait
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,7 +54,7 @@ from engines.ledger.ids import (
     show,
 )
 from engines.ledger.merkle import MerkleLog
-from engines.ledger.note import Signer, is_key_name
+from engines.ledger.note import Signer, check_signer
 from engines.ledger.proof import ConsistencyProof, Digest, Proof
 from engines.ledger.results import Result
 from engines.ledger.state import BLOCK_FRAME, State
@@ -97,15 +98,13 @@ class Ledger:
             raise Invalid("a ledger in memory has nothing to read: give it a path, or leave out read_only=True")
         if durability not in ("commit", "interval", "checkpoint"):
             raise Invalid(f'durability must be "commit", "interval" or "checkpoint", got {durability!r}')
-        if signer is not None and not (is_key_name(signer.name) and len(signer.key_id) == 4):
-            raise Invalid(
-                f"a signer has a printable name without spaces and '+' and a key id of 4 bytes, got {signer!r}"
-            )
+        if signer is not None:
+            check_signer(signer)
         self.clock = clock or SystemClock()
         self.read_only = read_only
         self.signer = signer
         self.files = files or (RealFileSystem() if path is not None else MemoryFileSystem())
-        self._durability: Durability = "checkpoint" if path is None else durability
+        self._durability: Durability = "commit" if path is None else durability  # in memory a sync does nothing
         self._checkpointing = threading.Lock()
         self.places = snapshots.Place(None if path is None else f"{os.fspath(path)}/snapshots", self.files)
         self.redacting = threading.Lock()
@@ -157,7 +156,8 @@ class Ledger:
             raise self.log.damage
         self.recent = Recent()
         self.state = State(self.tree, self.log)
-        self.tree.before_checkpoint = self.state.remember
+        self.tree.before_checkpoint, self.tree.before_replay = self.state.remember, self.state.forget
+        self.state.check_end()
         self.merkle = self.state.merkle = self._open_merkle(None if self.path is None else f"{where}/hashes")
         if not self.read_only:
             self.tree.recover(self.log, self.state.replay)
@@ -247,7 +247,7 @@ class Ledger:
                 limit=LONGEST_BLOCK,
                 size=draft.size_bytes,
             )
-        payload = draft.pack(os.urandom(16 * len(draft)))
+        payload = draft.pack()
         with self.tree.lock:
             self.tree.catch_up()
             validate()
@@ -355,24 +355,29 @@ class Ledger:
         table: str,
         id: str,  # noqa: A002 - the usual word
         version: int | None = None,
-        digest: Digest | str | Mapping[str, Any] | None = None,
+        digest: views.DigestLike | None = None,
     ) -> Proof:
         """A proof that this revision (the latest) is in the ledger that the digest (default: now) stands for.
 
-        NotFound. Invalid if the digest is of another ledger, or does not contain the revision yet.
+        NotFound. Invalid if the digest is of another ledger, or does not contain the revision yet. Corrupted where
+        what the journal holds is not what was hashed.
         """
         self.check_open()
         return views.prove(self, table, id, version, digest)
 
-    def prove_block(self, number: int, digest: Digest | str | Mapping[str, Any] | None = None) -> Proof:
-        """A proof that this block, with all that it says, is in the ledger that the digest (now) stands for."""
+    def prove_block(self, number: int, digest: views.DigestLike | None = None) -> Proof:
+        """A proof that this block, with all that it says, is in the ledger that the digest (now) stands for.
+
+        NotFound where there is no such block; else as prove().
+        """
         self.check_open()
         return views.prove_block(self, number, digest)
 
-    def prove_consistency(
-        self, old: Digest | str | Mapping[str, Any], new: Digest | str | Mapping[str, Any] | None = None
-    ) -> ConsistencyProof:
-        """A proof that the ledger of the new digest (now) begins with that of the old. Invalid if old is of none."""
+    def prove_consistency(self, old: views.DigestLike, new: views.DigestLike | None = None) -> ConsistencyProof:
+        """A proof that the ledger of the new digest (now) begins with that of the old.
+
+        Invalid if the old one is of an empty ledger, is the later of the two, or either is of another ledger.
+        """
         self.check_open()
         return views.prove_consistency(self, old, new)
 
@@ -455,7 +460,7 @@ class Ledger:
 
     # -- looking inside -----------------------------------------------------------------------------------------------
 
-    def verify(self, against: Digest | str | Mapping[str, Any] | None = None) -> audit.Report:
+    def verify(self, against: views.DigestLike | None = None) -> audit.Report:
         """Read every byte, hash all of it again, compare tree and hashes with the journal.
 
         against: a digest that was kept elsewhere; only that catches somebody who wrote the whole book anew.
@@ -503,10 +508,15 @@ class Ledger:
             return self._checkpoint()
 
     def checkpoint_if_due(self) -> None:
-        """A checkpoint, if enough has been written since the last and nobody else makes one."""
+        """A checkpoint, if enough has been written since the last and nobody else makes one.
+
+        What the disk refuses here is no failure of the transaction before it, which is acknowledged: a full disk is met
+        again by the next one, and whatever is worse has made the log refuse the next one.
+        """
         if self.tree.due and self._checkpointing.acquire(blocking=False):
             try:
-                self._checkpoint()
+                with contextlib.suppress(ReadOnly):
+                    self._checkpoint()
             finally:
                 self._checkpointing.release()
 

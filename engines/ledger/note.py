@@ -103,11 +103,16 @@ def checkpoint(origin: str, size: int, root: bytes) -> str:
 
 
 def sign(text: str, signer: Signer) -> str:
-    """A note: a text that ends with a newline, and below it one signature. Invalid if the signer's name is none."""
-    if not is_key_name(signer.name) or len(signer.key_id) != KEY_ID_BYTES:
-        raise Invalid(f"a signer has a printable name without spaces and '+' and a key id of 4 bytes, got {signer!r}")
+    """A note: a text that ends with a newline, and below it one signature. Invalid as check_signer."""
+    check_signer(signer)
     signature = base64.b64encode(signer.key_id + signer.sign(text.encode())).decode()
     return f"{text}\n{DASH}{signer.name} {signature}\n"
+
+
+def check_signer(signer: Signer) -> None:
+    """Invalid if its name or key id cannot stand in a note."""
+    if not is_key_name(signer.name) or len(signer.key_id) != KEY_ID_BYTES:
+        raise Invalid(f"a signer has a printable name without spaces and '+' and a key id of 4 bytes, got {signer!r}")
 
 
 def opened(note: object) -> tuple[str, list[tuple[str, bytes, bytes]]]:

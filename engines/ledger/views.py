@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engines.ledger.ledger import Ledger
 
 Moment: TypeAlias = datetime | str | int
-Given: TypeAlias = Digest | str | Mapping[str, Any]
+DigestLike: TypeAlias = Digest | str | Mapping[str, Any]  # the digest, its JSON, or the fields of that
 
 
 # -- documents --------------------------------------------------------------------------------------------------------
@@ -36,29 +36,28 @@ def get(book: "Ledger", table: str, document: str, version: int | None) -> dict[
     """See Ledger.get."""
     raw = parse(document)
     with book.tree.lock:
-        number = any_table(book, table).number if version is not None else book.state.table(table).number
         if version is None:
+            number = book.state.table(table).number
             place, gone = (None if raw is None else book.state.place(number, raw)), 0
         else:
-            place, gone = _found(book, table, number, document, version)
+            _, _, place, gone = revision(book, table, document, version)
     return None if place is None or gone or not place.length else read(book.state.data(place))
 
 
 def any_table(book: "Ledger", name: str) -> TableState:
     """Under the lock: the table of this name; if it was dropped, the one that was dropped last. NotFound."""
     dropped = [table for table in book.state.tables.values() if table.dropped and table.name == name]
-    return dropped[-1] if dropped and name not in book.state.names else book.state.table(name)
+    last = max(dropped, key=lambda table: table.changed, default=None)
+    return last if last is not None and name not in book.state.names else book.state.table(name)
 
 
 def _found(book: "Ledger", table: str, number: int, document: str, version: int | None) -> tuple[Place, int]:
     """Under the lock: a revision (None: the latest), and the block that redacted it or 0. NotFound."""
     raw = parse(document)
-    revisions = [] if raw is None else book.state.revisions(number, raw) if version is None else []
-    if raw is not None and version is not None:
-        found = book.state.revision(number, raw, version) if type(version) is int else None
-        if found is not None:
-            return found
-        revisions = book.state.revisions(number, raw)
+    found = book.state.revision(number, raw, version) if raw is not None and type(version) is int else None
+    if found is not None:
+        return found
+    revisions = [] if raw is None else book.state.revisions(number, raw)
     if not revisions:
         raise NotFound(f"there is and was no document {document!r:.60} in {table}", table=table, id=document)
     if version is None:
@@ -160,7 +159,7 @@ def digest(book: "Ledger") -> Digest:
     return made if book.signer is None else made.signed(book.signer)
 
 
-def checked_digest(book: "Ledger", given: Given | None) -> Digest:
+def checked_digest(book: "Ledger", given: DigestLike | None) -> Digest:
     """A digest of this ledger (None: of now). Invalid where it is of another, or of a future, or on no such chain."""
     if given is None:
         return digest(book)
@@ -182,7 +181,7 @@ def checked_digest(book: "Ledger", given: Given | None) -> Digest:
     return made
 
 
-def prove(book: "Ledger", table: str, document: str, version: int | None, given: Given | None) -> Proof:
+def prove(book: "Ledger", table: str, document: str, version: int | None, given: DigestLike | None) -> Proof:
     """See Ledger.prove."""
     about = checked_digest(book, given)
     with book.tree.lock:
@@ -197,7 +196,7 @@ def prove(book: "Ledger", table: str, document: str, version: int | None, given:
     return _proved(book, about, place.leaf, entry, salt, data)
 
 
-def prove_block(book: "Ledger", number: int, given: Given | None) -> Proof:
+def prove_block(book: "Ledger", number: int, given: DigestLike | None) -> Proof:
     """See Ledger.prove_block."""
     about = checked_digest(book, given)
     with book.tree.lock:
@@ -226,7 +225,7 @@ def _proved(  # noqa: PLR0917 - what a proof consists of
     return Proof(book.origin, about.size, leaf, entry, salt, data, path)
 
 
-def prove_consistency(book: "Ledger", old: Given, new: Given | None) -> ConsistencyProof:
+def prove_consistency(book: "Ledger", old: DigestLike, new: DigestLike | None) -> ConsistencyProof:
     """See Ledger.prove_consistency."""
     before, after = checked_digest(book, old), checked_digest(book, new)
     if before.size > after.size:

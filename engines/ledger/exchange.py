@@ -20,12 +20,12 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from engines._native.ledgerblock import ENTRY_BYTES, HEAD_BYTES, SALT_BYTES
+from engines._native.ledgerblock import ENTRY_BYTES, HEAD_BYTES, SALT_BYTES, TRAILER_BYTES
 from engines.errors import AlreadyExists, Corrupted, EngineError, Invalid, NotFound
 from engines.ledger import snapshots, tiles, views
 from engines.ledger.block import Block, Kind, audit, decode
-from engines.ledger.canonicaljson import canonical
-from engines.ledger.ids import identity_text, parse
+from engines.ledger.canonicaljson import DOCUMENT_BYTES, canonical
+from engines.ledger.ids import ID_BYTES, identity_text, parse
 from engines.ledger.proof import Digest
 from engines.progress import Progress
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors, make_folder, read_file, write_atomically
@@ -276,8 +276,8 @@ def _payload(line: bytes) -> bytes:
             redacted = (
                 0 if entry[KIND_AT] == Kind.TOMBSTONE else int.from_bytes(entry[LENGTH_AT : LENGTH_AT + 4], "little")
             )
-            if redacted > 1 << 30:
-                raise ValueError("a document is at most 1 GiB")
+            if redacted > DOCUMENT_BYTES:
+                raise ValueError(f"a document has at most {DOCUMENT_BYTES:,} bytes")
             bodies += bytes(SALT_BYTES + redacted)
         else:
             text = data.encode()
@@ -285,12 +285,12 @@ def _payload(line: bytes) -> bytes:
                 raise ValueError("data is no canonical JSON")
             bodies += _raw(salt, SALT_BYTES) + text
     statements = canonical(said["statements"])
-    trailer = _raw(said["trailer"], 144)
+    trailer = _raw(said["trailer"], TRAILER_BYTES)
     if said["number"] != int.from_bytes(trailer[8:16], "little") or said["time"] != int.from_bytes(
         trailer[24:32], "little", signed=True
     ):
         raise ValueError("number and time are not those of the trailer")
-    if _raw(said["transaction"], 16) != trailer[32:48]:
+    if _raw(said["transaction"], ID_BYTES) != trailer[32:48]:
         raise ValueError("the transaction is not that of the trailer")
     head = b"EHB1" + len(made).to_bytes(4, "little") + len(statements).to_bytes(4, "little") + bytes(4)
     assert len(head) == HEAD_BYTES  # noqa: S101 - as drawn in block.py

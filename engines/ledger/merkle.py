@@ -18,8 +18,8 @@ the root from one digest of each level. What lies deeper is checked when it is u
 held against the root. What does not fit is Corrupted; then a tree without leaves, opened there, and all entries make
 the files anew.
 
-Simpler than production logs: no tiles (tlog-tiles packs 256 digests to a file that a web server can cache), no
-pruning, no compact range algebra; a level is an array.
+Simpler than production logs: a level is one file and an array, not tiles of 256 digests that a web server can cache
+(tiles.py exports those); no pruning, no compact range algebra.
 
 Pitfall: files are mapped, so a disk that cannot read a page any more ends the process with SIGBUS, not with an error.
 
@@ -247,14 +247,15 @@ class MerkleLog:
             if size <= self._stored:
                 return self._stored
             self._create(self._folder, size.bit_length())
-            grown = [level for level in range(size.bit_length()) if size >> level > self._stored >> level]
-            for level in grown:
+            grown = []
+            for level in range(size.bit_length()):
                 with self._lock:
-                    fresh = self._levels.since(level, self._stored >> level)
-                count = (size >> level) - (self._stored >> level)  # leaves that came meanwhile are for the next time
-                self._files.pwrite(
-                    self._descriptors[level], memoryview(fresh)[: DIGEST * count], DIGEST * (self._stored >> level)
-                )
+                    begin = max(self._stored >> level, self._levels.settled(level))  # one may have been interrupted
+                    count = (size >> level) - begin  # leaves that came meanwhile are for the next time
+                    fresh = self._levels.since(level, begin) if count > 0 else b""
+                if count > 0:
+                    self._files.pwrite(self._descriptors[level], memoryview(fresh)[: DIGEST * count], DIGEST * begin)
+                    grown.append(level)
             try:
                 for level in grown:
                     self._files.fdatasync(self._descriptors[level])

@@ -29,17 +29,15 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, TypeVar
 
+from engines._native.ledgerblock import ENTRY_BYTES, SALT_BYTES, TRAILER_BYTES
 from engines.errors import Invalid
 from engines.ledger.merkle import verify_consistency as _consistent
 from engines.ledger.merkle import verify_inclusion as _included
 from engines.ledger.note import DASH, Signer, VerifierKey, checkpoint, decoded, is_origin, opened, sign
 from engines.ledger.pictures import draw_proof
 
-ENTRY: Final = 96  # bytes
-TRAILER: Final = 144
 DATA_HASH: Final = 64  # where it stands in an entry
-SALT: Final = 16
-DIGEST: Final = 32
+DIGEST: Final = 32  # bytes
 END: Final = 1 << 64  # of all numbers
 LONGEST_PATH: Final = 64
 
@@ -281,10 +279,10 @@ def _check(value: "Digest | Proof | ConsistencyProof") -> None:
         return
     if isinstance(value, Proof):
         _check_numbers(size=value.size, index=value.index)
-        _check_bytes("the entry", value.entry, ENTRY, TRAILER)
+        _check_bytes("the entry", value.entry, ENTRY_BYTES, TRAILER_BYTES)
         if value.data is not None or value.salt is not None:
-            _check_bytes("the salt of data", value.salt, SALT)
-            if not isinstance(value.data, str) or len(value.entry) != ENTRY or not _is_unicode(value.data):
+            _check_bytes("the salt of data", value.salt, SALT_BYTES)
+            if not isinstance(value.data, str) or len(value.entry) != ENTRY_BYTES or not _is_unicode(value.data):
                 raise Invalid("data is a text, or null together with its salt, and a trailer has none")
     else:
         _check_numbers(old=value.old, new=value.new)

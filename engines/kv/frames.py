@@ -9,12 +9,15 @@ A replay does what the write did, in the same order, without a look at the clock
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from engines._native.kvframe import encode_changes
+from engines._native.kvitem import item_expires
+from engines._native.kvstamp import unchanged
 from engines.errors import Invalid
 from engines.kv import catalog, journal
 from engines.kv.catalog import ITEMS_FRAME, NAMES_FRAME, SCHEMA_FRAME, TRANSACTION_FRAME, Names
-from engines.kv.records import Records, Write, encode_together
+from engines.kv.records import Records, Write
 from engines.kv.tokens import decode_token
 from engines.storage.log import Frame
 
@@ -33,7 +36,7 @@ class Frames:
         for records in {id(write.records): write.records for write in writes}.values():
             if records.names_logged != len(records.codec.names):
                 self.log_names(records)
-        payload, applied = encode_together(writes)
+        payload, applied = _encode_together(writes)
         if not applied and not token:
             return self._store.log.last
 
@@ -86,3 +89,25 @@ class Frames:
     def _note_token(self, payload: bytes | memoryview, time: int) -> None:
         token, digest, _ = decode_token(payload)
         self._store.tokens.add(token, digest, time)
+
+
+def _encode_together(writes: Sequence[Write]) -> tuple[bytes, list[tuple[Write, bytes, int]]]:
+    """Under the lock: one frame's payload for these writes, in order; and what to apply: write, stored key, old expiry.
+
+    A write that changes nothing is left out. The payload of none is empty.
+    """
+    changes: list[tuple[int, bytes, Any, bytes | None, bool]] = []
+    applied: list[tuple[Write, bytes, int]] = []
+    ahead: dict[tuple[int, bytes], bytes | None] = {}  # what this frame itself has put there: a key may come twice
+    for write in writes:
+        records, number = write.records, write.records.definition.id
+        stored_key = records.stored_key(write.key)
+        place = number, stored_key
+        old: Any = ahead[place] if place in ahead else records.items.view(stored_key)
+        if unchanged(old, write.image):
+            continue
+        kept = None if old is None else records.writer.old(old)
+        changes.append((number, write.key, kept, write.image, write.expired))
+        applied.append((write, stored_key, 0 if records.due is None or old is None else item_expires(old)))
+        ahead[place] = write.image
+    return (encode_changes(changes) if changes else b""), applied

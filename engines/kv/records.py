@@ -7,7 +7,7 @@
 A write's way, under the store's lock: read the old item, check the condition on it, append one frame with what changes
 to the log, apply it to the tree. Then the lock is let go, and the write waits for the log's sync, which one waiting
 thread does for all. One item goes through the compiled PointWriter; what happens together (batch, transaction, sweep)
-goes through write_together(), and shares a frame. Where the stream shows old images, an item in the tree is stamped
+goes through frames.py, and shares a frame; what it costs is in paying.py. Where the stream shows old images, an item in the tree is stamped
 with the frame that wrote it, and the next change names that frame instead of repeating the image, as long as the log is
 sure to keep it. All that can be refused is refused before the append. Should anything stop a write after it (the map is
 full, Ctrl-C), the tree is rebuilt from the log, which has the frame.
@@ -19,20 +19,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engines._native.keys import KeyCodec
-from engines._native.kvframe import encode_changes
 from engines._native.kvitem import ItemCodec, ItemTooLarge, item_expires, item_size
 from engines._native.kvpoint import PointReader, PointWriter
-from engines._native.kvstamp import unchanged, unstamped
+from engines._native.kvstamp import unstamped
 from engines.clock import MICROSECONDS
 from engines.errors import ConditionFailed, Corrupted, EngineError, Invalid, NotFound, Throttled, TooLarge
 from engines.kv import catalog
 from engines.kv.catalog import ITEMS_FRAME, Definition
 from engines.kv.indexes import IndexEntries, no_index
-from engines.kv.keyrange import LONGEST_PARTITION, SHORTEST_CUT, to_stored, to_whole
+from engines.kv.keyrange import LONGEST_PARTITION, to_stored, to_whole
 from engines.kv.page import Item, Key, check_limit
-from engines.kv.paying import Cost, Payments
+from engines.kv.paying import Metered, Payments
 from engines.kv.scaling import Scaler
-from engines.kv.throttle import Capacity, Consumed, read_units, write_units
+from engines.kv.throttle import Capacity, Consumed
 from engines.kv.ttl import NEVER, SWEPT_AT_ONCE, SWEPT_BY_A_WRITE, due_key, expiry
 from engines.kv.values import HOLD_ITEMS, ITEM_BYTES, right_call
 from engines.storage.keyspace import rest
@@ -57,7 +56,7 @@ class Write(NamedTuple):
     expired: bool = False  # a deletion because its time is over
 
 
-class Records:
+class Records(Metered):
     """The lower half of a Table: bytes, keys, log and tree. Nothing here knows expressions or pages."""
 
     def __init__(self, store: "Store", definition: Definition, names: list[str]) -> None:
@@ -286,11 +285,11 @@ class Records:
 
     def reindex(self, stored_key: bytes, image: bytes | None) -> None:
         """Under the lock, before an item changes in the tree: let the indexes follow."""
-        old, new = self._with_item(self.items.view(stored_key)), self._with_item(image)
+        old, new = self.with_item(self.items.view(stored_key)), self.with_item(image)
         for index in self.indexes.values():
             index.change(stored_key, old, new)
 
-    def _with_item(self, image: bytes | memoryview | None) -> tuple[Item | None, bytes | None]:
+    def with_item(self, image: bytes | memoryview | None) -> tuple[Item | None, bytes | None]:
         """The image, without a stamp, and the item in it, as far as indexes look at it."""
         if image is None:
             return None, None
@@ -304,7 +303,7 @@ class Records:
         entries = self.items.page(low, None, limit=limit)
         size = 0
         for stored_key, stored in entries:
-            item, image = self._with_item(stored)
+            item, image = self.with_item(stored)
             place, content = index.entry(item, image, stored_key)
             if place is not None:
                 index.entries.put(place, content)
@@ -313,11 +312,6 @@ class Records:
         return rest(entries)
 
     # -- paying -------------------------------------------------------------------------------------------------------
-
-    def tick_if_due(self) -> None:
-        """Not under the lock, before an operation: where rates follow the load, do what the last minutes ask for."""
-        if self.scaler is not None:
-            self._store.ticks.if_due()
 
     def _write_at_scale(self, *arguments: Any, **more: Any) -> Item | None:  # noqa: ANN401 - those of PointWriter.write
         self.tick_if_due()
@@ -330,52 +324,6 @@ class Records:
     def _refuse(self, *_: Any, **__: Any) -> Item | None:  # noqa: ANN401 - those of PointWriter.write
         self.check_writable()
         return None
-
-    def give_back(self, cost: Cost, stored_key: bytes) -> None:
-        """Undo charge_write: the change has not happened."""
-        if self.capacity is not None:
-            self.capacity.give_back(cost.total, self._partition(stored_key))
-
-    def check_read(self, stored_key: bytes | None) -> None:
-        """Before a read of this item, or of many: Throttled if no units are left."""
-        if self.capacity is not None:
-            self.capacity.check(None if stored_key is None else self._partition(stored_key))
-
-    def _partition(self, stored_key: bytes) -> object:
-        """The partition key's value, where units are counted for each."""
-        if self.capacity is None or not self.capacity.partition_limits:
-            return None
-        try:
-            return self.keys.decode(stored_key)[0]
-        except ValueError:  # a long partition key that was cut: what is left of it tells it from others
-            return stored_key[:SHORTEST_CUT]
-
-    def charge_write(
-        self,
-        stored_key: bytes,
-        old: bytes | memoryview | None,
-        image: bytes | memoryview | None,
-        *,
-        transaction: bool = False,
-    ) -> Cost:
-        """Under the lock, before anything is written: pay for it. Throttled, with nothing taken, if there is less.
-
-        The larger of old and new item counts, and each index entry that changes.
-        """
-        size = max(0 if old is None else item_size(old), 0 if image is None else item_size(image))
-        shares = []
-        if self.indexes:
-            pair = self._with_item(old), self._with_item(image)
-            for index in self.indexes.values():
-                units = sum(write_units(n, transaction=transaction) for n in index.written(stored_key, *pair))
-                if units:
-                    shares.append((index.definition, units))
-        cost = Cost(write_units(size, transaction=transaction), shares)
-        if self.capacity is not None:
-            self.capacity.take(cost.total, self._partition(stored_key))
-            if self.scaler is not None:
-                self.scaler.observe()
-        return cost
 
     def read_paying(
         self,
@@ -398,27 +346,6 @@ class Records:
         size = 0 if view is None else item_size(view)
         self.charge_read(size, consumed, consistent=consistent, transaction=transaction, stored_key=stored_key)
         return item
-
-    def charge_read(
-        self,
-        size: int,
-        consumed: Consumed | None,
-        *,
-        consistent: bool,
-        transaction: bool = False,
-        index: IndexEntries | None = None,
-        stored_key: bytes | None = None,
-    ) -> float:
-        """Pay for bytes that have been read; the units."""
-        units = read_units(size, consistent=consistent, transaction=transaction)
-        if self.capacity is not None:
-            self.capacity.charge(units, None if stored_key is None else self._partition(stored_key))
-            if self.scaler is not None:
-                self.scaler.observe()
-        if consumed is not None:
-            name, local = (None, False) if index is None else (index.definition.name, index.definition.local)
-            consumed.add(self.definition.name, read=units, index=name, local=local)
-        return units
 
     # -- writing many -------------------------------------------------------------------------------------------------
 
@@ -510,25 +437,3 @@ class Records:
         """From now on every use says that the table is gone."""
         gone = Gone(NotFound(f"table {self.definition.name} was dropped"))
         self.lock = self._tree = self._log = gone  # type: ignore[assignment] # the same
-
-
-def encode_together(writes: Sequence[Write]) -> tuple[bytes, list[tuple[Write, bytes, int]]]:
-    """Under the lock: one frame's payload for these writes, in order; and what to apply: write, stored key, old expiry.
-
-    A write that changes nothing is left out. The payload of none is empty.
-    """
-    changes: list[tuple[int, bytes, Any, bytes | None, bool]] = []
-    applied: list[tuple[Write, bytes, int]] = []
-    ahead: dict[tuple[int, bytes], bytes | None] = {}  # what this frame itself has put there: a key may come twice
-    for write in writes:
-        records, number = write.records, write.records.definition.id
-        stored_key = records.stored_key(write.key)
-        place = number, stored_key
-        old: Any = ahead[place] if place in ahead else records.items.view(stored_key)
-        if unchanged(old, write.image):
-            continue
-        kept = None if old is None else records.writer.old(old)
-        changes.append((number, write.key, kept, write.image, write.expired))
-        applied.append((write, stored_key, 0 if records.due is None or old is None else item_expires(old)))
-        ahead[place] = write.image
-    return (encode_changes(changes) if changes else b""), applied

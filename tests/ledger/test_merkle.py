@@ -443,7 +443,8 @@ def test_threads_may_read_and_store_while_one_appends(tmp_path):
 
     def check():
         while not done.is_set():
-            size, index = len(log), len(log) // 2
+            size = len(log)
+            index = size // 2
             if not verify_inclusion(model.leaf(ENTRIES[index]), index, size, log.prove(index, size), ROOTS[size]):
                 wrong.append(size)
 

@@ -51,26 +51,31 @@ def _walk(path: str, data: bytes, expected: int, upto: int, log_id: int) -> Iter
         start = at
         at, payload = _behind(data, at, expected, log_id)
         if at < 0:
-            yield Walked(path, start, expected, 0, None, f"frames {expected} to {upto} are not what was written")
+            yield Walked(path, start, expected, 0, None, _lost(expected, upto))
             return
         found = frame.header_at(data, at)[1]
         if payload is not None:
             body = start + frame.HEADER
-            kind = int.from_bytes(data[start + 28 : start + 32], "little")
+            kind = frame.header_at(data, start)[4]
             yield Walked(path, body, expected, kind, view[body : body + payload], "the frame's checksum is wrong")
         else:
-            what = f"frame {expected}" if found == expected + 1 else f"frames {expected} to {found - 1}"
-            yield Walked(path, start, expected, 0, None, f"{what} is not what was written")
+            yield Walked(path, start, expected, 0, None, _lost(expected, found - 1))
         expected = found
     if not frame.only_zeros(data, at):
         yield Walked(path, at, 0, 0, None, "bytes stand after the last frame")
 
 
+def _lost(first: int, last: int) -> str:
+    """What is wrong where these frames should be."""
+    which = f"frame {first} is" if first == last else f"frames {first} to {last} are"
+    return f"{which} not what was written"
+
+
 def _behind(data: bytes, at: int, expected: int, log_id: int) -> tuple[int, int | None]:
     """Where a good frame stands behind a broken one, -1 for none; how long the payload of that is, if known."""
     if at + frame.HEADER <= len(data):
-        length = int.from_bytes(data[at : at + 4], "little")
-        after = at + ((frame.HEADER + length + 7) & ~7)
+        length = frame.header_at(data, at)[0]
+        after = _end(at, length)
         if after <= len(data) and _good_at(data, after, expected + 1, log_id):
             return after, length
     return frame.find_voucher(data, at + 8, expected + 1, log_id, any_later=True), None
@@ -80,5 +85,10 @@ def _good_at(data: bytes, at: int, sequence: int, log_id: int) -> bool:
     """Whether a good frame of this number stands there."""
     if at + frame.HEADER > len(data):
         return False
-    end = at + ((frame.HEADER + int.from_bytes(data[at : at + 4], "little") + 7) & ~7)
+    end = _end(at, frame.header_at(data, at)[0])
     return len(frame.scan(memoryview(data)[at:end], 0, sequence, log_id)[0]) == 1
+
+
+def _end(at: int, length: int) -> int:
+    """Where a frame ends that begins there, its payload of so many bytes filled up to a multiple of 8."""
+    return at + ((frame.HEADER + length + 7) & ~7)

@@ -10,17 +10,20 @@ was one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from engines._native.kvframe import decode_changes
 from engines.changes import Change
 from engines.clock import SystemClock
+from engines.errors import Invalid, Trimmed
 from engines.kv.catalog import ITEMS_FRAME, TRANSACTION_FRAME, corrupted
 from engines.kv.tokens import decode_token
 from engines.storage.log import Frame, Log
 
 if TYPE_CHECKING:
+    from engines.kv.store import Store
     from engines.kv.table import Table
 
 LoggedChange = tuple[int, bytes, bytes | int | None, bytes | None, bool]  # table, key, old or its frame, new, expired
@@ -37,7 +40,43 @@ def frame_changes(found: Frame, path: str) -> list[LoggedChange]:
         raise corrupted(f"{path}, frame {found.sequence}", error) from error
 
 
-def read(frames: Iterable[Frame], log: Log, tables: Mapping[int, "Table"], limit: int | None) -> Iterator[Change]:
+def changes_after(
+    store: "Store",
+    after: int,
+    tables: Mapping[int, "Table"],
+    *,
+    limit: int | None,
+    follow: bool,
+    timeout: float | None,
+) -> Iterator[Change]:
+    """What Store.changes tells of these tables, by their ids. Invalid, Trimmed."""
+    if not isinstance(after, int) or after < 0:
+        raise Invalid(f"after is the sequence of a change, or 0 for the beginning, got {after!r}")
+    if after > store.log.last and not store.read_only:  # who only reads may be behind the writer
+        raise Invalid(
+            f"after={after} is past the end of the change stream: the last sequence is {store.log.last}; "
+            "was it another store's? after=0 begins with the oldest change"
+        )
+    if store.path is None:
+        store.log.sync()
+    began = min((table.definition.stream_began for table in tables.values()), default=store.log.last + 1)
+    after = max(after, began - 1)
+    since = store.references.since
+    if began < store.log.first and after < since - 1:  # what is left there may refer to what is not
+        raise Trimmed(
+            f"the change stream is kept for 24 hours, from {since} on, asked for those after {after}: "
+            f"read the table, then start from {since - 1}",
+            oldest=since,
+        )
+    if follow and not store.read_only:
+        return _follow(store.log, after, tables, limit, timeout)
+    frames: Iterable[Frame] = store.log.read(after)
+    if store.read_only:  # frames after the checkpoint may use attribute names that it does not know
+        frames = takewhile(lambda found: found.sequence <= store.tree.applied, frames)
+    return _read(frames, store.log, tables, limit)
+
+
+def _read(frames: Iterable[Frame], log: Log, tables: Mapping[int, "Table"], limit: int | None) -> Iterator[Change]:
     """The changes of these tables, as far as their streams show them; ends after the frame that reaches the limit."""
     count = 0
     images = Images(log)
@@ -50,7 +89,7 @@ def read(frames: Iterable[Frame], log: Log, tables: Mapping[int, "Table"], limit
     _end(log)
 
 
-def follow(
+def _follow(
     log: Log, after: int, tables: Mapping[int, "Table"], limit: int | None, timeout: float | None
 ) -> Iterator[Change]:
     """Like read, then waits for more; ends `timeout` seconds after the last change, or when the log takes no more.

@@ -7,10 +7,10 @@
 A write's way, under the store's lock: read the old item, check the condition on it, append one frame with what changes
 to the log, apply it to the tree. Then the lock is let go, and the write waits for the log's sync, which one waiting
 thread does for all. One item goes through the compiled PointWriter; what happens together (batch, transaction, sweep)
-goes through frames.py, and shares a frame; what it costs is in paying.py. Where the stream shows old images, an item in the tree is stamped
-with the frame that wrote it, and the next change names that frame instead of repeating the image, as long as the log is
-sure to keep it. All that can be refused is refused before the append. Should anything stop a write after it (the map is
-full, Ctrl-C), the tree is rebuilt from the log, which has the frame.
+goes through frames.py, and shares a frame. What it costs is in paying.py. Where the stream shows old images, an item in
+the tree is stamped with the frame that wrote it, and the next change names that frame instead of repeating the image,
+as long as the log is sure to keep it. All that can be refused is refused before the append. Should anything stop a
+write after it (the map is full, Ctrl-C), the tree is rebuilt from the log, which has the frame.
 """
 
 import os

@@ -9,7 +9,7 @@ creation by pages, outside the log (indexes.py); a replay that meets an index th
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -21,13 +21,52 @@ from engines.kv.catalog import SCHEMA_FRAME, Definition, Index, Schema
 from engines.kv.indexes import check_indexes, index_of
 from engines.kv.switches import fill_ttl
 from engines.kv.table import Table
-from engines.kv.values import HOLD_ITEMS, KeyPart
+from engines.kv.throttle import check_rates
+from engines.kv.ttl import check_ttl
+from engines.kv.values import HOLD_ITEMS, KeyPart, check_table_name, key_schema
 from engines.storage.environment import MAX_KEYSPACES
 
 if TYPE_CHECKING:
     from engines.kv.store import Store
 
 EVERYTHING = 1 << 40
+
+
+def new_definition(
+    name: str,
+    key: str | Sequence[str],
+    ttl: str | None,
+    stream: bool | str,  # noqa: FBT001 - as create_table's
+    capacity: tuple[float, float] | None,
+    *,
+    pitr: bool,
+    show_expired: bool,
+) -> Definition:
+    """Of a table to be made, by create_table's arguments. Invalid."""
+    check_table_name(name)
+    parts = key_schema(key)
+    view = catalog.stream_view(stream)
+    if ttl is not None:
+        check_ttl(ttl, [part.name for part in parts])
+    if show_expired and ttl is None:
+        raise Invalid("show_expired=True is for tables with a ttl: name the attribute that holds the second")
+    if capacity is not None and not (isinstance(capacity, (tuple, list)) and len(capacity) == 2):
+        raise Invalid(f"capacity is (read, write) units a second, or None for on demand, got {capacity!r:.80}")
+    read, write = capacity if capacity is not None else (None, None)
+    check_rates(read, write)
+    return Definition(
+        id=0,  # this, created and began are given by Tables.create
+        name=name,
+        key=parts,
+        ttl=ttl,
+        stream=view,
+        created=0,
+        began=0,
+        read=read,
+        write=write,
+        pitr=pitr,
+        show_expired=show_expired,
+    )
 
 
 class Tables:

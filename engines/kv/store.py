@@ -10,7 +10,6 @@ The log is the database; the tree is a cache of it that is never wrong, only lat
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -19,27 +18,24 @@ from engines import display
 from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.display import Report
-from engines.errors import Closed, Invalid, ReadOnly, Trimmed
+from engines.errors import Closed, Invalid, ReadOnly
 from engines.kv import catalog, inside, journal, partiql, switches, transactions, verify
 from engines.kv.backup import imports, transfer
 from engines.kv.backup.bases import Bases
 from engines.kv.backup.restore import Moment, drop_unfinished, restore_store, restore_table
 from engines.kv.backup.snapshots import FILLING, Snapshots
-from engines.kv.catalog import Definition
 from engines.kv.frames import Frames
 from engines.kv.page import Page, check_limit
 from engines.kv.partiql.binding import Text as Statement
 from engines.kv.retention import Retention
 from engines.kv.scaling import Ticks
-from engines.kv.schema import Tables
+from engines.kv.schema import Tables, new_definition
 from engines.kv.table import Table
-from engines.kv.throttle import Capacity, Consumed
+from engines.kv.throttle import Consumed
 from engines.kv.tokens import Tokens
-from engines.kv.ttl import check_ttl
-from engines.kv.values import check_table_name, key_schema
 from engines.storage.files import FileSystem, RealFileSystem
 from engines.storage.folder import Folder
-from engines.storage.log import Durability, Frame, Log
+from engines.storage.log import Durability, Log
 from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Keyspace, Tree
 
@@ -146,45 +142,9 @@ class Store:
         second, None for on demand. pitr=True keeps 35 days of changes, so that restore_table() can go back to any
         moment of them. AlreadyExists, Invalid.
         """
-        definition = self._defined(name, key, ttl, stream, capacity, pitr=pitr, show_expired=show_expired)
+        definition = new_definition(name, key, ttl, stream, capacity, pitr=pitr, show_expired=show_expired)
         catalog.refuse_companion(name)
         return self.schema.create(definition, indexes)
-
-    def _defined(
-        self,
-        name: str,
-        key: str | Sequence[str],
-        ttl: str | None,
-        stream: bool | str,  # noqa: FBT001 - as create_table's
-        capacity: tuple[float, float] | None,
-        *,
-        pitr: bool,
-        show_expired: bool,
-    ) -> Definition:
-        check_table_name(name)
-        parts = key_schema(key)
-        view = catalog.stream_view(stream)
-        if ttl is not None:
-            check_ttl(ttl, [part.name for part in parts])
-        if show_expired and ttl is None:
-            raise Invalid("show_expired=True is for tables with a ttl: name the attribute that holds the second")
-        if capacity is not None and not (isinstance(capacity, (tuple, list)) and len(capacity) == 2):
-            raise Invalid(f"capacity is (read, write) units a second, or None for on demand, got {capacity!r:.80}")
-        read, write = capacity if capacity is not None else (None, None)
-        Capacity(read, write, self.clock)  # Invalid for what makes no sense
-        return Definition(
-            id=0,  # this, created and began are given by Tables.create
-            name=name,
-            key=parts,
-            ttl=ttl,
-            stream=view,
-            created=0,
-            began=0,
-            read=read,
-            write=write,
-            pitr=pitr,
-            show_expired=show_expired,
-        )
 
     def table(self, name: str) -> Table:
         """The table of this name. NotFound offers the nearest one."""
@@ -470,7 +430,7 @@ class Store:
         arguments are create_table's. No write units are consumed. Corrupted if a file is damaged, Invalid if no row
         could be stored: no table then.
         """
-        definition = self._defined(name, key, ttl, stream, capacity, pitr=pitr, show_expired=show_expired)
+        definition = new_definition(name, key, ttl, stream, capacity, pitr=pitr, show_expired=show_expired)
         return imports.import_table(
             self, definition, source, format=format, indexes=indexes, delimiter=delimiter, types=types or {}
         )
@@ -494,31 +454,9 @@ class Store:
     def read_changes(
         self, after: int, tables: Mapping[int, Table], *, limit: int | None, follow: bool, timeout: float | None
     ) -> Iterator[Change]:
+        """changes() of these tables, by their ids."""
         self.check_open()
-        if not isinstance(after, int) or after < 0:
-            raise Invalid(f"after is the sequence of a change, or 0 for the beginning, got {after!r}")
-        if after > self.log.last and not self.read_only:  # who only reads may be behind the writer
-            raise Invalid(
-                f"after={after} is past the end of the change stream: the last sequence is {self.log.last}; "
-                "was it another store's? after=0 begins with the oldest change"
-            )
-        if self.path is None:
-            self.log.sync()
-        began = min((table.definition.stream_began for table in tables.values()), default=self.log.last + 1)
-        after = max(after, began - 1)
-        since = self.references.since
-        if began < self.log.first and after < since - 1:  # what is left there may refer to what is not
-            raise Trimmed(
-                f"the change stream is kept for 24 hours, from {since} on, asked for those after {after}: "
-                f"read the table, then start from {since - 1}",
-                oldest=since,
-            )
-        if follow and not self.read_only:
-            return journal.follow(self.log, after, tables, limit, timeout)
-        frames: Iterable[Frame] = self.log.read(after)
-        if self.read_only:  # frames after the checkpoint may use attribute names that it does not know
-            frames = takewhile(lambda found: found.sequence <= self.tree.applied, frames)
-        return journal.read(frames, self.log, tables, limit)
+        return journal.changes_after(self, after, tables, limit=limit, follow=follow, timeout=timeout)
 
     # -- looking inside -----------------------------------------------------------------------------------------------
 
@@ -542,15 +480,7 @@ class Store:
         Run it while nobody writes: beside writers it may name items that have changed since it looked.
         """
         self.check_open()
-        where = f"{self.path}/tree/data.mdb"
-        report = self.log.verify() + self.tree.verify() + self.kept_snapshots.verify()
-        if not report.ok:
-            return report
-        for table in self.schema.all():
-            report += verify.verify_table(table, where)
-        if not self.read_only:  # a read-only tree is the last checkpoint: the log may be ahead
-            report += verify.verify_against_log(self.log, self.schema.by_id, where)
-        return report
+        return verify.verify_store(self)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 

@@ -289,7 +289,7 @@ class Capacity:
     def __init__(
         self, read: float | None, write: float | None, clock: Clock, *, partition_limits: bool = False
     ) -> None:
-        _both(read, write)
+        check_rates(read, write)
         self.read = Bucket(read, clock, label="read units")
         self.write = Bucket(write, clock, label="write units")
         self.partition_limits = partition_limits
@@ -303,7 +303,7 @@ class Capacity:
 
     def set_rates(self, read: float | None, write: float | None) -> None:
         """Other rates from now on; what the buckets hold stays. Invalid, with nothing changed, as when made."""
-        _both(read, write)
+        check_rates(read, write)
         self.read.set_rate(read)
         self.write.set_rate(write)
 
@@ -396,7 +396,8 @@ def checked_rate(rate: float, label: str = "units") -> int:
     return flow
 
 
-def _both(read: float | None, write: float | None) -> None:
+def check_rates(read: float | None, write: float | None) -> None:
+    """Invalid for one rate alone, and for one that is not above 0."""
     if (read is None) != (write is None):
         raise Invalid(
             f"capacity is two rates, read and write, or None for both (on demand), got read={read!r}, write={write!r}"

@@ -19,7 +19,21 @@ from engines.storage.log import Log
 
 if TYPE_CHECKING:
     from engines.kv.records import Records
+    from engines.kv.store import Store
     from engines.kv.table import Table
+
+
+def verify_store(store: "Store") -> Report:
+    """See Store.verify."""
+    where = f"{store.path}/tree/data.mdb"
+    report = store.log.verify() + store.tree.verify() + store.kept_snapshots.verify()
+    if not report.ok:
+        return report
+    for table in store.schema.all():
+        report += verify_table(table, where)
+    if not store.read_only:  # a read-only tree is the last checkpoint: the log may be ahead
+        report += verify_against_log(store.log, store.schema.by_id, where)
+    return report
 
 
 def verify_table(table: "Table", path: str) -> Report:

@@ -3,22 +3,9 @@
 import pytest
 
 from engines import kv
-from engines.clock import ManualClock
 
-START = 1_700_000_000  # seconds
 ANN = {"customer": "ann", "order": 1, "price": 9}
 OF_ANN = {"key_condition": "customer = :c", "values": {":c": "ann"}}
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
-
-
-@pytest.fixture
-def store(clock):
-    with kv.Store(clock=clock) as store:
-        yield store
 
 
 @pytest.fixture

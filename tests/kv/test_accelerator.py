@@ -3,7 +3,8 @@
 from decimal import Decimal
 
 import pytest
-from accelerated import ANN, OF_ANN, START, clock, counted, counters, fast, orders, store
+from accelerated import ANN, OF_ANN, counted, counters, fast, orders
+from moments import START
 
 from engines import kv
 from engines.clock import ManualClock
@@ -14,7 +15,7 @@ from engines.errors import (
 from engines.kv.acceleratorcaches import canonical
 from engines.kv.scaling import Scaling
 
-__all__ = ["clock", "fast", "orders", "store"]  # fixtures
+__all__ = ["fast", "orders"]  # fixtures
 
 
 # -- how old an answer may be -----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from accelerated import ANN, OF_ANN, clock, counted, counters, fast, orders, store
+from accelerated import ANN, OF_ANN, counted, counters, fast, orders
 
 from engines import kv
 from engines.errors import (
@@ -14,7 +14,7 @@ from engines.errors import (
     NotFound,
 )
 
-__all__ = ["clock", "fast", "orders", "store"]  # fixtures
+__all__ = ["fast", "orders"]  # fixtures
 
 
 # -- limits -----------------------------------------------------------------------------------------------------------

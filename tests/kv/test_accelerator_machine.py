@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from models.accelerator import Accelerated
 from models.items import shown
+from moments import START
 
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import ConditionFailed
-
-START = 1_700_000_000  # seconds
 
 keys = st.tuples(st.sampled_from("ab"), st.integers(0, 3))
 contents = st.fixed_dictionaries({}, optional={"v": st.integers(0, 3), "w": st.lists(st.integers(0, 1), max_size=2)})

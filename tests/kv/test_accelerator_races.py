@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 
 import pytest
-from accelerated import ANN, clock, fast, orders, store
+from accelerated import ANN, fast, orders
 from crash.failing import FailingFileSystem
 from crash.recorder import RecordingFileSystem
 
@@ -17,7 +17,7 @@ from engines.errors import (
 )
 from engines.kv.acceleratorcaches import ABSENT
 
-__all__ = ["clock", "fast", "orders", "store"]  # fixtures
+__all__ = ["fast", "orders"]  # fixtures
 
 
 def interleavings(*lengths):

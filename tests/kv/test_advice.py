@@ -3,24 +3,11 @@
 import shutil
 
 import pytest
+from moments import START
 
 from engines import kv
 from engines.changes import Consumer
-from engines.clock import ManualClock
 from engines.errors import Invalid, NotFound
-
-START = 1_700_000_000  # seconds
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
-
-
-@pytest.fixture
-def store(clock):
-    with kv.Store(clock=clock) as store:
-        yield store
 
 
 @pytest.fixture

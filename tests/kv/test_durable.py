@@ -11,6 +11,7 @@ import pytest
 from crash.failing import FailingFileSystem
 from crash.recorder import RecordingFileSystem
 from crash.states import crash_states
+from moments import START
 
 from engines import kv
 from engines.errors import (
@@ -18,14 +19,6 @@ from engines.errors import (
     Poisoned,
     ReadOnly,
 )
-
-START = 1_700_000_000  # seconds
-DAY = 24 * 3600
-
-
-@pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "shop")
 
 
 def fill(store, count=20):

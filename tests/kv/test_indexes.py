@@ -5,23 +5,10 @@ from contextlib import ExitStack
 from decimal import Decimal
 
 import pytest
+from moments import START
 
 from engines import kv
-from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Conflict, Invalid, NotFound
-
-START = 1_700_000_000
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
-
-
-@pytest.fixture
-def store(clock):
-    with kv.Store(clock=clock) as store:
-        yield store
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ import sys
 import pytest
 from crash.recorder import RecordingFileSystem
 from interrupts import CtrlC
+from moments import START
 
 from engines import kv
 from engines.clock import ManualClock
-
-START = 1_700_000_000
 
 pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="knows where Python 3.11 looks for signals")
 

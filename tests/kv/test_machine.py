@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from models import kv as model
 from models.items import shown, values
+from moments import START
 
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import ConditionFailed
 
-START = 1_700_000_000  # seconds
 TEXTS = ["a", "a\0", "\0", "a\0\1", "ab", "é", "\U0010ffff", "~"]
 LONG = ["k" * 938, "k" * 939, "k" * 2048, "k" * 2047 + "j", "\0" * 1024, "\0" * 1025, "é" * 1024, "k" * 900 + "\0" * 99]
 NUMBERS = [0, 1, -1, 7, 10**37, -(10**37), Decimal("0.5"), Decimal("-0.5"), Decimal("1E-130"), Decimal("9E+125")]

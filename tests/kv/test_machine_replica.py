@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from models import replica as model
 from models.items import shown
+from moments import START
 
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import ConditionFailed
 from engines.kv.regions.versions import version_of
 
-START = 1_700_000_000  # seconds
 REGIONS = ["eu", "us", "ap", "sa"]
 regions = st.integers(0, 3)
 keys = st.integers(0, 5)

@@ -6,8 +6,6 @@ from decimal import Decimal
 
 import pytest
 
-from engines import kv
-from engines.clock import ManualClock
 from engines.errors import (
     AlreadyExists,
     EngineError,
@@ -17,24 +15,7 @@ from engines.errors import (
     TooLarge,
 )
 
-START = 1_700_000_000  # seconds
 ANN = {"customer": "ann", "order": 1, "price": Decimal("9.5")}
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
-
-
-@pytest.fixture
-def store(clock):
-    with kv.Store(clock=clock) as store:
-        yield store
-
-
-@pytest.fixture
-def orders(store):
-    return store.create_table("orders", key=("customer:S", "order:N"), ttl="expires", stream=True)
 
 
 def contents(store):

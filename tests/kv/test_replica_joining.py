@@ -75,11 +75,6 @@ def test_a_third_region_is_added_later(world):
         assert table.scan().all() == two.everywhere() == [order(2)]
 
 
-@pytest.fixture
-def small_segments(monkeypatch):
-    monkeypatch.setitem(kv.store.Log.__init__.__kwdefaults__, "segment", 1 << 14)
-
-
 def test_a_table_older_than_its_log_joins_with_all_its_items(small_segments):
     clock = ManualClock(START * 1_000_000)
     eu = kv.Store("/eu", clock=clock, files=RecordingFileSystem())

@@ -9,21 +9,7 @@ from models.items import normal, shown
 from wire import ANN, asked, key, make_orders, order, refused
 
 from engines import kv
-from engines.clock import ManualClock
 from engines.kv.values import from_dynamodb_json, to_dynamodb_json
-
-START = 1_700_000_000  # seconds
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
-
-
-@pytest.fixture
-def store(clock):
-    with kv.Store(clock=clock) as store:
-        yield store
 
 
 @pytest.fixture

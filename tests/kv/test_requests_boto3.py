@@ -4,9 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-
-from engines import kv
-from engines.clock import ManualClock
+from moments import START
 
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed: pip install boto3")
 
@@ -14,19 +12,6 @@ from boto3.dynamodb.conditions import Attr, Key  # noqa: E402 - after the skip
 from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer  # noqa: E402 - the same
 from botocore.exceptions import ClientError, ParamValidationError  # noqa: E402 - the same
 from wire import check_shape, connect, options  # noqa: E402 - the same
-
-START = 1_700_000_000  # seconds
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
-
-
-@pytest.fixture
-def store(clock):
-    with kv.Store(clock=clock) as store:
-        yield store
 
 
 @pytest.fixture(scope="module")

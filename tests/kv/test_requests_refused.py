@@ -6,23 +6,9 @@ from hypothesis import strategies as st
 from wire import ANN, asked, key, make_orders, order, refused, schema
 
 from engines import kv
-from engines.clock import ManualClock
 from engines.errors import Denied, EngineError, Invalid
 from engines.kv.requests import OPERATIONS
 from engines.kv.requests.fields import checked
-
-START = 1_700_000_000  # seconds
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
-
-
-@pytest.fixture
-def store(clock):
-    with kv.Store(clock=clock) as store:
-        yield store
 
 
 @pytest.fixture

@@ -1,18 +1,12 @@
 """Tables, streams and backups in DynamoDB's own fields."""
 
 import pytest
+from moments import START
 from wire import asked, refused
 
 from engines import kv
-from engines.clock import ManualClock
 
-START = 1_700_000_000  # seconds
 TABLE = "arn:aws:dynamodb:local:000000000000:table/"
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
 
 
 @pytest.fixture

@@ -8,30 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models.items import items as any_items
 from models.items import normal, shown
+from moments import DAY, START
 
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Closed, Corrupted, EngineError, Invalid, NotFound
 from engines.storage.files import disk_error
 
-START = 1_700_000_000  # seconds
-DAY = 24 * 3600
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
-
 
 @pytest.fixture
 def store(clock, tmp_path):
     with kv.Store(tmp_path / "shop", clock=clock) as store:
         yield store
-
-
-@pytest.fixture
-def small_segments(monkeypatch):
-    monkeypatch.setitem(kv.store.Log.__init__.__kwdefaults__, "segment", 1 << 14)
 
 
 def held(table):

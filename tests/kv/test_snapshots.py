@@ -4,18 +4,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from moments import START
 
 from engines import kv
-from engines.clock import ManualClock
 from engines.errors import AlreadyExists, Closed, Corrupted, Invalid, NotFound, ReadOnly
 from engines.kv.backup.snapshots import BLOB_BYTES, decode_page, encode_page, pages_of
-
-START = 1_700_000_000  # seconds
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
 
 
 @pytest.fixture

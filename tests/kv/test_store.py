@@ -20,14 +20,6 @@ from engines.errors import (
     ReadOnly,
 )
 
-START = 1_700_000_000  # seconds
-DAY = 24 * 3600
-
-
-@pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "shop")
-
 
 def python(code, *arguments):
     """Run it in another process; what it prints."""

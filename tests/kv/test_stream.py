@@ -3,18 +3,11 @@
 import threading
 
 import pytest
+from moments import DAY, START
 
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import Corrupted, Trimmed
-
-START = 1_700_000_000  # seconds
-DAY = 24 * 3600
-
-
-@pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "shop")
 
 
 def fill(store, count=20):

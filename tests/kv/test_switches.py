@@ -6,18 +6,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from moments import DAY, START
 
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import Invalid, NotFound, Trimmed
-
-START = 1_700_000_000  # seconds
-DAY = 24 * 3600
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
 
 
 @pytest.fixture

@@ -4,32 +4,15 @@ import itertools
 from decimal import Decimal
 
 import pytest
+from moments import START
 
 from engines import kv
-from engines.clock import ManualClock
 from engines.errors import (
     ConditionFailed,
     Invalid,
 )
 
-START = 1_700_000_000  # seconds
 ANN = {"customer": "ann", "order": 1, "price": Decimal("9.5")}
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
-
-
-@pytest.fixture
-def store(clock):
-    with kv.Store(clock=clock) as store:
-        yield store
-
-
-@pytest.fixture
-def orders(store):
-    return store.create_table("orders", key=("customer:S", "order:N"), ttl="expires", stream=True)
 
 
 def contents(store):

@@ -4,17 +4,10 @@ from contextlib import ExitStack
 from decimal import Decimal
 
 import pytest
+from moments import START
 
 from engines import kv
-from engines.clock import ManualClock
 from engines.errors import Closed, ConditionFailed, Invalid, NotFound, Throttled, TooLarge
-
-START = 1_700_000_000
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
 
 
 @pytest.fixture

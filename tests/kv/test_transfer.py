@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from models.items import items as any_items
 from models.items import normal, shown
 from models.transfer import apply, item_of, lines_of
+from moments import START
 
 from engines import kv
 from engines.clock import ManualClock
@@ -23,13 +24,6 @@ from engines.kv.backup import transfer
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
-
-START = 1_700_000_000  # seconds
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(START * 1_000_000)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from engines._native.ledgerids import parse_id, show_id
 from engines.clock import Clock
 from engines.errors import Corrupted, Invalid
 
+FORMAT: Final = 1  # of a ledger's folder, in ENGINE
 ID_BYTES: Final = 16
 ID_CHARACTERS: Final = 22
 

@@ -48,6 +48,7 @@ from engines.ledger import (
 from engines.ledger.appending import Appended
 from engines.ledger.block import ENTRY_BYTES, Block, Draft, decode, entries, seal, stamp
 from engines.ledger.ids import (
+    FORMAT,
     identity_text,
     new_transaction_id,
     read_identity,
@@ -65,7 +66,6 @@ from engines.storage.log import Durability, Log
 from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Tree
 
-FORMAT = 1
 LONGEST_BLOCK = 64 << 20
 
 Answer = TypeVar("Answer")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from engines import display
 from engines.errors import AlreadyExists, Corrupted, Invalid, NotFound, nearest
-from engines.ledger.ids import identity_text
+from engines.ledger.ids import FORMAT, identity_text
 from engines.storage.blobs import Blobs
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors, make_folder, read_file, write_atomically
 from engines.storage.manifest import Manifest
@@ -121,33 +121,43 @@ def restore(
     """See Ledger.restore."""
     place = _place_of(source, files)
     _, manifest = place.find(name)
+    head = manifest.items[0][0]
     if path is None:
         memory = MemoryFileSystem()
         _unpack(place, manifest, memory, "")
+        write_atomically(memory, "/BOOK", place.blobs.get(head))
         return open_ledger(None, memory)
     target = os.fspath(path).rstrip("/")
     if files.exists(target):
         raise AlreadyExists(f"{target} is there already: a snapshot is restored into a new folder, name another one")
     building = target + BUILDING
     with disk_errors(f"the snapshot {name!r} cannot be restored into {target}"):
-        clear(files, building)
-        make_folder(files, building)
+        begin(files, building, place.blobs.get(head))
         _unpack(place, manifest, files, building)
     open_ledger(building, None).close()  # what is damaged is found before anything stands at the path
     with disk_errors(f"the snapshot {name!r} cannot be restored into {target}"):
-        files.rename(building, target)
-        files.fsync_dir(os.path.dirname(os.path.abspath(target)))
+        put_in_place(files, building, target)
     return open_ledger(target, None)
 
 
 def _unpack(place: Place, manifest: Manifest, files: FileSystem, path: str) -> None:
-    head, *segments = manifest.items
     make_folder(files, f"{path}/log")
-    for digest, _, first in segments:
+    for digest, _, first in manifest.items[1:]:
         write_atomically(files, f"{path}/log/{first:020d}.log", place.blobs.get(digest))
-    if path:
-        write_atomically(files, f"{path}/ENGINE", b"ledger 1\n")
-    write_atomically(files, f"{path}/BOOK", place.blobs.get(head[0]))
+
+
+def begin(files: FileSystem, building: str, identity: bytes) -> None:
+    """A folder to build a ledger in, with this text in BOOK: for put_in_place once it is whole."""
+    clear(files, building)
+    make_folder(files, building)
+    write_atomically(files, f"{building}/ENGINE", b"ledger %d\n" % FORMAT)
+    write_atomically(files, f"{building}/BOOK", identity)
+
+
+def put_in_place(files: FileSystem, building: str, target: str) -> None:
+    """What was built, under the name that it is to have, for good."""
+    files.rename(building, target)
+    files.fsync_dir(os.path.dirname(os.path.abspath(target)))
 
 
 def clear(files: FileSystem, folder: str) -> None:

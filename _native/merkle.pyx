@@ -358,6 +358,10 @@ cdef class Levels:
 
     # -- what a store of levels needs
 
+    def settled(self, int level):
+        """How many digests of a level lie in stored memory: the first of those that wait in our own."""
+        return self.levels[level].first if 0 <= level < LEVELS else 0
+
     def since(self, int level, uint64_t index):
         """The digests of a level from `index` on, as bytes. IndexError where they do not lie in the tail."""
         cdef level_t *found

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from engines.errors import Closed, EngineError, Invalid, NotFound, Poisoned
+from engines.errors import Closed, EngineError, Invalid, Poisoned
 from engines.ledger.block import Draft
-from engines.ledger.canonicaljson import read
+from engines.ledger.canonicaljson import encoded, read
 from engines.ledger.ids import ID_BYTES, document_ids, new_transaction_id
 from engines.ledger.results import Ids
-from engines.ledger.transaction import Key, encoded, value_keys
+from engines.ledger.transaction import Key, value_keys
 
 if TYPE_CHECKING:
     from engines.ledger.ledger import Ledger
@@ -39,7 +39,7 @@ def append(book: "Ledger", table: str, documents: Iterable[Mapping[str, Any] | b
     book.check_writable()
     with book.tree.lock:
         number = book.state.table(table).number
-    if isinstance(documents, Mapping | bytes | str):
+    if isinstance(documents, Mapping | bytes | str) or not isinstance(documents, Iterable):
         raise Invalid("append takes an iterable of documents; for one of them: append(table, [document])")
     ids = bytearray()
     blocks: list[int] = []
@@ -53,18 +53,20 @@ def append(book: "Ledger", table: str, documents: Iterable[Mapping[str, Any] | b
             payload = draft.pack()
             with book.tree.lock:
                 book.tree.catch_up()
-                if book.state.tables[number].dropped:
-                    raise NotFound(f"the table {table} was dropped meanwhile", table=table)
+                book.state.table(table)  # NotFound where it was dropped meanwhile
                 if book.recent.anybody:
                     book.recent.note(book.state.chain.number + 1, _touched(book, number, batch))
                 sequence = book.take(payload, len(batch))
                 blocks.append(book.state.chain.number)
             ids += made
             book.checkpoint_if_due()
-    except EngineError as error:
+    except BaseException as error:
         if not isinstance(error, Poisoned | Closed):
             book.log.acknowledge(sequence)
-        error.details["appended"] = len(ids) // ID_BYTES
+        if isinstance(error, EngineError):
+            error.details["appended"] = len(ids) // ID_BYTES
+        else:
+            error.add_note(f"{len(ids) // ID_BYTES} documents are in the ledger")
         raise
     book.log.acknowledge(sequence)
     last = book.state.chain.number

@@ -228,7 +228,7 @@ class Audit:
             for i, (key, place) in enumerate(rows):
                 self._row(found, block, i, key, place)
 
-    def _row(self, found: Walked, block: Block, i: int, key: bytes, place: bytes) -> None:
+    def _row(self, found: Walked, block: Block, i: int, key: bytes, place: bytes) -> None:  # noqa: C901 - a case a kind
         """One entry. Under the lock."""
         entry = block.entry(i)
         version = int(entry.version)
@@ -339,9 +339,11 @@ class Audit:
             if self._redacted:
                 wrong.append(("tree", "it calls revisions redacted that no block redacts"))
             before = self._before
-            if before is not None and before.number == self._upto:
-                if last != (before.hash, before.next_leaf, before.time):
-                    wrong.append(("tree", "it says that the chain ends otherwise"))
+            end = (
+                None if before is None or before.number != self._upto else (before.hash, before.next_leaf, before.time)
+            )
+            if end not in (None, last):
+                wrong.append(("tree", "it says that the chain ends otherwise"))
             self.damages += [Damage(kind, f"{what}: rebuild() makes it anew", file=file) for kind, what in wrong]
         for problem in book.tree.verify(walked=["current"]).problems:
             self.damages.append(Damage("tree", problem.what, file=problem.file, offset=problem.offset))

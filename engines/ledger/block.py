@@ -66,7 +66,8 @@ from engines.ledger.canonicaljson import canonical, read
 from engines.ledger.pictures import draw_blocks
 
 __all__ = [
-    "COLUMNS", "ENTRY_BYTES", "HEAD_BYTES", "ID_BYTES", "NO_HASH", "SALT_BYTES", "TRAILER_BYTES", "Block", "Draft",
+    "COLUMNS", "ENTRY_BYTES", "HEAD_BYTES", "ID_BYTES", "LONGEST_BLOCK", "NO_HASH", "SALT_BYTES", "TRAILER_BYTES", "Block",
+    "Draft",
     "Entry", "Kind", "Payload", "Statement", "audit", "block_hash", "decode", "entries", "parameters_hash", "seal",
     "stamp",
 ]  # fmt: skip
@@ -74,6 +75,7 @@ __all__ = [
 Payload: TypeAlias = bytes | bytearray | memoryview
 
 ID_BYTES: Final = 16
+LONGEST_BLOCK: Final = 64 << 20  # bytes
 NO_HASH: Final = bytes(32)  # of a tombstone's data; before the first block
 
 _ENTRY = struct.Struct("<BBHI16sIIQq16s32s")  # kind flags zero table document version length block time tx hash

@@ -16,6 +16,7 @@ text is b.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -42,6 +43,15 @@ def canonical(value: object, *, limit: int | None = None) -> bytes:
         raise Invalid(str(error), path=error.path) from None
     except OverflowError as error:
         raise TooLarge(f"{error}; split the document", limit=limit) from None
+
+
+def encoded(document: object) -> bytes:
+    """A document's canonical JSON. Invalid, TooLarge."""
+    if not isinstance(document, dict):
+        if not isinstance(document, Mapping):
+            raise Invalid(f"a document is a dict, got {type(document).__name__}: put the value into a field of one")
+        document = dict(document)
+    return canonical(document, limit=DOCUMENT_BYTES)
 
 
 def read(text: bytes) -> Any:  # noqa: ANN401 (the value may be anything that JSON has)

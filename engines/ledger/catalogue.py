@@ -18,6 +18,7 @@ from engines.ledger.canonicaljson import canonical
 from engines.ledger.ids import document_ids, new_transaction_id, parse_or_raise, show
 from engines.ledger.state import TableState
 from engines.ledger.statements import index_path
+from engines.ledger.transaction import Key
 
 if TYPE_CHECKING:
     from engines.ledger.ledger import Ledger
@@ -34,7 +35,7 @@ def create_table(book: "Ledger", name: str, indexes: Iterable[str]) -> str:
     raw = new_transaction_id(book.clock)
     table_id = document_ids(raw, 1, 1)
 
-    def entries(draft: Draft) -> None:
+    def entries(draft: Draft) -> int:
         if name in book.state.names:
             raise AlreadyExists(f"there is a table {name!r} already", table=name)
         number, made = book.state.next_table(), book.state.chain.indexes
@@ -42,6 +43,7 @@ def create_table(book: "Ledger", name: str, indexes: Iterable[str]) -> str:
         said += [{"action": "create index", "index": made + i, "path": list(path)} for i, path in enumerate(paths, 1)]
         for version, each in enumerate(said):
             draft.add(Kind.CATALOGUE, number, table_id, version, canonical(each))
+        return 0
 
     _commit(book, raw, entries)
     return show(table_id)
@@ -96,22 +98,25 @@ def _alter(book: "Ledger", find: Callable[[], TableState], said: Callable[[Table
     """Write one entry about a table; the table's id."""
     altered: list[bytes] = []
 
-    def entry(draft: Draft) -> None:
-        table = find()
-        draft.add(Kind.CATALOGUE, table.number, table.id, table.version + 1, canonical(said(table)))
+    def entry(draft: Draft) -> int:
+        table, says = (found := find()), said(found)
+        draft.add(Kind.CATALOGUE, table.number, table.id, table.version + 1, canonical(says))
         altered.append(table.id)
+        return 0 if says["action"] == "create index" else table.number
 
     _commit(book, new_transaction_id(book.clock), entry)
     return show(altered[-1])
 
 
-def _commit(book: "Ledger", raw_id: bytes, entries: Callable[[Draft], None]) -> None:
-    """Commit what `entries`, under the lock, adds to a draft."""
+def _commit(book: "Ledger", raw_id: bytes, entries: Callable[[Draft], int]) -> None:
+    """Commit what `entries`, under the lock, adds to a draft; it answers which table's readers were wrong, or 0."""
     book.check_writable()
     with book.tree.lock:
         book.tree.catch_up()
         draft = Draft(raw_id)
-        entries(draft)
+        changed = entries(draft)
+        if book.recent.anybody:
+            book.recent.note(book.state.chain.number + 1, frozenset({Key("schema", 0), Key("schema", changed)}))
         sequence = book.take(draft.pack(), len(draft))
     book.log.acknowledge(sequence)
     book.checkpoint_if_due()

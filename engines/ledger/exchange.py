@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any, Final
 from engines._native.ledgerblock import ENTRY_BYTES, HEAD_BYTES, SALT_BYTES, TRAILER_BYTES
 from engines.errors import AlreadyExists, Corrupted, EngineError, Invalid, NotFound
 from engines.ledger import snapshots, tiles, views
-from engines.ledger.block import Block, Kind, audit, decode
-from engines.ledger.canonicaljson import DOCUMENT_BYTES, canonical
+from engines.ledger.block import LONGEST_BLOCK, Block, Kind, audit, decode
+from engines.ledger.canonicaljson import DOCUMENT_BYTES, canonical, read_strict
 from engines.ledger.ids import ID_BYTES, identity_text, parse
 from engines.ledger.proof import Digest
+from engines.ledger.rules import Rules
 from engines.progress import Progress
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors, make_folder, read_file, write_atomically
 
@@ -46,11 +47,13 @@ def export(book: "Ledger", folder: str) -> Digest:
     """See Ledger.export."""
     files = RealFileSystem() if book.path is None else book.files
     folder = _new_folder(files, folder)
-    digest = views.digest(book)
     with (
+        book.redacting,  # what is redacted meanwhile would be missing, and the block that says so as well
         disk_errors(f"the ledger cannot be exported to {folder}"),
-        Progress("export", "blocks", digest.block) as progress,
+        Progress("export", "blocks") as progress,
     ):
+        digest = views.digest(book)
+        progress.total = digest.block
         for first in range(1, digest.block + 1, BLOCKS_A_FILE):
             last = min(first + BLOCKS_A_FILE - 1, digest.block)
             lines = bytearray()
@@ -166,36 +169,37 @@ def _read_digest(files: FileSystem, folder: str) -> Digest:
 
 def _fill(book: "Ledger", folder: str, files: FileSystem, digest: Digest) -> None:
     """Take all blocks, each after it was checked. Corrupted names file and line."""
-    chain = book.state.chain
+    chain, rules = book.state.chain, Rules(book.state)
     before: Block | None = None
     with Progress("import", "blocks", digest.block) as progress:
         for file, line, payload in _payloads(folder, files, digest.block):
             try:
                 block = decode(payload)
-                audit(payload)
+                blank = audit(payload)
                 wrong = block.broken_link(before)
             except Corrupted as error:
                 raise _wrong(file, line, str(error)) from error
-            if wrong is None and not _sane(block):
-                wrong = "an entry of the catalogue makes no sense"
             if wrong is not None:
                 raise _wrong(file, line, wrong)
             with book.tree.lock:
                 book.tree.catch_up()
+                try:
+                    rules.check(block, blank)
+                except Invalid as error:
+                    raise _wrong(file, line, str(error)) from error
                 if block.count:
                     book.merkle.extend_hashes(block.leaves()[:-32])
                 if book.merkle.root() != block.root:
                     raise _wrong(file, line, f"block {block.number} names another root than its entries have")
                 book.merkle.extend([block.trailer])
-                try:
-                    book.put(payload, block.count)
-                except (KeyError, TypeError, ValueError, Corrupted) as error:
-                    raise _wrong(
-                        file, line, f"block {block.number} does not follow from those before: {error}"
-                    ) from error
+                book.put(payload, block.count)
             before = block
             book.checkpoint_if_due()
             progress.advance(1)
+    try:
+        rules.end()
+    except Invalid as error:
+        raise Corrupted(f"{folder}: {error}: export the ledger again", file=folder, offset=0) from error
     if (chain.number, chain.leaves) != (digest.block, digest.size) or book.merkle.root() != digest.root:
         raise Corrupted(
             f"the blocks in {folder} are not those that its digest stands for: export the ledger again",
@@ -204,36 +208,12 @@ def _fill(book: "Ledger", folder: str, files: FileSystem, digest: Digest) -> Non
         )
 
 
-def _sane(block: Block) -> bool:
-    """Whether the catalogue's entries say what a ledger writes: they are acted on."""
-    for i in range(block.count):
-        entry = block.entry(i)
-        if entry.kind != Kind.CATALOGUE:
-            continue
-        try:
-            said = json.loads(entry.data or b"null")
-            action = said["action"]
-            index = said.get("index", 1)
-            path = said.get("path", [])
-            fine = (
-                action in ("create table", "drop table", "undrop table", "create index", "drop index")
-                and isinstance(said.get("name", ""), str)
-                and (action != "create table" or "name" in said)
-                and type(index) is int
-                and 0 < index < 1 << 31
-                and ("index" in said) == action.endswith("index")
-                and isinstance(path, list)
-                and all(isinstance(step, str) or type(step) is int for step in path)
-                and ("path" in said) == (action == "create index")
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return False
-        if not fine:
-            return False
-    return True
-
-
 def _payloads(folder: str, files: FileSystem, blocks: int) -> Iterator[tuple[str, int, bytes]]:
+    wanted_files = {_name(first) for first in range(1, blocks + 1, BLOCKS_A_FILE)}
+    for name in files.listdir(folder):
+        if name.startswith("blocks-") and name.endswith(".jsonl") and name not in wanted_files:
+            file = f"{folder}/{name}"
+            raise Corrupted(f"{file} is not of this export: remove it, or export again", file=file, offset=0)
     for first in range(1, blocks + 1, BLOCKS_A_FILE):
         file = f"{folder}/{_name(first)}"
         try:
@@ -272,13 +252,14 @@ def _payload(line: bytes) -> bytes:
             redacted = (
                 0 if entry[KIND_AT] == Kind.TOMBSTONE else int.from_bytes(entry[LENGTH_AT : LENGTH_AT + 4], "little")
             )
-            if redacted > DOCUMENT_BYTES:
-                raise ValueError(f"a document has at most {DOCUMENT_BYTES:,} bytes")
+            if redacted > DOCUMENT_BYTES or len(bodies) + redacted > LONGEST_BLOCK:
+                raise ValueError(f"a document has at most {DOCUMENT_BYTES:,} bytes, a block {LONGEST_BLOCK:,}")
             bodies += bytes(SALT_BYTES + redacted)
         else:
+            if not isinstance(data, str):
+                raise TypeError("data is a text that holds JSON")
             text = data.encode()
-            if canonical(json.loads(text, object_pairs_hook=_unique)) != text:
-                raise ValueError("data is no canonical JSON")
+            read_strict(text)
             bodies += _raw(salt, SALT_BYTES) + text
     statements = canonical(said["statements"])
     trailer = _raw(said["trailer"], TRAILER_BYTES)

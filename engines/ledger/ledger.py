@@ -46,7 +46,7 @@ from engines.ledger import (
     views,
 )
 from engines.ledger.appending import Appended
-from engines.ledger.block import ENTRY_BYTES, Block, Draft, decode, entries, seal, stamp
+from engines.ledger.block import ENTRY_BYTES, LONGEST_BLOCK, Block, Draft, decode, entries, seal, stamp
 from engines.ledger.ids import (
     FORMAT,
     identity_text,
@@ -65,8 +65,6 @@ from engines.storage.folder import Folder
 from engines.storage.log import Durability, Log
 from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Tree
-
-LONGEST_BLOCK = 64 << 20
 
 Answer = TypeVar("Answer")
 

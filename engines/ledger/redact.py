@@ -15,6 +15,7 @@ from engines.ledger import views
 from engines.ledger.block import SALT_BYTES, Draft, Kind
 from engines.ledger.canonicaljson import canonical
 from engines.ledger.ids import new_transaction_id
+from engines.ledger.transaction import Key
 
 if TYPE_CHECKING:
     from engines.ledger.ledger import Ledger
@@ -42,6 +43,9 @@ def redact(book: "Ledger", table: str, document: str, version: int) -> int:
                 said = {"id": document, "leaf": place.leaf, "table": found.name, "version": version}
                 draft.add(Kind.REDACTION, found.number, raw, version, canonical(said))
                 gone = book.state.chain.number + 1
+                if book.recent.anybody:  # they may have read the data, in the history
+                    touched = {Key("document", found.number, raw), Key("table", found.number)}
+                    book.recent.note(gone, frozenset(touched))
                 book.take(draft.pack(), 1)
         book.log.sync()
         book.checkpoint()

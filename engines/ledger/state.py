@@ -35,7 +35,7 @@ import lmdb
 import msgspec
 
 from engines._native import frame, ledgerblock
-from engines.errors import Corrupted, Invalid, NotFound, nearest
+from engines.errors import Conflict, Corrupted, Invalid, NotFound, nearest
 from engines.ledger.block import NO_HASH, SALT_BYTES, Block, Entry, Kind, Payload, block_hash, decode
 from engines.ledger.canonicaljson import canonical, read
 from engines.storage.log import Frame, Log
@@ -173,7 +173,7 @@ class State:
 
     def table(self, name: str) -> TableState:
         """The table of this name. NotFound offers the nearest."""
-        found = self.names.get(name)
+        found = self.names.get(name) if isinstance(name, str) else None
         if found is None:
             raise NotFound(f"there is no table {name!r:.80}{nearest(str(name), self.names)}", table=name)
         return found
@@ -282,6 +282,11 @@ class State:
         return self._log.pread(place.sequence, place.offset - SALT_BYTES, place.length + SALT_BYTES)
 
     def _checked(self, place: Place, salted: bytes) -> bytes:
+        if salted and not any(salted):
+            raise Conflict(
+                f"the data of leaf {place.leaf} was redacted while it was read: read again (verify() if it was not)",
+                block=place.block,
+            )
         if len(salted) != place.length + SALT_BYTES or google_crc32c.value(salted) != place.checksum:
             file = self._log.path_of(place.sequence)
             raise Corrupted(
@@ -476,8 +481,8 @@ class State:
         if not fits:
             path = f"{self.tree.path}/data.mdb"
             raise Corrupted(
-                f"{path} does not say how the journal ends: delete the folders tree and hashes, they are made anew when "
-                "the ledger is opened",
+                f"{path} does not say how the journal ends: delete the folders tree and hashes, and open the ledger: "
+                "it makes them anew",
                 file=path,
                 offset=0,
             )

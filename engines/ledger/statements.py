@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engines.display import Plan
 from engines.errors import Invalid
 from engines.ledger import views
-from engines.ledger.canonicaljson import canonical, read
+from engines.ledger.canonicaljson import canonical, encoded, read
 from engines.ledger.ids import parse, show
 from engines.ledger.partiql import evaluate, microseconds, nodes
 from engines.ledger.partiql.functions import Context
@@ -76,22 +76,24 @@ def _executed(tx: "Transaction", text: str, parameters: Sequence[Any], sources: 
             return Result(rows, stats={"rows_read": sources.rows_read, "bytes_read": read_bytes})
         case nodes.Value():
             return Result([evaluate.value(found, scope)])
-        case nodes.Insert(table):
-            return _written(tx.insert(table, document) for document in evaluate.inserted(found, scope))
+        case nodes.Insert(name):
+            table = tx.book.state.table(name)
+            new = [encoded(document) for document in evaluate.inserted(found, scope)]  # all, before any is written
+            return _written(tx.put(table, data) for data in new)
         case nodes.Update(source):
-            table = source.source.name  # type: ignore[union-attr] # the parser takes only tables here
+            table = tx.book.state.table(source.source.name)  # type: ignore[union-attr] # the parser takes only tables
             changes = [
-                (identity, evaluate.changed(found, document, identity, scope))
+                (identity, encoded(evaluate.changed(found, document, identity, scope)))
                 for identity, document in evaluate.matches(found, scope)
             ]
-            for identity, new in changes:
-                tx.update(table, identity, new)
+            for identity, data in changes:
+                tx.replace(table, identity, data)
             return _written(identity for identity, _ in changes)
         case nodes.Delete(source):
-            table = source.source.name  # type: ignore[union-attr] # as above
+            table = tx.book.state.table(source.source.name)  # type: ignore[union-attr] # as above
             gone = [identity for identity, _ in evaluate.matches(found, scope)]
             for identity in gone:
-                tx.delete(table, identity)
+                tx.replace(table, identity, None)
             return _written(gone)
         case _:
             return _defined(tx, statement)
@@ -233,6 +235,7 @@ class Sources:
 
     def _tables(self) -> Iterator[Row]:
         access = self._access("Catalogue", "user_tables")
+        self._tx.note_catalogue()
         for table in list(self._tx.book.state.tables.values()):
             access.rows += 1
             indexes = [

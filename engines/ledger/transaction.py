@@ -26,7 +26,7 @@ from engines.clock import SystemClock
 from engines.errors import Conflict, Invalid, NotFound
 from engines.ledger import statements
 from engines.ledger.block import Draft, Kind, Statement
-from engines.ledger.canonicaljson import DOCUMENT_BYTES, canonical, read
+from engines.ledger.canonicaljson import encoded, read
 from engines.ledger.ids import new_transaction_id, parse, show
 from engines.ledger.results import Result
 from engines.ledger.state import Indexes, Place, TableState, index_values, value_hash
@@ -46,7 +46,10 @@ class Write(msgspec.Struct):
 
 
 class Key(NamedTuple):
-    """What was read or touched. kind: "document" with its id, "value" with its hash, in an index, "table" for all."""
+    """What was read or touched: "document" with its id, "value" with its hash, in an index, "table" for all of one.
+
+    "schema" is a table's name and indexes; of table 0, which is none, those of all.
+    """
 
     kind: str
     number: int  # of the table; of the index for a value
@@ -125,8 +128,10 @@ class Transaction:
 
     def insert(self, table: str, document: Mapping[str, Any]) -> str:
         """A new document; its id. Invalid names the path to a value that JSON cannot hold exactly."""
-        state = self._table(table)
-        data = encoded(document)
+        return self.put(self._table(table), encoded(document))
+
+    def put(self, state: TableState, data: bytes) -> str:
+        """insert() of a document that is encoded already."""
         self._count += 1
         raw = self.raw_id[:12] + self._count.to_bytes(4, "big")
         self._writes[state.number, raw] = Write(0, data)
@@ -140,16 +145,19 @@ class Transaction:
 
     def update(self, table: str, document: str, new: Mapping[str, Any]) -> None:
         """Put a new revision in place of the last. NotFound where there is no such document, or it was deleted."""
-        self._replace(self._table(table), document, encoded(new))
+        self.replace(self._table(table), document, encoded(new))
 
     def delete(self, table: str, document: str) -> None:
         """Delete a document: its history stays. NotFound as for update."""
-        self._replace(self._table(table), document, None)
+        self.replace(self._table(table), document, None)
 
-    def _replace(self, table: TableState, document: str, data: bytes | None) -> None:
+    def replace(self, table: TableState, document: str, data: bytes | None) -> None:
+        """update() with data that is encoded already, or (None) delete()."""
         raw = parse(document)
         found = None if raw is None else self.find(table, raw)
         if raw is None or found is None:
+            with self._book.tree.lock:
+                self._validate()  # it may have been there when it was looked for: then Conflict says so
             raise NotFound(
                 f"there is no document {document!r:.60} in {table.name}: it may have been deleted, and "
                 f"history({table.name!r}) shows what there was",
@@ -185,7 +193,7 @@ class Transaction:
             return None if write is None or write.data is None else (write.version, write.data)
         with self._book.tree.lock:
             place = self._state.place(table.number, raw)
-            self._note(Key("document", table.number, raw))
+            self._note(Key("document", table.number, raw), table.number)
         return None if place is None else (place.version, self._state.data(place))
 
     def candidates(
@@ -196,22 +204,23 @@ class Transaction:
         By the first index that serves, else all of the table. beside=False: without what this transaction wrote.
         """
         self._open_or_raise()
-        for path, value in equal:
-            number = table.index_on(path)
-            if number is None:
-                continue
-            with self._book.tree.lock:
+        with self._book.tree.lock:
+            table = self._state.tables[table.number]  # with the indexes that it has now
+            by_index = next(((number, value) for path, value in equal if (number := table.index_on(path))), None)
+            if by_index is None:
+                self._note(Key("table", table.number), table.number)
+            else:
+                number, value = by_index
                 ids = self._state.indexed(number, value)
                 places = [(raw, self._state.place(table.number, raw)) for raw in ids]
-                self._note(Key("value", number, value_hash(value)))
+                self._note(Key("value", number, value_hash(value)), table.number)
                 for raw in ids:
-                    self._note(Key("document", table.number, raw))
+                    self._note(Key("document", table.number, raw), table.number)
+        if by_index is None:
+            yield from self._beside(table, self._state.documents(table.number), beside=beside)
+        else:
             found = ((raw, place) for raw, place in places if place is not None)
             yield from self._beside(table, found, beside=beside)
-            return
-        with self._book.tree.lock:
-            self._note(Key("table", table.number))
-        yield from self._beside(table, self._state.documents(table.number), beside=beside)
 
     def _beside(
         self, table: TableState, found: Iterator[tuple[bytes, Place]], *, beside: bool
@@ -228,15 +237,23 @@ class Transaction:
     def note_table(self, table: TableState) -> None:
         """All of a table is read."""
         with self._book.tree.lock:
-            self._note(Key("table", table.number))
+            self._note(Key("table", table.number), table.number)
 
     def note_document(self, table: TableState, raw: bytes) -> None:
         """One document is read."""
         with self._book.tree.lock:
-            self._note(Key("document", table.number, raw))
+            self._note(Key("document", table.number, raw), table.number)
 
-    def _note(self, key: Key) -> None:
-        self._reads.setdefault(key, self._state.chain.number)
+    def note_catalogue(self) -> None:
+        """All tables' names and indexes are read."""
+        with self._book.tree.lock:
+            self._note(Key("schema", 0), 0)
+
+    def _note(self, key: Key, table: int) -> None:
+        """Under the lock: what is read now, and by which table's name and indexes."""
+        number = self._state.chain.number
+        self._reads.setdefault(key, number)
+        self._reads.setdefault(Key("schema", table), number)
         self._seen = self._book.log.last
 
     @property
@@ -322,6 +339,11 @@ class Transaction:
                     keys |= value_keys(indexes, data)
         return frozenset(keys)
 
+    def __del__(self) -> None:
+        """One that was never ended is over when nobody has it any more."""
+        if not getattr(self, "_done", True):
+            self._book.recent.end(id(self))
+
     def __enter__(self) -> Self:
         return self
 
@@ -349,20 +371,14 @@ def _table_of(key: Key, tables: dict[int, TableState]) -> str:
 def _said(key: Key, table: str) -> str:
     if key.kind == "document":
         return f"document {show(key.what)} of {table}"
-    return f"the documents with one value in an index of {table}" if key.kind == "value" else f"what is in {table}"
-
-
-def encoded(document: object) -> bytes:
-    """A document's canonical JSON. Invalid, TooLarge."""
-    if not isinstance(document, dict):
-        if not isinstance(document, Mapping):
-            raise Invalid(f"a document is a dict, got {type(document).__name__}: put the value into a field of one")
-        document = dict(document)
-    return canonical(document, limit=DOCUMENT_BYTES)
+    words = {"value": "the documents with one value in an index of {}", "table": "what is in {}"}
+    return words.get(key.kind, "the name or the indexes of {}").format(table)
 
 
 def run(book: "Ledger", work: Callable[[Transaction], Answer], retries: int) -> Answer:
     """See Ledger.run."""
+    if not callable(work):
+        raise Invalid(f"run takes a function of a transaction, got {type(work).__name__}")
     if not isinstance(retries, int) or retries < 0:
         raise Invalid(f"retries is how often to try again, from 0, got {retries!r:.40}")
     pause = PAUSE

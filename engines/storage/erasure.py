@@ -17,7 +17,7 @@ from typing import Final
 
 from engines._native import frame
 from engines.errors import Invalid
-from engines.storage.files import disk_errors, read_file, write_atomically
+from engines.storage.files import FileSystem, disk_errors, read_file, write_atomically
 from engines.storage.reader import LogReader
 from engines.storage.segment import START, Segment, create_segment, damaged
 
@@ -28,8 +28,7 @@ class Erasure(LogReader):
     """What a Log has for who reads by place and erases."""
 
     _segment_bytes: int
-    _reading: dict[int, int]  # descriptors for reading, by the first sequence of their segment
-    _retired: list[int]  # descriptors of files that were replaced: another thread may be reading there
+    _reading: dict[int, "Reading"]  # files open for reading, by the first sequence of their segment
 
     def end_of(self, payload_bytes: int) -> int:
         """Where the payload of the frame taken last begins in its segment, given its length. Under the owner's lock."""
@@ -57,13 +56,13 @@ class Erasure(LogReader):
                     start = offset - segment.written
                     return segment.buffer.peek()[start : start + length]
         with disk_errors(f"the log {self.path} cannot be read"):
-            descriptor = self._reading.get(segment.first)
-            if descriptor is None:
+            reading = self._reading.get(segment.first)
+            if reading is None:
                 with self._lock:
-                    descriptor = self._reading.get(segment.first)
-                    if descriptor is None:
-                        descriptor = self._reading[segment.first] = self._files.open(segment.path)
-            return self._files.pread(descriptor, length, offset)
+                    reading = self._reading.get(segment.first)
+                    if reading is None:
+                        reading = self._reading[segment.first] = Reading(self._files, segment.path)
+            return self._files.pread(reading.descriptor, length, offset)
 
     def path_of(self, sequence: int) -> str:
         """The file that holds this frame, for errors to name."""
@@ -110,13 +109,20 @@ class Erasure(LogReader):
             renewed.append(number, time, lag, kind, payload)
             data[at : at + len(renewed)] = renewed.peek()
             write_atomically(self._files, segment.path, data)
-        with self._lock:
-            replaced = self._reading.pop(segment.first, None)
-            if replaced is not None:
-                self._retired.append(replaced)
+        self._reading.pop(segment.first, None)
 
     def _stop_reading(self) -> None:
-        """Close what pread has opened."""
-        descriptors, self._reading, self._retired = [*self._reading.values(), *self._retired], {}, []
-        for descriptor in descriptors:
-            self._files.close(descriptor)
+        """Let go of what pread has opened."""
+        self._reading = {}
+
+
+class Reading:
+    """A file that is open for reading, until nobody holds this object any more: another thread may be in a pread."""
+
+    def __init__(self, files: FileSystem, path: str) -> None:
+        self._files = files
+        self.descriptor = files.open(path)
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):  # else it could not be opened
+            self._files.close(self.descriptor)

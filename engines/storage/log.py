@@ -126,7 +126,7 @@ class Log(Erasure):
         self._maps = True  # the file system lends segments as memory
         self._ticker = Ticker(self._sync_written, f"sync {path}")
         self._segments = []
-        self._reading, self._retired = {}, []
+        self._reading = {}
         forks.register(self)
         with disk_errors(f"the log {path} cannot be opened"):
             self._open(recovered_to, read_only=read_only)

@@ -94,6 +94,7 @@ class Tree:
         self._failed: Poisoned | None = None  # the keeper's last word, for those who come when nobody waits any more
         self._ended = False  # nothing is held any more
         self.before_checkpoint: Callable[[], None] | None = None
+        self.before_replay: Callable[[], None] | None = None  # forget what was derived since the last checkpoint
         self.late: Any = Late(self._caught_up)  # stands in for a transaction that lags behind the log
         self._checkpointed = self.applied = 0
         self._own = 0  # the last note that the log made for itself: there is nothing to apply in it
@@ -363,6 +364,8 @@ class Tree:
             self.transaction = self._begun  # type: ignore[assignment] # the replay's, nobody else's
             for keyspace in self._keyspaces.values():
                 keyspace.db = self._handle(keyspace.name)
+            if self.before_replay is not None:
+                self.before_replay()
             self._replay()
         except lmdb.MapFullError:
             self.transaction = self.late

@@ -28,15 +28,16 @@ def walk(files: FileSystem, segments: list[Segment], log_id: int, last: int) -> 
     """All frames up to `last`, oldest first, good and broken; a broken header has sequence 0."""
     born = [segment for segment in segments if segment.born]
     for index, segment in enumerate(born):
-        upto = born[index + 1].first - 1 if index + 1 < len(born) else last
+        final = index + 1 == len(born)
+        upto = last if final else born[index + 1].first - 1
         with disk_errors(f"{segment.path} cannot be read"):
             data = read_file(files, segment.path)
         if decode_header(data[:START]) != (log_id, segment.first):
             yield Walked(segment.path, 0, 0, 0, None, "the segment's header is not what was written")
-        yield from _walk(segment.path, data, segment.first, upto, log_id)
+        yield from _walk(segment.path, data, segment.first, upto, log_id, final=final)
 
 
-def _walk(path: str, data: bytes, expected: int, upto: int, log_id: int) -> Iterator[Walked]:
+def _walk(path: str, data: bytes, expected: int, upto: int, log_id: int, *, final: bool) -> Iterator[Walked]:
     view = memoryview(data)
     at = START
     while expected <= upto:
@@ -61,7 +62,7 @@ def _walk(path: str, data: bytes, expected: int, upto: int, log_id: int) -> Iter
         else:
             yield Walked(path, start, expected, 0, None, _lost(expected, found - 1))
         expected = found
-    if not frame.only_zeros(data, at):
+    if not final and not frame.only_zeros(data, at):  # at the end of the last one others may be writing
         yield Walked(path, at, 0, 0, None, "bytes stand after the last frame")
 
 

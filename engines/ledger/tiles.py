@@ -12,8 +12,8 @@ are all still there. What an export wrote that did not come to its checkpoint is
 
 Here an entry is what the ledger hashes: the 96 bytes of an entry or the 144 of a trailer. Documents stay at home.
 
-Invariants: a checkpoint in a folder is the tree of all its tiles; write_tiles never puts the tiles of two trees into one
-folder; verify_tiles ends for any bytes, with the number of leaves or with Corrupted.
+Invariants: a checkpoint stands for the tiles beside it; write_tiles never puts the tiles of two trees into one folder;
+verify_tiles ends for any bytes, with the number of leaves or with Corrupted.
 """
 
 from collections.abc import Iterable

@@ -1,11 +1,11 @@
 """Regions for tests of global tables: a store in memory for each, with a clock of its own, all connected."""
 
+import pytest
 from models.items import shown
+from moments import START
 
 from engines import kv
 from engines.clock import ManualClock
-
-START = 1_700_000_000  # seconds
 
 
 class World:
@@ -41,6 +41,20 @@ class World:
     def close(self):
         for store in self.stores.values():
             store.close()
+
+
+@pytest.fixture
+def world():
+    """Makes Worlds, and closes them at the end."""
+    made = []
+
+    def make(*skews, **options):
+        made.append(World(*skews, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 def version_keys(table):

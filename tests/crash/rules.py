@@ -50,6 +50,26 @@ class Subject:
         engine.close()
 
 
+class FromNothing(Subject):
+    """Mixed into a subject, one that may be found before its table was made: the extra write makes it then."""
+
+    create: Any  # the operation that makes the table
+    extra: Any
+
+    def has_table(self, handle: Any) -> bool:
+        raise NotImplementedError
+
+    def do(self, handle: Any, operation: Any) -> Any:
+        if operation is self.extra and not self.has_table(handle):
+            super().do(handle, self.create)
+        return super().do(handle, operation)
+
+    def model(self, operations: Sequence[Any]) -> Any:
+        if operations and operations[-1] is self.extra and self.create not in operations:
+            operations = [*operations[:-1], self.create, self.extra]
+        return super().model(operations)
+
+
 def workload(subject: Subject, operations: Sequence[Any]) -> Workload:
     """Do all the operations, mark how many were acknowledged, close."""
 

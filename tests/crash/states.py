@@ -18,7 +18,7 @@ distinct disks only.
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import combinations, pairwise, product
+from itertools import combinations, islice, pairwise, product
 from typing import Any
 
 from crash.journal import (
@@ -192,6 +192,13 @@ def crash_states(journal: list[Operation], upto: int, rng: random.Random, sample
         if key not in seen:
             seen.add(key)
             yield image
+
+
+def stopped(files: RecordingFileSystem, rng: random.Random, *, killed: bool, first: int) -> Image:
+    """A disk as a stop leaves it: what the kernel has (killed), or one of the first of those after a power loss."""
+    if killed:
+        return files.image()
+    return rng.choice(list(islice(crash_states(files.journal, len(files.journal), rng, 2), first)))
 
 
 def all_states(

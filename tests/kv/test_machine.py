@@ -7,11 +7,10 @@ stream, replayed from 0, gives them too.
 
 import random
 from decimal import Decimal
-from itertools import islice
 
 import pytest
 from crash.recorder import RecordingFileSystem
-from crash.states import crash_states
+from crash.states import stopped
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -241,11 +240,7 @@ class Stores(RuleBasedStateMachine):
     @rule(killed=st.booleans())
     def crash_and_recover(self, killed):
         """A process that is killed leaves what the kernel has, a power loss one of many disks."""
-        if killed:
-            image = self.files.image()
-        else:
-            states = crash_states(self.files.journal, len(self.files.journal), self.rng, 2)
-            image = self.rng.choice(list(islice(states, 40)))
+        image = stopped(self.files, self.rng, killed=killed, first=40)
         self.store.close()
         self.files.close_all()
         self.files = RecordingFileSystem(image)

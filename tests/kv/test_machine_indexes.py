@@ -7,10 +7,9 @@ attributes, with the types that it wants, in the order of its sort key, as far a
 import operator as operators
 import random
 from decimal import Decimal
-from itertools import islice
 
 from crash.recorder import RecordingFileSystem
-from crash.states import crash_states
+from crash.states import stopped
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -255,11 +254,7 @@ class Indexed(RuleBasedStateMachine):
     @rule(killed=st.booleans())
     def crash_and_recover(self, killed):
         """A process that is killed leaves what the kernel has, a power loss one of many disks."""
-        if killed:
-            image = self.files.image()
-        else:
-            states = crash_states(self.files.journal, len(self.files.journal), self.rng, 2)
-            image = self.rng.choice(list(islice(states, 40)))
+        image = stopped(self.files, self.rng, killed=killed, first=40)
         self.store.close()
         self.files.close_all()
         self.open(RecordingFileSystem(image))

@@ -9,7 +9,7 @@ from itertools import islice
 
 import pytest
 from crash.recorder import RecordingFileSystem
-from crash.states import crash_states
+from crash.states import stopped
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -170,10 +170,7 @@ class Regions(RuleBasedStateMachine):
     def crash_and_recover(self, number, killed):
         number %= self.count
         files = self.files[number]
-        image = files.image()
-        if not killed:
-            states = crash_states(files.journal, len(files.journal), self.rng, 2)
-            image = self.rng.choice(list(islice(states, 20)))
+        image = stopped(files, self.rng, killed=killed, first=20)
         self.stores[number].close()
         files.close_all()
         self.files[number] = RecordingFileSystem(image)

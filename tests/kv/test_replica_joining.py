@@ -3,25 +3,15 @@
 import pytest
 from crash.recorder import RecordingFileSystem
 from models.items import shown
-from regions import START, World, order
+from moments import START
+from regions import order, world
 
 from engines import kv
 from engines.clock import ManualClock
 from engines.errors import Trimmed
 from engines.kv.regions.versions import version_of
 
-
-@pytest.fixture
-def world():
-    made = []
-
-    def make(*skews, **options):
-        made.append(World(*skews, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+__all__ = ["world"]  # a fixture
 
 
 # -- joining ----------------------------------------------------------------------------------------------------------

@@ -4,11 +4,10 @@ All that was promised on the way is kept: digests stay on the chain, proofs hold
 """
 
 import random
-from itertools import islice
 
 import pytest
 from crash.recorder import RecordingFileSystem
-from crash.states import crash_states
+from crash.states import stopped
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -172,11 +171,7 @@ class Machine(RuleBasedStateMachine):
     @rule(killed=st.booleans())
     def crash_and_recover(self, killed):
         """A process that is killed leaves what the kernel has, a power loss one of many disks."""
-        if killed:
-            image = self.files.image()
-        else:
-            states = crash_states(self.files.journal, len(self.files.journal), self.rng, 2)
-            image = self.rng.choice(list(islice(states, 20)))
+        image = stopped(self.files, self.rng, killed=killed, first=20)
         self.book.close()
         self.files.close_all()
         self.files = RecordingFileSystem(image)

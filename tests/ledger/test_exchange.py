@@ -86,6 +86,11 @@ def altered(line, **fields):
         {"data": [None]},
         {"data": ["{}"]},
         {"data": ['{"a": 1}']},
+        {"data": [5]},
+        {"data": [{}]},
+        {"data": {"a": 1}},
+        {"salts": [[]]},
+        {"entries": [5]},
         {"statements": {}},
         {"statements": [{"text": "x", "parameters": None}]},
         {"trailer": ""},
@@ -98,6 +103,23 @@ def test_lines_that_are_no_blocks(book, tmp_path, fields):
     first, *rest = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([altered(first, **fields), *rest]))
     with pytest.raises(Corrupted, match="line 1"):
+        ledger.Ledger.import_(tmp_path / "out", None)
+
+
+def test_numbers_beyond_2_to_the_53_come_back_as_they_were(tmp_path):
+    with ledger.Ledger() as book:
+        book.create_table("T")
+        (number,) = book.append("T", [{"big": 1e20, "small": -1e-7, "whole": 2.0**53}]).ids
+        digest = book.export(tmp_path / "out")
+        with ledger.Ledger.import_(tmp_path / "out", None) as again:
+            assert again.digest() == digest
+            assert again.get("T", number) == book.get("T", number)
+
+
+def test_a_file_of_blocks_too_many_is_refused(book, tmp_path):
+    book.export(tmp_path / "out")
+    (tmp_path / "out" / "blocks-000002.jsonl").write_text("")
+    with pytest.raises(Corrupted, match="blocks-000002.jsonl is not of this export"):
         ledger.Ledger.import_(tmp_path / "out", None)
 
 

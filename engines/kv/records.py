@@ -13,7 +13,6 @@ as long as the log is sure to keep it. All that can be refused is refused before
 write after it (the map is full, Ctrl-C), the tree is rebuilt from the log, which has the frame.
 """
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -400,9 +399,8 @@ class Records(Metered):
             if not swept:
                 break
             count += swept
-            os.sched_yield()  # who waits for the lock gets it before the next page
             self._log.acknowledge(sequence)
-            self._store.checkpoint_if_due()
+            self._store.let_others()
         return count
 
     def sweep_due(self) -> None:

@@ -8,7 +8,6 @@ keyspaces and to the objects in memory, and a replay applies it again. Indexes a
 creation by pages, outside the log (indexes.py); a replay that meets an index that became ready fills it at once.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -226,8 +225,7 @@ class Tables:
                     if low is None:
                         ready = _with_ready(table.definition, number)
                         sequence = self.log(Schema(alter=ready))
-            os.sched_yield()  # who waits for the lock gets it before the next page
-            self._store.checkpoint_if_due()
+            self._store.let_others()
         self._store.log.acknowledge(sequence)
 
     def _next_id(self) -> int:

@@ -217,6 +217,11 @@ class Store:
             finally:
                 self._checkpointing.release()
 
+    def let_others(self) -> None:
+        """Between the pages of long work, the lock let go: who waits for it gets it; a checkpoint, if one is due."""
+        os.sched_yield()
+        self.checkpoint_if_due()
+
     def _checkpoint(self) -> int:
         reached = self.tree.checkpoint(self.retention.mark)
         self.log.trim(min(reached + 1, self.retention.keep, self.bases.after_checkpoint()))

@@ -19,7 +19,6 @@ Invariants: after set_ttl() returns, the heads say what the attribute says, or n
 shows no change from before it was switched on.
 """
 
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -71,8 +70,7 @@ def fill_ttl(store: "Store", table: "Table") -> None:
             sequence = store.frames.write_together(writes)
             if low is None:
                 sequence = store.schema.log(Schema(alter=msgspec.structs.replace(definition, ttl_ready=True)))
-        os.sched_yield()  # who waits for the lock gets it before the next page
-        store.checkpoint_if_due()
+        store.let_others()
     store.log.acknowledge(sequence)
 
 

@@ -18,7 +18,9 @@ it. The lock is not held while the Log syncs. Only the checkpoint's own commit h
 wait for a disk.
 
 **The map** is address space for the file. It doubles at a checkpoint that finds it half full, and when it is full in
-between: then the open transaction is thrown away and the Log replayed, which is why nothing is lost.
+between: then the open transaction is thrown away and the Log replayed, which is why nothing is lost. Under an open
+snapshot it must not grow, LMDB would move the memory that somebody reads: a map that fills up then, 32 GB in the life
+of one snapshot, makes the tree Poisoned, and opening it again grows the map.
 
 **A write** is one frame in the Log, then what it means for the tree: write() does both. What is stopped in between (by
 a full map, by Ctrl-C) is mended in the same way, by a replay. Should Ctrl-C stop even that, a Late stands in the place
@@ -279,7 +281,7 @@ class Tree:
         self.applied = sequence
         self.dirty_bytes += size
         self.dirty_writes += writes
-        return self.dirty_bytes >= CHECKPOINT_BYTES or self.dirty_writes >= CHECKPOINT_WRITES
+        return self.due
 
     @property
     def due(self) -> bool:

@@ -99,6 +99,7 @@ def test_a_map_cannot_grow_under_an_open_snapshot_and_the_tree_says_so_for_good(
 
     def put(keyspace, key, value):
         engine.put(keyspace, key, value)
+        engine.log.sync()
         acknowledged.append(key)
 
     with pytest.raises(Poisoned, match="snapshots"):

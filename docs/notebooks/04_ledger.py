@@ -38,6 +38,7 @@ import struct
 import tempfile
 import threading
 import time
+from decimal import Decimal  # for an exercise
 from hashlib import sha256
 from pathlib import Path
 
@@ -62,7 +63,11 @@ book.create_table("Vehicle", indexes=["VIN"])
 
 def vehicle(number):
     owner = ("Ann", "Bob", "Eve", "Joe")[number % 4]
-    return {"VIN": f"VIN{number:06d}", "Year": 2000 + number % 24, "Owner": {"Name": owner, "GovId": f"L{number % 100:03d}"}}
+    return {
+        "VIN": f"VIN{number:06d}",
+        "Year": 2000 + number % 24,
+        "Owner": {"Name": owner, "GovId": f"L{number % 100:03d}"},
+    }
 
 
 # %% [markdown]
@@ -70,10 +75,10 @@ def vehicle(number):
 
 # %%
 with book.transaction() as tx:
-    vid = tx.insert("Vehicle", vehicle(1))
+    vid = tx.insert("Vehicle", vehicle(4))  # Ann is the first owner
 for owner in ("Bob", "Eve"):
     clock.advance(days=30)
-    book.execute("UPDATE Vehicle AS v SET v.Owner.Name = ? WHERE v.VIN = ?", owner, "VIN000001")
+    book.execute("UPDATE Vehicle AS v SET v.Owner.Name = ? WHERE v.VIN = ?", owner, "VIN000004")
 book.history("Vehicle", vid)
 
 # %% [markdown]
@@ -128,6 +133,7 @@ HTML(proof._repr_html_())
 
 # %% [markdown]
 # Checking it takes a loop. This is all there is to it (RFC 9162, 2.1.3.2; the real one also checks every length and format):
+
 
 # %%
 def lead(entry, index, size, path):
@@ -222,6 +228,7 @@ except Corrupted as error:
 #
 # The third prediction. A checksum is no secret: whoever can write the byte can write the checksum.
 
+
 # %%
 def forged(path, data):
     """The segment with some bytes changed and the checksum of their frame made anew."""
@@ -271,7 +278,8 @@ report.first_bad
 # %% [markdown]
 # ## Forget, and still prove
 #
-# The first owner asks to be forgotten. Her revision is superseded, so it may be redacted.
+# Ann, the first owner, asks to be forgotten. Her revision is superseded, so it may be redacted. In the history its `data` is gone
+# then, and `dataHash` stands in its place.
 
 # %%
 digest = book.digest()

@@ -22,7 +22,8 @@ Where to read
     many documents      appending.py                      is all of it whole?      audit.py
     tables, indexes     catalogue.py, state.py            what may be forgotten    redact.py
     statements          statements.py, partiql/           what leaves, comes in    exchange.py, tiles.py, snapshots.py
-    reading, history    views.py, streams.py, results.py  kernels                  _native/ledgerblock, merkle*, canon
+    reading, history    views.py, streams.py, results.py  other people's forms     documents.py, qldb/
+    small things        ids.py, pictures.py, inside.py    kernels                  _native/ledgerblock, merkle*, canon
 
 Where we differ from QLDB
 * JSON's values instead of Ion's: no decimals, timestamps are texts; a document hashes as its one canonical text (RFC

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from engines.errors import Closed, EngineError, Invalid, Poisoned
+from engines.errors import Closed, EngineError, Invalid, Poisoned, TooLarge
 from engines.ledger.block import Draft
 from engines.ledger.canonicaljson import encoded, read
 from engines.ledger.ids import ID_BYTES, document_ids, new_transaction_id
@@ -77,8 +77,12 @@ def _batches(documents: Iterable[Mapping[str, Any] | bytes]) -> Iterator[list[by
     """Canonical texts, as many as go into a block."""
     batch: list[bytes] = []
     size = 0
-    for document in documents:
-        data = checked(document) if isinstance(document, bytes) else encoded(document)
+    for number, document in enumerate(documents):
+        try:
+            data = checked(document) if isinstance(document, bytes) else encoded(document)
+        except (Invalid, TooLarge) as error:
+            error.args = (f"document {number} (from 0): {error}",)
+            raise
         batch.append(data)
         size += len(data)
         if len(batch) == BLOCK_DOCUMENTS or size >= BLOCK_BYTES:

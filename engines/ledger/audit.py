@@ -78,7 +78,8 @@ def verify(book: "Ledger", against: views.DigestLike | None) -> Report:
     start = book.clock.timer()
     digest = None if against is None else read_digest(against)
     walker = Audit(book)
-    walker.walk()
+    with book.redacting:  # a segment is to be read before or after a redaction
+        walker.walk()
     if digest is not None:
         walker.hold_against(digest.origin, digest.size, digest.root)
     problems = [Problem(found.file or book.path or "memory", found.offset, found.what) for found in walker.damages]

@@ -66,8 +66,8 @@ from engines.ledger.canonicaljson import canonical, read
 from engines.ledger.pictures import draw_blocks
 
 __all__ = [
-    "COLUMNS", "ENTRY_BYTES", "HEAD_BYTES", "ID_BYTES", "LONGEST_BLOCK", "NO_HASH", "SALT_BYTES", "TRAILER_BYTES", "Block",
-    "Draft",
+    "COLUMNS", "ENTRY_BYTES", "HEAD_BYTES", "ID_BYTES", "LONGEST_BLOCK", "NO_HASH", "SALT_BYTES", "TRAILER_BYTES",
+    "Block", "Draft",
     "Entry", "Kind", "Payload", "Statement", "audit", "block_hash", "decode", "entries", "parameters_hash", "seal",
     "stamp",
 ]  # fmt: skip

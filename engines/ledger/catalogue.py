@@ -37,7 +37,7 @@ def create_table(book: "Ledger", name: str, indexes: Iterable[str]) -> str:
 
     def entries(draft: Draft) -> int:
         if name in book.state.names:
-            raise AlreadyExists(f"there is a table {name!r} already", table=name)
+            raise AlreadyExists(f"there is a table {name!r} already: leave create_table() out to use it", table=name)
         number, made = book.state.next_table(), book.state.chain.indexes
         said: list[Said] = [{"action": "create table", "name": name}]
         said += [{"action": "create index", "index": made + i, "path": list(path)} for i, path in enumerate(paths, 1)]

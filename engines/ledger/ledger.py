@@ -385,7 +385,9 @@ class Ledger:
         """Delete the data of a revision that is no longer current; the number of the block that records it.
 
         Data and salt are off the disk when it returns; hashes and proofs stay. What it cannot reach: proofs that were
-        handed out, exports, snapshots, texts of statements. Invalid for the current revision and for tombstones.
+        handed out, exports, snapshots, texts of statements; and free pages of the tree, which may hold an unsalted hash
+        of a value that was indexed, until they are used again: rebuild() makes the tree anew. Invalid for the current
+        revision and for tombstones.
         """
         self.check_writable()
         return redact.redact(self, table, id, version)

@@ -31,6 +31,8 @@ class Result(Table):
                 records = [value if isinstance(value, dict) else {"value": value} for value in self.values]
                 names = dict.fromkeys(name for record in records for name in record)
                 self._made = {name: [record.get(name) for record in records] for name in names}
+                if not names:  # structs without fields are rows, too
+                    self._made = {"value": self.values}
             else:
                 self._made = {"value": self.values} if self.values else {}
         return self._made

@@ -175,7 +175,8 @@ class State:
         """The table of this name. NotFound offers the nearest."""
         found = self.names.get(name) if isinstance(name, str) else None
         if found is None:
-            raise NotFound(f"there is no table {name!r:.80}{nearest(str(name), self.names)}", table=name)
+            hint = nearest(str(name), self.names) or "; create_table() makes one, tables() shows what there is"
+            raise NotFound(f"there is no table {name!r:.80}{hint}", table=name)
         return found
 
     def place(self, table: int, document: bytes) -> Place | None:

@@ -74,6 +74,11 @@ def _executed(tx: "Transaction", text: str, parameters: Sequence[Any], sources: 
             rows = list(evaluate.select(found, scope))
             read_bytes = sum(access.bytes for access in sources.accesses.values())
             return Result(rows, stats={"rows_read": sources.rows_read, "bytes_read": read_bytes})
+        case nodes.Value(nodes.Name(name)):
+            raise Invalid(
+                f"{name!r:.60} is no statement: SELECT, INSERT, UPDATE, DELETE, FROM, CREATE, DROP, UNDROP begin one; "
+                "transactions end with their `with` block, and book.redact() redacts"
+            )
         case nodes.Value():
             return Result([evaluate.value(found, scope)])
         case nodes.Insert(name):
@@ -162,7 +167,10 @@ class Sources:
             case nodes.HistorySource(name):
                 with self._tx.book.tree.lock:
                     table = views.any_table(self._tx.book, name)
+                if any(bound is not None and not isinstance(bound, str) for bound in bounds):
+                    raise Invalid(f"bounds of history() are times, `2024-05-01T12:00:00Z` in backticks, got {bounds}")
                 start, end = (None if bound is None else microseconds(bound) for bound in bounds)
+                views.check_bounds(start, end)
                 return self._history(table, start, end, equal)
             case nodes.CatalogueSource():
                 return self._tables()
@@ -231,6 +239,7 @@ class Sources:
         for raw in ids:
             for row in views.rows_of(book, table.number, raw, start, end):
                 access.rows += 1
+                access.bytes += len(canonical(row["data"])) if "data" in row else 0
                 yield show(raw), row
 
     def _tables(self) -> Iterator[Row]:

@@ -144,7 +144,10 @@ class Transaction:
         return None if found is None else read(found[1])
 
     def update(self, table: str, document: str, new: Mapping[str, Any]) -> None:
-        """Put a new revision in place of the last. NotFound where there is no such document, or it was deleted."""
+        """Put a whole new document in place of the last revision. NotFound where there is none, or it was deleted.
+
+        For one field of it: execute("UPDATE T AS t SET t.field = ? ...").
+        """
         self.replace(self._table(table), document, encoded(new))
 
     def delete(self, table: str, document: str) -> None:
@@ -159,8 +162,10 @@ class Transaction:
             with self._book.tree.lock:
                 self._validate()  # it may have been there when it was looked for: then Conflict says so
             raise NotFound(
-                f"there is no document {document!r:.60} in {table.name}: it may have been deleted, and "
-                f"history({table.name!r}) shows what there was",
+                f"there is no document {document!r:.60} in {table.name}: it is of another table, or was deleted; then "
+                f"history({table.name!r}, id) shows what it was"
+                if raw is not None
+                else f"an id is a text of 22 letters and digits, such as insert() answers, got {document!r:.60}",
                 table=table.name,
                 id=document,
             )

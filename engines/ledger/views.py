@@ -34,6 +34,8 @@ DigestLike: TypeAlias = Digest | str | Mapping[str, Any]  # the digest, its JSON
 
 def get(book: "Ledger", table: str, document: str, version: int | None) -> dict[str, Any] | None:
     """See Ledger.get."""
+    if not isinstance(document, str):
+        raise Invalid(f"an id is a text of 22 letters and digits, such as insert() answers, got {document!r:.60}")
     raw = parse(document)
     with book.tree.lock:
         if version is None:
@@ -86,14 +88,19 @@ def history(book: "Ledger", table: str, document: str | None, start: Moment | No
         found = any_table(book, table)
     low = None if start is None else microseconds(start)
     high = None if end is None else microseconds(end)
-    if low is not None and high is not None and low > high:
-        raise Invalid(f"start is not after end, got {start!r} and {end!r}")
+    check_bounds(low, high)
     raw = None if document is None else parse(document)
     if document is not None and raw is None:
         return Result([], title=f"history of {table}")
     ids = book.state.ever(found.number) if raw is None else iter([raw])
     rows = [row for each in ids for row in rows_of(book, found.number, each, low, high)]
     return Result(rows, title=f"history of {table}")
+
+
+def check_bounds(low: int | None, high: int | None) -> None:
+    """Invalid where a start, in microseconds, is after its end."""
+    if low is not None and high is not None and low > high:
+        raise Invalid(f"start is not after end, got {iso(low)} and {iso(high)}")
 
 
 def rows_of(

@@ -491,7 +491,6 @@ CHANGES = [
     ("FROM V AS v INSERT INTO v.l VALUE v.Year AT 0", {"Year": 2011, "o": {"n": 1}, "l": [2011, 1, 2]}),
     ("FROM V AS v WHERE v.Year = 2011 REMOVE v.o.n", {"Year": 2011, "o": {}, "l": [1, 2]}),
     ("UPDATE V AS v SET v['Ye' || 'ar'] = v.l[1 - 1]", {"Year": 1, "o": {"n": 1}, "l": [1, 2]}),
-    ("FROM V AS v INSERT INTO v.l VALUE v.gone", {"Year": 2011, "o": {"n": 1}, "l": [1, 2]}),
     ("UPDATE V AS v SET v.Year = MISSING", {"o": {"n": 1}, "l": [1, 2]}),
 ]
 
@@ -538,3 +537,26 @@ def test_update_and_delete_by_id_ask_for_the_id() -> None:
     tables = Tables(V=VEHICLES)
     assert list(evaluate.matches(*scope_of("DELETE FROM V BY i WHERE i = ?", tables, "V2"))) == [("V2", VEHICLES[2])]
     assert tables.asked[0][1] == [(IDENTITY, "V2")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["FROM V AS v INSERT INTO v.l VALUE v.gone", "UPDATE V AS v SET v.Year = v.gone", 'UPDATE V AS v SET v.Year = "x"'],
+)
+def test_what_is_missing_does_not_take_a_field_away_unseen(text: str) -> None:
+    document = {"Year": 2011, "l": [1, 2]}
+    with pytest.raises(Invalid, match="REMOVE takes a field away"):
+        changed(text, document)
+
+
+@pytest.mark.parametrize(
+    "text", ['INSERT INTO V VALUE {"VIN": "B"}', "INSERT INTO V VALUE Eve", "INSERT INTO V << {'a': [b]} >>"]
+)
+def test_an_insert_knows_no_names(text: str) -> None:
+    with pytest.raises(QueryError, match="a text is written"):
+        partiql.parse(text)
+
+
+def test_an_insert_names_no_columns() -> None:
+    with pytest.raises(QueryError, match="columns are not named"):
+        partiql.parse("INSERT INTO V (a, b) VALUES (1, 2)")

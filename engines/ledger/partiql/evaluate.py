@@ -22,7 +22,7 @@ from engines.ledger.partiql.compiler import (
 )  # fmt: skip
 from engines.ledger.partiql.functions import Context
 from engines.ledger.partiql.lexer import SIGN, tokens
-from engines.ledger.partiql.nodes import MISSING, Delete, Insert, Parsed, Select, Update, Value
+from engines.ledger.partiql.nodes import MISSING, Delete, Insert, Literal, Parsed, Select, Update, Value
 from engines.ledger.partiql.operators import Scope
 from engines.ledger.partiql.parser import parsed
 from engines.ledger.partiql.sources import Environment, Sources
@@ -110,9 +110,14 @@ def changed(statement: Parsed, document: dict[str, Any], identity: str, scope: S
     if update.source.identity:
         inner[update.source.identity] = identity
     new = deepcopy(document)
-    for verb, path, value, position in made:
+    for (verb, path, value, position), change in zip(made, update.changes, strict=True):
         steps = [step(inner) for step in path]
         given = None if value is None else deepcopy(value(inner))
+        if given is MISSING and not isinstance(change.value, Literal):
+            raise Invalid(
+                "what is to be SET is MISSING: is it a name where a text, 'in single quotes', is meant? "
+                "REMOVE takes a field away"
+            )
         if verb == "insert":
             _insert(new, steps, given, None if position is None else position(inner))
         elif not steps:

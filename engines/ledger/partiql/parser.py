@@ -292,9 +292,23 @@ class Parser(Expressions):
     def _insert(self) -> Insert:
         self._expect("INSERT", "INTO")
         table = self._identifier("the name of a table")
-        if self._accept("VALUE"):
-            return Insert(table, self._expression(), several=False)
-        return Insert(table, self._expression(), several=True)
+        if self._is("(") and not self._is("(", "SELECT") and not self._is("(", "?"):
+            raise self._error("columns are not named: INSERT INTO T VALUE {'a': 1, 'b': 2}")
+        several = not self._accept("VALUE")
+        values = self._expression()
+        self._refuse_names(values)
+        return Insert(table, values, several)
+
+    def _refuse_names(self, expression: Expression) -> None:
+        """There is nothing that a name could stand for here; and a text in double quotes is one."""
+        if isinstance(expression, Name):
+            raise self._error(
+                f"{expression.name!r} is a name here, and there is nothing of that name; a text is written "
+                f"'{expression.name}'",
+                expression.at,
+            )
+        for below in children(expression):
+            self._refuse_names(below)
 
     def _update(self) -> Update:
         self._expect("UPDATE")

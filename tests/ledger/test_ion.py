@@ -77,7 +77,14 @@ def test_values_in_json(text, json_value):
 
 @pytest.mark.parametrize(
     ("text", "path"),
-    [("{a: [1, nan]}", "$.a[1]"), ("{a: {b: x::1}}", "$.a.b"), ("{a: 1, a: 2}", "$"), ("[$0]", "$[0]"), ("+inf", "$")],
+    [
+        ("{a: [1, nan]}", "$.a[1]"),
+        ("{a: {b: x::1}}", "$.a.b"),
+        ("{a: 1, a: 2}", "$"),
+        ("[$0]", "$[0]"),
+        ("+inf", "$"),
+        ("[0x1%s]" % ("0" * 5000), "$[0]"),
+    ],
 )
 def test_what_json_cannot_say_is_named(text, path):
     with pytest.raises(Invalid) as refused:

@@ -99,6 +99,10 @@ class _Binary:
         return Value(value.type, value.value, tuple(names)), at
 
     def _read(self, code: int, at: int, end: int, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911 - a case each
+        if code == 13:
+            return self._members(at, end, depth)
+        if code in (11, 12):
+            return self._elements(at, end, depth)
         data = self.data[at:end]
         match TYPES[code]:
             case "int":
@@ -118,10 +122,9 @@ class _Binary:
                 return self._name(int.from_bytes(data, "big"), at)
             case "string":
                 return data.decode()
-            case "clob" | "blob":
-                return data
-            case "struct":
-                return self._members(at, end, depth)
+        return data  # of a clob or a blob
+
+    def _elements(self, at: int, end: int, depth: int) -> list[Value]:
         found = []
         while at < end:
             value, at = self.value(at, end, depth + 1)

@@ -26,7 +26,7 @@ So a value has one hash, whether it was text or binary, in whatever order its fi
 Why not the packages amazon.ion and ionhash: ionhash does not load with an amazon.ion of today, whose reader does not
 end for some files with one byte changed. Files from elsewhere need a reader that always ends.
 
-Simpler than Ion allows: no shared symbol tables (no journal has them), nesting up to 200.
+Simpler than Ion allows: no shared symbol tables (no journal has them), nesting up to 140.
 
 Invariants: binary.read_binary() and text.read_text() of the same data give equal values; whatever the bytes are, they
 end with values or with BadIon, after one pass over them.
@@ -42,7 +42,7 @@ from typing import Any, Final, NamedTuple
 
 from engines.errors import Invalid
 
-DEEPEST: Final = 200
+DEEPEST: Final = 140  # a document of the ledger is at most 128 deep
 TYPES: Final = (
     "null", "bool", "int", "int", "float", "decimal", "timestamp", "symbol", "string", "clob", "blob", "list", "sexp",
     "struct",
@@ -53,6 +53,7 @@ SYSTEM_SYMBOLS: Final = (
     "$ion_shared_symbol_table",
 )  # fmt: skip
 EXACT: Final = 1 << 53  # whole numbers below are exact in JSON
+LONGEST_INT: Final = 1 << 13  # bits: Python refuses to write longer ones
 LONGEST_EXPONENT: Final = 1 << 40
 
 
@@ -251,6 +252,8 @@ def to_json(value: Value, path: str = "$") -> Any:  # noqa: ANN401, C901, PLR091
         return None
     match value.type:
         case "int":
+            if found.bit_length() > LONGEST_INT:
+                raise _inexact(path, "has thousands of digits")
             return found if -EXACT < found < EXACT else str(found)
         case "float":
             if not isfinite(found):

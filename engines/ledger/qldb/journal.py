@@ -52,6 +52,7 @@ FILE: Final = re.compile(r"([0-9A-Za-z]+)\.(\d{1,18})-(\d{1,18})\.(?:ion|json)")
 MANIFEST: Final = ".completed.manifest"
 DEEPEST_FOLDER: Final = 8
 HASH: Final = 32
+SIGNED: Final = bytes(byte ^ 0x80 for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,12 @@ def dot(one: bytes, other: bytes) -> bytes:
     """Two hashes as one, in whatever order they come; an empty one leaves the other as it is."""
     if not one or not other:
         return one or other
-    return sha256(one + other if _signed(one) < _signed(other) else other + one).digest()
+    return sha256(one + other if _order(one) < _order(other) else other + one).digest()
 
 
-def _signed(hashed: bytes) -> list[int]:
-    return [byte - 256 if byte > 127 else byte for byte in reversed(hashed)]
+def _order(hashed: bytes) -> bytes:
+    """What sorts as the bytes of a hash do, taken as signed, from the last to the first."""
+    return hashed[::-1].translate(SIGNED)
 
 
 def merkle_root(hashes: list[bytes]) -> bytes:
@@ -130,7 +132,7 @@ def _journal(folder: str, files: FileSystem, *, strict: bool) -> Iterator[Journa
                 block = _Reader(where, tables, strict=strict).block(value)
             except (Corrupted, Invalid):
                 raise
-            except (TypeError, ValueError, AttributeError) as error:
+            except (TypeError, ValueError, AttributeError, RecursionError) as error:
                 raise _bad(where, f"is no journal block: {error}") from error
             if (block.strand, block.number) != (strand, expected) or expected > last:
                 raise _bad(where, f"is called {block.strand} {block.number}: one is missing, or a file was renamed")
@@ -207,6 +209,8 @@ def _values(path: str, data: bytes) -> Iterator[Value]:
         raise Corrupted(
             f"{path} is no Ion from {error.offset} on: {error}; copy the export again", file=path, offset=error.offset
         ) from error
+    except RecursionError as error:
+        raise _bad(path, "is nested too deep for the stack that is left") from error
     except UnicodeDecodeError as error:
         raise Corrupted(f"{path} is neither Ion text nor binary", file=path, offset=error.start) from error
 

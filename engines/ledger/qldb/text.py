@@ -15,6 +15,7 @@ from typing import Final
 from engines.ledger.qldb.ion import DEEPEST, SYSTEM_SYMBOLS, TYPES, BadIon, Timestamp, Value, decimal, local, timestamp
 
 SPACE: Final = re.compile(r"(?:[ \t\r\n\v\f]+|//[^\n\r]*|/\*(?:[^*]|\*(?!/))*+\*/)*+")
+BLANK: Final = frozenset(" \t\r\n\v\f/")  # what SPACE begins with
 TOKEN: Final = re.compile(
     r"""(?P<long>''')|(?P<quoted>')|(?P<string>")
     |(?P<timestamp>\d{4}(?:T|-\d\d(?:T|-\d\d(?:T(?:\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?)?)))
@@ -26,6 +27,8 @@ TOKEN: Final = re.compile(
     |(?P<operator>[!#%&*+\-./;<=>?@^`|~]+)""",
     re.VERBOSE | re.ASCII,
 )
+PLAIN_SPACE: Final = re.compile(r"[ \t\r\n\v\f]*+")
+LOB_END: Final = re.compile(r"[ \t\r\n\v\f]*+\}\}")
 STOP: Final = re.compile(r"[\s{}\[\](),\"':/]|\Z")
 PLAIN: Final = {
     '"': re.compile(r'[^"\\\n\r]*+'),
@@ -64,8 +67,9 @@ class _Text:
 
     def space(self) -> None:
         """Go over spaces and comments."""
-        found = SPACE.match(self.text, self.at)
-        self.at = found.end() if found else self.at
+        if self.text[self.at : self.at + 1] in BLANK:
+            found = SPACE.match(self.text, self.at)
+            self.at = found.end() if found else self.at
 
     def value(self, depth: int, *, operators: bool = False) -> Value:
         """The value that begins here. operators: +, - and such are symbols, as within ( )."""
@@ -235,7 +239,7 @@ class _Text:
             parts.append(self._until("'''", lob=lob))
 
     def _lob(self) -> Value:
-        found = re.compile(r"[ \t\r\n\v\f]*+").match(self.text, self.at)
+        found = PLAIN_SPACE.match(self.text, self.at)
         self.at = found.end() if found else self.at
         for quote in ("'''", '"'):
             if self.text.startswith(quote, self.at):
@@ -244,7 +248,7 @@ class _Text:
                 self._close_lob()
                 return Value("clob", text.encode("latin-1"))
         end = self.text.find("}", self.at)
-        encoded = re.sub(r"[ \t\r\n\v\f]", "", self.text[self.at : max(end, self.at)])
+        encoded = PLAIN_SPACE.sub("", self.text[self.at : max(end, self.at)])
         value = binascii.a2b_base64(encoded, strict_mode=True)
         if binascii.b2a_base64(value, newline=False).decode() != encoded:
             raise self.bad("base64 has spare bits that are not zero")
@@ -253,7 +257,7 @@ class _Text:
         return Value("blob", value)
 
     def _close_lob(self) -> None:
-        found = re.compile(r"[ \t\r\n\v\f]*+\}\}").match(self.text, self.at)
+        found = LOB_END.match(self.text, self.at)
         if not found:
             raise self.bad("}} is missing")
         self.at = found.end()

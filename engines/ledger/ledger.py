@@ -527,8 +527,7 @@ class Ledger:
             chain = self.state.chain
             number, leaves, root = chain.number, chain.leaves, self.merkle.root()
         try:
-            with disk_errors(f"the hashes of {self.path} cannot be written"):
-                self.merkle.checkpoint(leaves)  # a sync outside the lock; the tree names these leaves only after it
+            self.merkle.checkpoint(leaves)  # a sync outside the lock; the tree names these leaves only after it
         except Poisoned as error:
             self.log.refuse(error)  # no checkpoint can be made any more, so nothing more is taken
             raise

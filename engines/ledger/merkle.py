@@ -34,7 +34,7 @@ from typing import Final, Self
 from engines._native.merkle import Levels, nodes
 from engines._native.merkleproof import verify_consistency, verify_inclusion
 from engines.errors import Closed, Corrupted, Invalid, Poisoned, ReadOnly
-from engines.storage.files import FileSystem, RealFileSystem, make_folder
+from engines.storage.files import FileSystem, RealFileSystem, disk_errors, make_folder
 
 __all__ = ["MerkleLog", "verify_consistency", "verify_inclusion"]
 
@@ -78,7 +78,8 @@ class MerkleLog:
         self._failed = self._closed = False
         if folder is not None:
             try:
-                self._open(folder, leaves, root)
+                with disk_errors(f"the hashes in {folder} cannot be opened"):
+                    self._open(folder, leaves, root)
             except BaseException:
                 self.close()
                 raise
@@ -235,7 +236,7 @@ class MerkleLog:
         """Append the digests of the first `size` leaves (all) to the files and sync; how many are stored now.
 
         Keep that number and its root only after this has returned. Others may go on adding leaves meanwhile. In memory
-        nothing happens, and the answer is 0. Invalid if there are fewer leaves. OSError if a write fails; it may be
+        nothing happens, and the answer is 0. Invalid if there are fewer leaves. ReadOnly if a write fails; it may be
         tried again. A sync that fails is Poisoned: whether the bytes are on disk stays unknown; reading goes on.
         """
         with self._storing:
@@ -246,16 +247,9 @@ class MerkleLog:
             size = self._size(size)
             if size <= self._stored:
                 return self._stored
-            self._create(self._folder, size.bit_length())
-            grown = []
-            for level in range(size.bit_length()):
-                with self._lock:
-                    begin = max(self._stored >> level, self._levels.settled(level))  # one may have been interrupted
-                    count = (size >> level) - begin  # leaves that came meanwhile are for the next time
-                    fresh = self._levels.since(level, begin) if count > 0 else b""
-                if count > 0:
-                    self._files.pwrite(self._descriptors[level], memoryview(fresh)[: DIGEST * count], DIGEST * begin)
-                    grown.append(level)
+            with disk_errors(f"the hashes cannot be written to {self._folder}"):
+                self._create(self._folder, size.bit_length())
+                grown = [level for level in range(size.bit_length()) if self._append(level, size)]
             try:
                 for level in grown:
                     self._files.fdatasync(self._descriptors[level])
@@ -268,6 +262,16 @@ class MerkleLog:
                     self._levels.settle(level, view)
                 self._stored = size
             return size
+
+    def _append(self, level: int, size: int) -> bool:
+        """Whether there was something to write."""
+        with self._lock:
+            begin = max(self._stored >> level, self._levels.settled(level))  # one may have been interrupted
+            count = (size >> level) - begin  # leaves that came meanwhile are for the next time
+            fresh = self._levels.since(level, begin) if count > 0 else b""
+        if count > 0:
+            self._files.pwrite(self._descriptors[level], memoryview(fresh)[: DIGEST * count], DIGEST * begin)
+        return count > 0
 
     def _create(self, folder: str, count: int) -> None:
         while len(self._descriptors) < count:

@@ -410,8 +410,9 @@ def failing(call, n, number=errno.EIO):
 @pytest.mark.parametrize("n", [1, 4, 9])
 def test_a_full_disk_refuses_a_checkpoint_which_may_be_tried_again(n):
     with failing("pwrite", n, errno.ENOSPC) as log:
-        with pytest.raises(OSError, match="pwrite"):
+        with pytest.raises(ReadOnly, match="the hashes cannot be written to /book") as refused:
             log.checkpoint()
+        assert refused.value.code == "disk-full"
         assert (log.stored, log.root(), log.prove(7)) == (100, ROOTS[300], model.path(7, ENTRIES))
         assert (log.checkpoint(), log.root(), log.verify()) == (300, ROOTS[300], None)
 

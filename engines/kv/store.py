@@ -7,6 +7,7 @@
 The log is the database; the tree is a cache of it that is never wrong, only late, and catches up at open.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -211,9 +212,14 @@ class Store:
             return self._checkpoint()
 
     def checkpoint_if_due(self) -> None:
+        """A checkpoint if one is due. What the disk refuses here is no failure of the write before it.
+
+        That one is acknowledged. A full disk is met again by the next, and for worse the log refuses the next.
+        """
         if self.tree.due and self._checkpointing.acquire(blocking=False):
             try:
-                self._checkpoint()
+                with contextlib.suppress(ReadOnly):
+                    self._checkpoint()
             finally:
                 self._checkpointing.release()
 

@@ -219,6 +219,30 @@ def test_documents_that_json_or_the_ledger_cannot_hold(tmp_path, document, reaso
         assert book.digest() == before
 
 
+def test_what_a_journal_does_not_say_or_says_twice(journal, tmp_path):
+    journal.export(tmp_path / "x")
+    with ledger.Ledger() as book:
+        before = book.digest()
+        with pytest.raises(Invalid, match="field 'name' of its own"):
+            qldb.import_journal(tmp_path / "x", book, metadata="name")
+        assert book.digest() == before
+    unsaid = Journal()
+    unsaid.commit([(ANN, "no table's name", {"n": 1})])
+    unsaid.export(tmp_path / "y")
+    with ledger.Ledger() as book, pytest.raises(Invalid, match="table's name"):
+        qldb.import_journal(tmp_path / "y", book)
+
+
+def test_two_revisions_of_a_document_in_one_block(tmp_path):
+    journal = Journal()
+    journal.commit([(ANN, "T", {"n": 1}), (ANN, "T", {"n": 2}), (BOB, "T", {"n": 3}), (ANN, "T", None)])
+    journal.export(tmp_path / "x")
+    with ledger.Ledger() as book:
+        done = qldb.import_journal(tmp_path / "x", book)
+        assert [book.get("T", done.ids[ANN], version=version) for version in (0, 1, 2)] == [{"n": 1}, {"n": 2}, None]
+        assert book.get("T", done.ids[BOB]) == {"n": 3}
+
+
 def test_folders_and_files_that_are_no_export(journal, tmp_path):
     with pytest.raises(NotFound):
         qldb.import_journal(tmp_path / "nowhere", None)

@@ -23,8 +23,8 @@ Ion hash, with SHA-256: hash(v) = H(s(v)), where B = 0b, E = 0e, and escape puts
 
 So a value has one hash, whether it was text or binary, in whatever order its fields were.
 
-Why not the packages amazon.ion and ionhash: ionhash does not load with an amazon.ion of today, whose reader does not
-end for some files with one byte changed. Files from elsewhere need a reader that always ends.
+Why not the packages amazon.ion and ionhash: ionhash 1.2.1 cannot be imported beside amazon.ion 0.15, whose C extension
+does not end for some files with one byte changed. Files from elsewhere need a reader that always ends.
 
 Simpler than Ion allows: no shared symbol tables (no journal has them), nesting up to 140.
 

@@ -43,8 +43,10 @@ def import_journal(
     that each document gets, with {"id", "version", "txTime", "txId", "hash"} as QLDB had them. What QLDB redacted is
     replayed as {} (with its metadata, if asked for), so that versions stay what they were.
 
-    Everything is read and checked before anything is written. Errors as in read_journal; AlreadyExists where the ledger
-    has a table of that name already.
+    Everything is read and checked before anything is written. An import that is interrupted all the same is not taken
+    up again: remove the ledger and begin anew. Each block waits for the disk; a ledger that was opened with
+    durability="checkpoint" does not. Errors as in read_journal; AlreadyExists where the ledger has a table of that name
+    already, Invalid where a document is in no known table, or has a field called as `metadata` says.
     """
     names: dict[str, str] = {}  # the name of a table by its id
     for block in read_journal(folder, strict=strict, files=files):

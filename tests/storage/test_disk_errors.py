@@ -14,7 +14,7 @@ from trees import SMALL
 
 from engines import kv
 from engines.clock import ManualClock
-from engines.errors import Corrupted, EngineError, Invalid, Poisoned, ReadOnly
+from engines.errors import Corrupted, EngineError, Invalid, Locked, Poisoned, ReadOnly
 from engines.storage import environment
 from engines.storage.blobs import Blobs
 from engines.storage.files import RealFileSystem, disk_errors
@@ -221,7 +221,11 @@ def test_a_lock_without_room_for_the_name_of_its_owner_holds_all_the_same(tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
         lock = RealFileSystem().lock(f"{tmp_path}/lock")
-    with pytest.raises(EngineError, match="in process unknown"):
+    with monkeypatch.context() as patch:
+        patch.setattr(type(lock), "_held", {})  # as another process has it
+        with pytest.raises(Locked, match="in process unknown"):
+            RealFileSystem().lock(f"{tmp_path}/lock")
+    with pytest.raises(Locked, match="this process has"):
         RealFileSystem().lock(f"{tmp_path}/lock")
     lock.release()
     assert len(os.listdir("/proc/self/fd")) == count

@@ -275,7 +275,8 @@ def header_at(data not None, Py_ssize_t position):
 def find_voucher(data not None, Py_ssize_t start, uint64_t expected, uint64_t log_id, *, bint any_later=False):
     """Where a good frame stands that says the frame `expected` had been on disk already; -1 if there is none.
 
-    With any_later a good frame will do that is numbered `expected` or more, whatever it says. Looks at every multiple of 8 from start on: frames have that alignment, whatever happened to the ones before.
+    With any_later a good frame will do that is numbered `expected` or more, whatever it says. Looks at every multiple
+    of 8 from start on: frames have that alignment, whatever happened to the ones before.
     """
     cdef Py_buffer view
     cdef Py_ssize_t at, n

@@ -463,8 +463,13 @@ def a_cache(names):
     return kept
 
 
-in_memory = [("a dict", bytes_an_entry(lambda names: dict.fromkeys(names, True))), ("kv.Cache", bytes_an_entry(a_cache))]
-Table.from_rows(["20,000 short keys in", "bytes an entry, keys included"], [(name, round(size)) for name, size in in_memory])
+in_memory = [
+    ("a dict", bytes_an_entry(lambda names: dict.fromkeys(names, True))),
+    ("kv.Cache", bytes_an_entry(a_cache)),
+]
+Table.from_rows(
+    ["20,000 short keys in", "bytes an entry, keys included"], [(name, round(size)) for name, size in in_memory]
+)
 
 # %% [markdown]
 # ## Questions

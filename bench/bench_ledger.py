@@ -16,8 +16,13 @@ BULK, MEMORY_BULK = "ledger [power-safe] append", "ledger [memory] append"
 ONE, EIGHT = "ledger [power-safe] one document", "ledger [power-safe] one document, 8 threads"
 BATCH = "ledger [power-safe] batch of 1,000"
 TREE = "ledger [memory] hash tree"
-PROVE, CHECK, CONSISTENT = "ledger prove", "ledger verify a proof", "ledger prove consistency"
-AUDIT = "ledger audit"
+PROVE, CHECK = "ledger [power-safe] prove", "ledger [power-safe] verify a proof"
+CONSISTENT = "ledger [power-safe] prove consistency"
+    "ledger [power-safe] prove",
+    "ledger [power-safe] verify a proof",
+    "ledger [power-safe] prove consistency",
+)
+AUDIT = "ledger [power-safe] audit"
 THREADS = 8
 
 

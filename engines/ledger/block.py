@@ -46,7 +46,6 @@ JSON but `Block.statements`.
 """
 
 import base64
-import os
 import struct
 from array import array
 from collections.abc import Sequence
@@ -64,6 +63,7 @@ from engines._native.ledgerblock import ENTRY_BYTES, HEAD_BYTES, SALT_BYTES, TRA
 from engines.errors import Corrupted, Invalid
 from engines.ledger.canonicaljson import canonical, read
 from engines.ledger.pictures import draw_blocks
+from engines.ledger.randomness import random_bytes
 
 __all__ = [
     "COLUMNS", "ENTRY_BYTES", "HEAD_BYTES", "ID_BYTES", "LONGEST_BLOCK", "NO_HASH", "SALT_BYTES", "TRAILER_BYTES",
@@ -191,7 +191,7 @@ class Draft:
     def pack(self, salts: bytes | None = None) -> bytearray:
         """The block's bytes, hashes of the data in it. salts: 16 bytes for each entry; random ones if left out."""
         if salts is None:
-            salts = os.urandom(SALT_BYTES * len(self))
+            salts = random_bytes(SALT_BYTES * len(self))
         if len(salts) != SALT_BYTES * len(self):
             raise Invalid(f"{len(self)} entries take {SALT_BYTES * len(self)} bytes of salt, got {len(salts)}")
         return ledgerblock.pack(

@@ -11,7 +11,6 @@ base 62, most significant digit first, digits before capitals before small lette
 Invariants: parse(show(id)) is id; show(a) < show(b) exactly when a < b.
 """
 
-import os
 from typing import Final
 
 import google_crc32c
@@ -19,6 +18,7 @@ import google_crc32c
 from engines._native.ledgerids import parse_id, show_id
 from engines.clock import Clock
 from engines.errors import Corrupted, Invalid
+from engines.ledger.randomness import random_bytes
 
 FORMAT: Final = 1  # of a ledger's folder, in ENGINE
 ID_BYTES: Final = 16
@@ -27,7 +27,7 @@ ID_CHARACTERS: Final = 22
 
 def new_transaction_id(clock: Clock) -> bytes:
     """A transaction's id at this moment."""
-    return (clock.now() // 1000).to_bytes(8, "big")[-6:] + os.urandom(6) + bytes(4)
+    return (clock.now() // 1000).to_bytes(8, "big")[-6:] + random_bytes(6) + bytes(4)
 
 
 def document_ids(transaction: bytes, start: int, count: int) -> bytes:

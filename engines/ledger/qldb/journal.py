@@ -267,7 +267,7 @@ class _Reader:
             strand=strand,
             number=number,
             transaction=transaction,
-            time=self.time(fields, "blockTimestamp"),
+            time=self.moment(fields, "blockTimestamp"),
             hash=hashed,
             previous=previous,
             statements=[self.text(self.struct(each), "statement") for each in self.list(said, "statements")]
@@ -314,7 +314,7 @@ class _Reader:
             table_id=table_id,
             data=None if data is None else self.document(data, document),
             hash=hashed,
-            time=self.time(metadata, "txTime"),
+            time=self.moment(metadata, "txTime"),
             deleted=data is None and "dataHash" not in fields,
             redacted="dataHash" in fields,
         )
@@ -390,7 +390,7 @@ class _Reader:
             raise _bad(self.where, f"has no whole number {name}")
         return int(value.value)
 
-    def time(self, fields: dict[str, Value], name: str) -> str:
+    def moment(self, fields: dict[str, Value], name: str) -> str:
         """A moment's text by the name of its field."""
         value = fields.get(name)
         if value is None or value.type != "timestamp" or value.value is None:

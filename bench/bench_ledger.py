@@ -18,10 +18,6 @@ BATCH = "ledger [power-safe] batch of 1,000"
 TREE = "ledger [memory] hash tree"
 PROVE, CHECK = "ledger [power-safe] prove", "ledger [power-safe] verify a proof"
 CONSISTENT = "ledger [power-safe] prove consistency"
-    "ledger [power-safe] prove",
-    "ledger [power-safe] verify a proof",
-    "ledger [power-safe] prove consistency",
-)
 AUDIT = "ledger [power-safe] audit"
 THREADS = 8
 

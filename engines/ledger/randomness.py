@@ -1,7 +1,7 @@
 """Random bytes of the operating system, fetched 4 KB at a time.
 
-os.urandom() lets go of the interpreter's lock in each call; with eight threads that commit, who comes back waits for
-it. Each thread has bytes of its own, and gives each of them out once. A child of a fork begins with none: else parent and
+os.urandom() lets go of the interpreter's lock in each call; with eight threads that commit, who comes back waits.
+Each thread has bytes of its own, and gives each of them out once. A child of a fork begins with none: else parent and
 child would give out the same.
 """
 

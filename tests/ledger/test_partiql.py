@@ -560,3 +560,10 @@ def test_an_insert_knows_no_names(text: str) -> None:
 def test_an_insert_names_no_columns() -> None:
     with pytest.raises(QueryError, match="columns are not named"):
         partiql.parse("INSERT INTO V (a, b) VALUES (1, 2)")
+
+
+@pytest.mark.parametrize("chain", ["x" + ".a" * 2000, "x" + "[0]" * 2000, "1" + "+1" * 2000, "'a'" + "||'a'" * 2000])
+def test_chains_without_end_are_refused_wherever_they_stand(chain: str) -> None:
+    for text in (f"SELECT {chain} FROM T", f"SELECT VALUE {chain} FROM T", f"SELECT * FROM T WHERE {chain} = 1", chain):
+        with pytest.raises(QueryError, match="take it apart"):
+            partiql.parse(text)

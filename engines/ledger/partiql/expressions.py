@@ -6,6 +6,7 @@ x IN (a) and x IN (a, b) are lists, x IN a is whatever a holds. @t is PartiQL's 
 bound, and no table.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from engines.errors import nearest
@@ -34,6 +35,7 @@ from engines.ledger.partiql.nodes import (
 from engines.ledger.partiql.words import AGGREGATES, DATE_PARTS, FUNCTIONS, RESERVED, TYPES
 
 DEEPEST: Final = 100
+LONGEST_CHAIN: Final = 200
 LONGEST_NUMBER: Final = 400  # digits
 COMPARISONS: Final = {"=": 4, "<>": 4, "!=": 4, "<": 4, "<=": 4, ">": 4, ">=": 4}
 BINDING: Final = {"||": 5, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7, **COMPARISONS}
@@ -57,7 +59,7 @@ class Expressions(Reader):
         if self._depth > DEEPEST:
             raise self._error(f"this is nested more than {DEEPEST} deep: take it apart")
         left = self._postfix(self._first())
-        while True:
+        for _ in self._links():
             at = self._next.position
             if self._next.kind == SIGN and BINDING.get(self._next.value, -1) > binding:
                 operator = self._take().value
@@ -214,8 +216,13 @@ class Expressions(Reader):
         number = self._number(Token(NUMBER, text.lstrip("+-"), token.position))
         return -number if text.startswith("-") else number
 
+    def _links(self) -> Iterator[int]:
+        """As often as a chain, 1 + 1 + 1 or a.b.c, may go on: each link nests the tree by one."""
+        yield from range(LONGEST_CHAIN)
+        raise self._error(f"this goes on for more than {LONGEST_CHAIN} steps: take it apart")
+
     def _postfix(self, value: Expression) -> Expression:
-        while True:
+        for _ in self._links():
             at = self._next.position
             if self._accept("."):
                 token = self._take()
@@ -227,7 +234,8 @@ class Expressions(Reader):
                 self._expect("]")
                 value = Step(value, key, at)
             else:
-                return value
+                break
+        return value
 
     def _word(self, token: Token, at: int) -> Expression:
         word = token.value.upper()

@@ -564,6 +564,6 @@ def test_an_insert_names_no_columns() -> None:
 
 @pytest.mark.parametrize("chain", ["x" + ".a" * 2000, "x" + "[0]" * 2000, "1" + "+1" * 2000, "'a'" + "||'a'" * 2000])
 def test_chains_without_end_are_refused_wherever_they_stand(chain: str) -> None:
-    for text in (f"SELECT {chain} FROM T", f"SELECT VALUE {chain} FROM T", f"SELECT * FROM T WHERE {chain} = 1", chain):
+    for text in ("SELECT ? FROM T", "SELECT VALUE ? FROM T", "SELECT * FROM T WHERE ? = 1", "?"):
         with pytest.raises(QueryError, match="take it apart"):
-            partiql.parse(text)
+            partiql.parse(text.replace("?", chain))

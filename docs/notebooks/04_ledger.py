@@ -205,7 +205,7 @@ Table.from_rows(["what", "microseconds"], [(what, round(1e6 * seconds, 2)) for w
 # Your second prediction.
 
 # %%
-segment = next(folder.joinpath("dmv", "log").glob("*.log"))
+segment = min(folder.joinpath("dmv", "log").glob("*.log"))
 good = segment.read_bytes()
 bad = bytearray(good)
 bad[good.index(b"VIN000007")] ^= 1

@@ -103,7 +103,7 @@ class _Run:
 
     def tamper(self) -> None:
         """Change one byte on the disk, as nobody may; then write a whole other book."""
-        segment = next((self.folder / "registry" / "log").glob("*.log"))
+        segment = min((self.folder / "registry" / "log").glob("*.log"))
         good = segment.read_bytes()
         at = good.rindex(b"first owner")
         segment.write_bytes(good[:at] + b"F" + good[at + 1 :])

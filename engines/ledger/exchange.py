@@ -169,7 +169,7 @@ def _read_digest(files: FileSystem, folder: str) -> Digest:
 
 def _fill(book: "Ledger", folder: str, files: FileSystem, digest: Digest) -> None:
     """Take all blocks, each after it was checked. Corrupted names file and line."""
-    chain, rules = book.state.chain, Rules(book.state)
+    rules = Rules(book.state)
     before: Block | None = None
     with Progress("import", "blocks", digest.block) as progress:
         for file, line, payload in _payloads(folder, files, digest.block):
@@ -200,6 +200,7 @@ def _fill(book: "Ledger", folder: str, files: FileSystem, digest: Digest) -> Non
         rules.end()
     except Invalid as error:
         raise Corrupted(f"{folder}: {error}: export the ledger again", file=folder, offset=0) from error
+    chain = book.state.chain
     if (chain.number, chain.leaves) != (digest.block, digest.size) or book.merkle.root() != digest.root:
         raise Corrupted(
             f"the blocks in {folder} are not those that its digest stands for: export the ledger again",

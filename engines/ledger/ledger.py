@@ -260,15 +260,16 @@ class Ledger:
     def take(self, payload: bytearray, count: int) -> int:
         """Under the lock: a packed block becomes the next of the chain; the sequence to acknowledge."""
         chain, merkle = self.state.chain, self.merkle
-        number = chain.number + 1
+        if len(merkle) != chain.leaves:  # an interrupt has kept the one before from taking its leaves back
+            merkle.cut(chain.leaves)
         try:
-            stamp(payload, number, max(self.clock.now(), chain.time))
+            stamp(payload, chain.number + 1, max(self.clock.now(), chain.time))
             if count:
                 merkle.extend_records(entries(payload), stride=ENTRY_BYTES, count=count)
             merkle.extend([seal(payload, chain.leaves, merkle.root(), chain.hash)])
             return self.put(payload, count)
         except BaseException:
-            if chain.number < number:
+            if self.state.chain is chain:  # the block was not taken
                 merkle.cut(chain.leaves)
             raise
 
@@ -532,7 +533,7 @@ class Ledger:
             self.log.refuse(error)  # no checkpoint can be made any more, so nothing more is taken
             raise
         with self.tree.lock:
-            chain.stored, chain.stored_number, chain.root = leaves, number, root
+            self.state.stored(leaves, number, root)
         return self.tree.checkpoint()
 
     def check_open(self) -> None:

@@ -81,7 +81,7 @@ class Where(NamedTuple):
     transaction: bytes
 
 
-class Chain(msgspec.Struct):
+class Chain(msgspec.Struct, frozen=True):
     """The end of the chain of blocks, and how far the level files went at the checkpoint."""
 
     number: int = 0  # of the last block; 0 before the first
@@ -372,9 +372,10 @@ class State:
         if number > self.chain.number:
             if len(self.merkle) == first_leaf:  # else the leaves are there already: who made the block needed the root
                 self.merkle.extend_hashes(decode(payload).leaves())
-            end = self.chain
-            end.number, end.leaves, end.time = number, first_leaf + count + 1, time
-            end.hash = block_hash(bytes(payload[-ledgerblock.TRAILER_BYTES :]))
+            hashed = block_hash(bytes(payload[-ledgerblock.TRAILER_BYTES :]))
+            leaves = first_leaf + count + 1
+            end = msgspec.structs.replace(self.chain, number=number, leaves=leaves, time=time, hash=hashed)
+            self.chain = end  # in one step: who is interrupted has done all of it, or nothing
         if len(self._fresh) + len(self._fresh_blocks) > FRESH:
             self.flush()
 
@@ -447,7 +448,8 @@ class State:
             self.names.pop(before.name, None)
         self._know(table)
         if action == "create index":
-            self.chain.indexes = max(self.chain.indexes, said["index"])
+            made = max(self.chain.indexes, said["index"])
+            self.chain = msgspec.structs.replace(self.chain, indexes=made)
             self._fill(number, {said["index"]: said["path"]})
         elif action == "drop index":
             low, high = _U32.pack(said["index"]), _U32.pack(said["index"] + 1)
@@ -487,6 +489,10 @@ class State:
                 file=path,
                 offset=0,
             )
+
+    def stored(self, leaves: int, number: int, root: bytes) -> None:
+        """The level files hold this many leaves now, up to this block, with this root over them."""
+        self.chain = msgspec.structs.replace(self.chain, stored=leaves, stored_number=number, root=root)
 
     def remember(self) -> None:
         """Put into the tree what is not there yet: the checkpoint calls it."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engines._native.ledgerblock import ENTRY_BYTES, HEAD_BYTES, SALT_BYTES, TRAILER_BYTES
 from engines.errors import AlreadyExists, Corrupted, EngineError, Invalid, NotFound
-from engines.ledger import snapshots, tiles, views
+from engines.ledger import redact, snapshots, tiles, views
 from engines.ledger.block import LONGEST_BLOCK, Block, Kind, audit, decode
 from engines.ledger.canonicaljson import DOCUMENT_BYTES, canonical, read_strict
 from engines.ledger.ids import ID_BYTES, identity_text, parse
@@ -52,6 +52,7 @@ def export(book: "Ledger", folder: str) -> Digest:
         disk_errors(f"the ledger cannot be exported to {folder}"),
         Progress("export", "blocks") as progress,
     ):
+        redact.erase_due(book)
         digest = views.digest(book)
         progress.total = digest.block
         for first in range(1, digest.block + 1, BLOCKS_A_FILE):

@@ -59,6 +59,12 @@ def finish(book: "Ledger") -> None:
         erase(book)
 
 
+def erase_due(book: "Ledger") -> None:
+    """Under `redacting`, before data is copied: finish what was interrupted, as far as this ledger may write."""
+    if not book.read_only:
+        erase(book)
+
+
 def erase(book: "Ledger") -> None:
     """Under `redacting`: erase all that is due."""
     while True:

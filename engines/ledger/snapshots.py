@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from engines import display
 from engines.errors import AlreadyExists, Corrupted, Invalid, NotFound, nearest
+from engines.ledger import redact
 from engines.ledger.ids import FORMAT, identity_text
 from engines.storage.blobs import Blobs
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors, make_folder, read_file, write_atomically
@@ -69,6 +70,7 @@ def take(book: "Ledger", name: str, to: str | os.PathLike[str] | None) -> None:
     if target is not None and target.refs.get(ref) is not None:
         raise AlreadyExists(f"there is a snapshot {name!r} in {target.path} already: choose another name")
     with book.redacting:
+        redact.erase_due(book)
         place = book.places
         digest = place.refs.get(ref)
         if digest is not None and target is None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 import msgspec
 
 from engines.clock import SystemClock
-from engines.errors import Conflict, Invalid, NotFound
+from engines.errors import Conflict, EngineError, Invalid, NotFound
 from engines.ledger import statements
 from engines.ledger.block import Draft, Kind, Statement
 from engines.ledger.canonicaljson import encoded, read
@@ -117,6 +117,7 @@ class Transaction:
         self._statements: list[Statement] = []
         self._seen = 0  # the last frame that anything read may depend on
         self._done = False
+        self.outdated = False  # whether an error that left it may come of two moments that do not fit together
         book.recent.begin(id(self), self._state.chain.number)
 
     @property
@@ -266,6 +267,15 @@ class Transaction:
         """What this transaction has read, in words: for explain()."""
         return [_said(key, _table_of(key, self._state.tables)) for key in self._reads]
 
+    def _is_outdated(self) -> bool:
+        """Whether what was read has changed since, so that it may not fit together."""
+        with self._book.tree.lock:
+            try:
+                self._validate()
+            except EngineError as error:
+                return isinstance(error, Conflict)
+        return False
+
     @property
     def book(self) -> "Ledger":
         """The ledger that it belongs to."""
@@ -314,6 +324,8 @@ class Transaction:
 
     def _validate(self) -> None:
         """Under the lock: Conflict where a block has touched what was read; NotFound where a table is gone."""
+        if self._state is not self._book.state:
+            raise Conflict("the ledger was rebuilt since this transaction began, so nothing was written: do it again")
         recent, tables = self._book.recent, self._state.tables
         touched = [key for key, number in self._reads.items() if recent.touched_since(key, number)]
         if touched:
@@ -356,6 +368,7 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
+            self.outdated = not self._done and isinstance(error, Exception) and self._is_outdated()
             self.abort()
         elif not self._done:
             self.commit()
@@ -392,8 +405,8 @@ def run(book: "Ledger", work: Callable[[Transaction], Answer], retries: int) -> 
         try:
             with transaction:
                 return work(transaction)
-        except Conflict:
-            if not retries:
+        except Exception as error:
+            if not (isinstance(error, Conflict) or transaction.outdated) or not retries:
                 raise
             retries -= 1
             SystemClock().sleep(random.uniform(0, pause))  # noqa: S311 - so that two that collided do not meet again

@@ -103,7 +103,69 @@ def test_redactions_leave_no_descriptor_open(book):
     assert book.verify().ok
 
 
+def test_an_interrupt_while_a_block_is_taken_leaves_the_chain_whole(book, monkeypatch):
+    from engines.ledger import state  # noqa: PLC0415 - it is what is interrupted
+
+    real = state.block_hash
+
+    def interrupted(trailer):
+        monkeypatch.setattr(state, "block_hash", real)
+        raise KeyboardInterrupt
+
+    insert(book, x=0)
+    monkeypatch.setattr(state, "block_hash", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        insert(book, x=1)
+    insert(book, x=2)
+    assert book.verify().ok
+    book.rebuild()
+    assert sorted(value["x"] for value in book.execute("SELECT * FROM T")) == [0, 1, 2]
+
+
+def test_an_export_after_an_interrupted_redaction_does_not_have_the_data(book, tmp_path, monkeypatch):
+    identity = insert(book, x="secret")
+    book.run(lambda tx: tx.update("T", identity, {"x": 1}))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "erase", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            book.redact("T", identity, 0)
+    book.export(tmp_path / "out")
+    assert "secret" not in (tmp_path / "out" / "blocks-000001.jsonl").read_text()
+
+
 # -- others at the same time
+
+
+def test_a_transaction_that_is_older_than_a_rebuild_is_refused(book):
+    identity = insert(book, x=0)
+    tx = book.transaction()
+    tx.update("T", identity, {"x": "mine"})
+    book.run(lambda other: other.update("T", identity, {"x": "theirs"}))
+    book.rebuild()
+    with pytest.raises(Conflict, match="rebuilt"):
+        tx.commit()
+    assert book.verify().ok
+
+
+def test_work_that_fails_because_its_reads_do_not_fit_together_is_tried_again(book):
+    insert(book, x=1)
+    tries = []
+
+    def work(tx):
+        (identity,) = tx.execute("SELECT VALUE id FROM T AS t BY id WHERE t.x = 1")
+        tries.append(identity)
+        if len(tries) == 1:
+            book.run(lambda other: (other.delete("T", identity), other.insert("T", {"x": 1})))
+        return tx.get("T", identity)["x"]
+
+    assert book.run(work) == 1
+    assert len(tries) == 2
+    with pytest.raises(ZeroDivisionError):
+        book.run(lambda tx: tx.get("T", tries[1]) and 1 / 0)
 
 
 def test_audits_beside_writers_accuse_nobody(book):

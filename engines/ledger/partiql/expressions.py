@@ -219,7 +219,7 @@ class Expressions(Reader):
     def _links(self) -> Iterator[int]:
         """As often as a chain, 1 + 1 + 1 or a.b.c, may go on: each link nests the tree by one."""
         yield from range(LONGEST_CHAIN)
-        raise self._error(f"this goes on for more than {LONGEST_CHAIN} steps: take it apart")
+        raise self._error(f"this is nested more than {LONGEST_CHAIN} deep: take it apart")
 
     def _postfix(self, value: Expression) -> Expression:
         for _ in self._links():

@@ -119,7 +119,7 @@ class Subquery(Expression):
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall:
-    """COUNT(DISTINCT x) FILTER (WHERE ...) and the like: a value for each group. count without arguments is COUNT(*)."""
+    """COUNT(DISTINCT x) FILTER (WHERE ...) and the like, a value for each group. No arguments: COUNT(*)."""
 
     function: str  # count sum avg min max any_value bool_and bool_or stddev_samp ... listagg median percentile_cont ...
     arguments: tuple[Expression, ...]

@@ -1,9 +1,9 @@
 """What a running statement knows besides its plan: parameters, tables, the clock, limits, counters."""
 
-import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 from engines.clock import Clock, SystemClock
@@ -21,7 +21,7 @@ class Context:
     tables: Mapping[str, TableSource] = field(default_factory=dict)
     values: Mapping[int | str, Any] = field(default_factory=dict)  # engine values of Bound expressions; "now": us
     clock: Clock = field(default_factory=SystemClock)
-    random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - SQL's RANDOM()
+    random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - SQL's RANDOM()
     rules: Mapping[str, Any] = field(default_factory=dict)  # the dialect's choices, see front.py
     deadline: float | None = None  # of clock.timer()
     memory: int = 1 << 30  # bytes that a step may hold

@@ -28,6 +28,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from engines._native import strings
 from engines.sql.types import Type
 
 VECTOR: Final = 65_536  # most rows of a batch
@@ -224,12 +225,19 @@ def gather(column: Column, at: Positions, *, outer: bool = False) -> Column:
         return replace(found, valid=there if found.valid is None else found.valid & there)
     valid = None if column.valid is None else column.valid[at]
     if column.heap is not None:
-        lengths = np.diff(column.data)[at]
-        offsets = np.zeros(len(at) + 1, np.int32)
-        np.cumsum(lengths, out=offsets[1:])
-        source = np.repeat(column.data[:-1][at] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return replace(column, data=offsets, heap=column.heap[source], valid=valid)
+        offsets, heap = gather_text(column.data, column.heap, at)
+        return replace(column, data=offsets, heap=heap, valid=valid)
     return replace(column, data=column.data[at], valid=valid)
+
+
+def gather_text(offsets: Positions, heap: Bytes, at: Array) -> tuple[Positions, Bytes]:
+    """The values of a heap at these positions, or of these codes: their offsets and heap."""
+    if at.dtype == np.int64 or not at.flags.c_contiguous:
+        at = np.ascontiguousarray(at, np.int32 if at.dtype == np.int64 else None)
+    made = np.empty(len(at) + 1, np.int32)
+    out = np.empty(strings.gather_offsets(offsets, at, made), np.uint8)
+    strings.gather_bytes(offsets, heap, at, made, out)
+    return made, out
 
 
 def expand(column: Column, rows: int) -> Column:

@@ -1,13 +1,14 @@
-"""Tables that other programs hold: anything that speaks Arrow (pyarrow, pandas, Polars, DuckDB) as a `TableSource`."""
+"""Tables that others hold, as a `TableSource`: what speaks Arrow (pyarrow, pandas, Polars, DuckDB), rows of Python."""
 
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import Invalid
 from engines.sql.arrow import batch_of, pyarrow, schema_of
-from engines.sql.column import VECTOR, Batch
+from engines.sql.column import VECTOR, Batch, Column, Maker
 from engines.sql.source import Partition, Placement, Predicate, Scanned, Schema, Statistics, Support, TableSource
+from engines.sql.values import column_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +56,52 @@ class ArrowSource:
         scanned.rows_scanned += record.num_rows
         scanned.blocks_decoded += 1
         yield batch_of(record.select(list(columns)))
+
+
+class RowsSource:
+    """Rows of Python's values, made anew for each query: system tables, small things."""
+
+    placement: Placement | None = None
+
+    def __init__(self, name: str, schema: Schema, rows: Callable[[], Iterable[Sequence[Any]]]) -> None:
+        self.name = name
+        self._schema = schema
+        self._rows = rows
+
+    def schema(self) -> Schema:
+        return self._schema
+
+    def version(self) -> Hashable:
+        return next(_versions)  # never the same: nobody may keep an answer
+
+    def statistics(self) -> Statistics:
+        return Statistics()
+
+    def support(self, predicate: Predicate) -> Support:
+        del predicate
+        return Support.NONE
+
+    def partitions(self, predicates: Sequence[Predicate], scanned: Scanned) -> Sequence[Partition]:
+        del predicates
+        rows = list(self._rows())
+        scanned.blocks_total += 1
+        return [
+            Partition(str(i), len(rows[i : i + VECTOR]), origin=rows[i : i + VECTOR])
+            for i in range(0, len(rows), VECTOR)
+        ]
+
+    def scan(
+        self, partition: Partition, columns: Sequence[str], predicates: Sequence[Predicate], scanned: Scanned
+    ) -> Iterator[Batch]:
+        del predicates
+        scanned.rows_scanned += partition.rows
+        scanned.blocks_decoded += 1
+        places = {field.name: (i, field.type) for i, field in enumerate(self._schema)}
+        made: dict[str, Column | Maker] = {}
+        for name in columns:
+            place, type = places[name]
+            made[name] = column_of([row[place] for row in partition.origin], type)
+        yield Batch(made, partition.rows)
 
 
 def table_source(name: str, thing: Any) -> TableSource:  # noqa: ANN401 - whatever can be a table

@@ -1,11 +1,15 @@
 """The functions that every SQL engine here knows. `standard()` gives them; `registry.py` says how they are called."""
 
+from engines.sql.functions import like
 from engines.sql.functions.registry import INTERVAL_OF_TIME, Aggregate, Functions, Scalar, TypeMismatch, signature
 
 
 def standard() -> Functions:
     """A registry of one's own with the standard functions in it."""
-    return Functions()
+    made = Functions()
+    for module in (like,):
+        made.add(module.FUNCTIONS)
+    return made
 
 
 __all__ = ["INTERVAL_OF_TIME", "Aggregate", "Functions", "Scalar", "TypeMismatch", "signature", "standard"]

@@ -27,13 +27,15 @@ Strict functions (nearly all) give NULL where an argument is NULL, and the calle
 the arguments with the mask of what `call` gives (which is set where the function itself finds no value). Data under a
 NULL is defined but meaningless, so a call that refuses a value first asks whether the row has one: `present(columns)`.
 
+A call that gets nothing but constants computes one row and gives a constant: `Functions.scalar` sees to it.
+
 Matching, simpler than PostgreSQL's: each signature has a cost, the sum of its casts; the cheapest wins, the first of
 equals. A NULL fits everything for nothing.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from engines.sql.column import Bytes, Column
@@ -129,7 +131,9 @@ class Functions:
         def register(call: Kernel) -> Kernel:
             for known in (name, *synonyms):
                 text = meaning if known == name else f"the same as {name}"
-                self.scalars[known.lower()] = Scalar(known.lower(), resolve, call, strict, pure, shown, text)
+                self.scalars[known.lower()] = Scalar(
+                    known.lower(), resolve, _once(call) if pure else call, strict, pure, shown, text
+                )
             return call
 
         return register
@@ -166,9 +170,27 @@ class Functions:
         yield from self.aggregates
         yield from self.rewrites
 
+    def add(self, other: "Functions") -> None:
+        """All of the other's too; where both have a name, the other's wins."""
+        self.scalars |= other.scalars
+        self.aggregates |= other.aggregates
+        self.rewrites |= other.rewrites
+
     def copy(self) -> "Functions":
         """The same functions; what is added to the copy stays there."""
         return Functions(dict(self.scalars), dict(self.aggregates), dict(self.rewrites))
+
+
+def _once(call: Kernel) -> Kernel:
+    """Computes one row where all arguments are constants: the result is a constant then."""
+
+    def called(columns: list[Column], rows: int, type: Type, context: Context, position: int) -> Column:
+        if all(column.constant for column in columns):
+            made = call([replace(column, constant=False) for column in columns], 1, type, context, position)
+            return replace(made, constant=True)
+        return call(columns, rows, type, context, position)
+
+    return called
 
 
 # ---- signatures --------------------------------------------------------------------------------------------------

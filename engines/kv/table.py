@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from engines.changes import Change
     from engines.kv.store import Store
+    from engines.sql.documents import DocumentsSource
+    from engines.sql.types import Type
 
 BATCH_ITEMS = 1000  # a batch_writer syncs once for so many
 
@@ -343,6 +345,12 @@ class Table(TableReads):
         if self.definition.stream is None:
             raise Invalid(f"table {self.name} has no change stream: create it with stream=True")
         return self._store.read_changes(after, {self.definition.id: self}, limit=limit, follow=follow, timeout=timeout)
+
+    def as_table_source(self, columns: "Mapping[str, Type] | None" = None) -> "DocumentsSource":
+        """The items as rows of SQL, for warehouse.attach(); columns: name -> Type, else the first 1,000 decide."""
+        from engines.kv.federation import table_source  # noqa: PLC0415 - SQL is loaded by who asks for it
+
+        return table_source(self, columns)
 
     def describe(self) -> dict[str, Any]:
         """Key, ttl, stream and the number of items, expired ones not yet deleted included, as plain values."""

@@ -44,6 +44,7 @@ to it. What was handed out, exported or kept in snapshots is out of the reach of
 from engines.ledger import merkle, partiql
 from engines.ledger.appending import Appended
 from engines.ledger.canonicaljson import canonical
+from engines.ledger.federation import table_source
 from engines.ledger.ledger import Ledger
 from engines.ledger.merkle import MerkleLog
 from engines.ledger.note import Ed25519Signer
@@ -69,6 +70,7 @@ __all__ = [
     "canonical",
     "merkle",
     "partiql",
+    "table_source",
     "verify_consistency",
     "verify_note",
     "verify_proof",

@@ -248,6 +248,8 @@ class Window(Plan):
 
 @dataclass(frozen=True, slots=True)
 class Sort(Plan):
+    """All rows, in this order; equal ones in the order in which they came."""
+
     input: Plan
     keys: tuple[SortKey, ...]
 
@@ -264,6 +266,8 @@ class TopN(Plan):
 
 @dataclass(frozen=True, slots=True)
 class Limit(Plan):
+    """So many rows, after so many that are left out."""
+
     input: Plan
     limit: Expression | None
     offset: Expression | None = None

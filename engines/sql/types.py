@@ -124,14 +124,17 @@ INTERVAL: Final = Type("interval")
 
 
 def decimal(precision: int, scale: int) -> Type:
+    """DECIMAL(precision, scale)."""
     return Type("decimal", precision, scale)
 
 
 def varchar(length: int) -> Type:
+    """VARCHAR of at most so many bytes."""
     return Type("varchar", length=length)
 
 
 def array(element: Type) -> Type:
+    """ARRAY of a type."""
     return Type("array", fields=(("element", element),))
 
 

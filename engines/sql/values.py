@@ -221,10 +221,15 @@ def _values(column: Column) -> list[Any]:
         divisor = 1000 if column.type.unit == "ns" else 1
         return [EPOCH_TIME + dt.timedelta(microseconds=value // divisor) for value in whole]
     if kind == "time":
-        return [(dt.datetime.min + dt.timedelta(microseconds=value)).time() for value in whole]  # noqa: DTZ901 - only its time
+        return [_time_of_day(value) for value in whole]
     if kind == "interval":
         return [dt.timedelta(microseconds=value) for value in whole]
     return whole
+
+
+def _time_of_day(value: int) -> dt.time:
+    seconds, microseconds = divmod(value, 1_000_000)
+    return dt.time(seconds // 3600, seconds // 60 % 60, seconds % 60, microseconds)
 
 
 def decimals(values: Sequence[int], scale: int) -> list[decimal.Decimal]:

@@ -124,6 +124,7 @@ DROPPED = ("IAM_ROLE", "CREDENTIALS", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REG
 
 
 def read_copy(reader: Reader) -> Copy:
+    """What comes after COPY."""
     name = dotted(reader.name())
     columns = tuple(reader.names()) if reader.sees("(") else ()
     reader.take("FROM")
@@ -132,6 +133,7 @@ def read_copy(reader: Reader) -> Copy:
 
 
 def read_unload(reader: Reader) -> Unload:
+    """What comes after UNLOAD."""
     reader.take("(")
     start = reader.position
     query = " " * (start + 1) + reader.string("the query, in quotes")

@@ -8,6 +8,8 @@ from engines.sql.types import Type
 
 @dataclass(frozen=True, slots=True)
 class ColumnDefinition:
+    """A column as CREATE TABLE or ALTER TABLE states it."""
+
     name: str
     type: Type
     nullable: bool = True
@@ -35,6 +37,8 @@ class CreateTable:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
+    """DROP of some names of one kind."""
+
     kind: Literal["table", "view", "schema", "policy"]
     names: tuple[str, ...]
     if_exists: bool
@@ -55,17 +59,23 @@ class Alter:
 
 @dataclass(frozen=True, slots=True)
 class Truncate:
+    """TRUNCATE: all rows go, the table stays."""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Vacuum:
+    """VACUUM: rows in order, deleted ones gone."""
+
     mode: Literal["full", "sort only", "delete only", "reindex"] = "full"
     name: str | None = None  # None: every table
 
 
 @dataclass(frozen=True, slots=True)
 class Analyze:
+    """ANALYZE: statistics anew; with compression the sizes that each encoding would give."""
+
     name: str | None = None
     compression: bool = False
 
@@ -82,6 +92,8 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
+    """UNLOAD of a query into files."""
+
     query: str
     to: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +101,8 @@ class Unload:
 
 @dataclass(frozen=True, slots=True)
 class CreateView:
+    """CREATE VIEW; materialized ones hold their rows."""
+
     name: str
     query: str
     columns: tuple[str, ...] = ()
@@ -98,11 +112,15 @@ class CreateView:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
+    """REFRESH MATERIALIZED VIEW."""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class CreateExternalTable:
+    """Files somewhere, as a table; nothing is loaded."""
+
     name: str
     location: str
     columns: tuple[ColumnDefinition, ...]
@@ -114,6 +132,8 @@ class CreateExternalTable:
 
 @dataclass(frozen=True, slots=True)
 class CreateSchema:
+    """CREATE SCHEMA: the part of a name before the dot."""
+
     name: str
     if_not_exists: bool
 
@@ -156,6 +176,8 @@ class AttachPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Show:
+    """SHOW TABLES, COLUMNS, SCHEMAS, or the statement that would create a table."""
+
     what: Literal["tables", "columns", "schemas", "table"]
     name: str = ""
 

@@ -22,6 +22,7 @@ from engines.sql import types
 from engines.sql.column import Array, Column, Dictionary, expand
 from engines.sql.types import EPOCH, EPOCH_TIME, Type
 
+TimeOfDay: Final = dt.time
 EXACT: Final = decimal.Context(prec=80)
 
 
@@ -229,7 +230,7 @@ def _values(column: Column) -> list[Any]:
 
 def _time_of_day(value: int) -> dt.time:
     seconds, microseconds = divmod(value, 1_000_000)
-    return dt.time(seconds // 3600, seconds // 60 % 60, seconds % 60, microseconds)
+    return TimeOfDay(seconds // 3600, seconds // 60 % 60, seconds % 60, microseconds)
 
 
 def decimals(values: Sequence[int], scale: int) -> list[decimal.Decimal]:

@@ -13,13 +13,14 @@ their order, so the answer depends on nothing but the rows and the order they ca
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from engines._native import sortkeys
-from engines.sql.column import Array, Bytes, Column, Dictionary, Positions, expand
+from engines.sql.column import Array, Bytes, Column, Dictionary, Positions
+from engines.sql.types import BIGINT
 
 Words = npt.NDArray[np.uint64]
 NARROW = frozenset({np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.int64)})
@@ -121,17 +122,9 @@ def text_ranks(offsets: npt.NDArray[np.int32], heap: Bytes) -> npt.NDArray[np.ui
     return found
 
 
-def same_as_before(columns: Sequence[Column], arranged: Positions) -> Bytes:
-    """1 where the row at a place of the order equals the one before it in all columns; NULLs equal. The first: 0."""
-    same = np.ones(len(arranged), np.uint8)
-    same[:1] = 0
-    for word in words(columns, [Direction()] * len(columns), len(arranged)):
-        if len(arranged) > 1:
-            moved = word[arranged]
-            same[1:] &= moved[1:] == moved[:-1]
-    return same
-
-
-def full(column: Column, rows: int) -> Column:
-    """The column with one value a row: constants written out."""
-    return expand(column, rows)
+def numeric(column: Column) -> Column:
+    """The column with the codes of its values, where they are not numbers already: ranked once for several uses."""
+    if column.constant or (column.words is None and column.heap is None and not column.wide):
+        return column
+    data = codes(column) if len(column) else np.zeros(0, np.int64)
+    return replace(column, type=BIGINT, data=data, base=0, words=None, heap=None, low=None, high=None)

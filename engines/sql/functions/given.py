@@ -19,6 +19,7 @@ from engines.sql.column import Bytes, Column, Positions, expand
 from engines.sql.context import Context
 from engines.sql.functions.registry import Functions, Resolve, present
 from engines.sql.types import BOOLEAN, DOUBLE, Type
+from engines.sql.values import engine_column
 
 Numbers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -86,15 +87,15 @@ class Given:
             raise self.error(f"{what} must be the same for all rows here: write it as a constant")
         return int(numbers[0]) if len(numbers) else default
 
-    def refuse(self, wrong: npt.NDArray[np.bool_], i: int, problem: str) -> None:
-        """QueryError for the first row where `wrong` and no argument is NULL; `problem` may name {value}: argument i's."""
-        if wrong.any():
-            there = self.present()
-            bad = np.broadcast_to(wrong, self.rows) & (True if there is None else there.astype(bool))  # noqa: FBT003 - all
-            if bad.any():
-                values = to_python(self.columns[i])
-                value = values[0 if len(values) == 1 else int(bad.argmax())]
-                raise self.error(problem.format(value=value))
+    def refuse(self, wrong: npt.NDArray[np.bool_], problem: str, i: int = 0) -> None:
+        """QueryError for the first row that is `wrong` and has no NULL. `problem` may name {value}: argument i's."""
+        if not wrong.any():
+            return
+        there = self.present()
+        bad = np.broadcast_to(wrong, self.rows) & (True if there is None else there.astype(bool))
+        if bad.any():
+            values = to_python(self.columns[i])
+            raise self.error(problem.format(value=values[0 if len(values) == 1 else int(bad.argmax())]))
 
     def for_each(self, compute: Callable[..., Any]) -> Column:
         """compute(values of a row) for every distinct row of values, in Python; None is NULL.
@@ -214,15 +215,5 @@ def from_python(values: Sequence[Any], type: Type) -> Column:
     """A column of engine values; text as str or bytes, None is NULL."""
     if type.bytes:
         return texts.from_words([v.encode() if isinstance(v, str) else v for v in values], type)
-    missing = any(value is None for value in values)
-    valid = np.array([value is not None for value in values], np.uint8) if missing else None
-    there = [0 if value is None else value for value in values]
-    if type.floating:
-        return float_column(np.array(there, np.float64), type, valid)
-    if type.kind == "boolean":
-        return mask_column(np.array(there, np.uint8), valid)
-    if any(not -(2**63) <= value < 2**63 for value in there):
-        wide = np.empty(len(there), object)
-        wide[:] = there
-        return Column(type, wide, valid=valid)
-    return whole_column(type, np.array(there, np.int64), valid)
+    made = engine_column(values, type)
+    return float_column(made.data, type, made.valid) if type.kind == "real" else made

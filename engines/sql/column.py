@@ -227,7 +227,22 @@ def gather(column: Column, at: Positions, *, outer: bool = False) -> Column:
     if column.heap is not None:
         offsets, heap = gather_text(column.data, column.heap, at)
         return replace(column, data=offsets, heap=heap, valid=valid)
+    if column.parts is not None:
+        return _gather_nested(column, column.parts, at, valid)
     return replace(column, data=column.data[at], valid=valid)
+
+
+def _gather_nested(column: Column, parts: "dict[str, Column]", at: Positions, valid: Bytes | None) -> Column:
+    """Records and arrays: their parts are gathered too."""
+    if column.type.kind == "row":
+        gathered = {name: gather(part, at) for name, part in parts.items()}
+        return replace(column, data=np.arange(len(at), dtype=np.int32), parts=gathered, valid=valid)
+    lengths = np.diff(column.data)[at]
+    offsets = np.zeros(len(at) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    inner = np.repeat(column.data[:-1][at] - offsets[:-1], lengths) + np.arange(offsets[-1], dtype=np.int32)
+    elements = {name: gather(part, inner.astype(np.int32)) for name, part in parts.items()}
+    return replace(column, data=offsets, parts=elements, valid=valid)
 
 
 def gather_text(offsets: Positions, heap: Bytes, at: Array) -> tuple[Positions, Bytes]:
@@ -250,6 +265,10 @@ def expand(column: Column, rows: int) -> Column:
 def nulls(type: Type, rows: int) -> Column:
     """A column of NULLs."""
     none = np.zeros(rows, np.uint8)
+    if type.fields:
+        record = type.kind == "row"
+        parts = {name: nulls(kind, rows if record else 0) for name, kind in type.fields}
+        return Column(type, np.zeros(rows + (not record), np.int32), valid=none, parts=parts)
     if type.bytes:
         return Column(type, np.zeros(rows + 1, np.int32), valid=none, heap=np.zeros(0, np.uint8))
     if type.floating:

@@ -128,3 +128,13 @@ def numeric(column: Column) -> Column:
         return column
     data = codes(column) if len(column) else np.zeros(0, np.int64)
     return replace(column, type=BIGINT, data=data, base=0, words=None, heap=None, low=None, high=None)
+
+
+def same_as_before(columns: Sequence[Column], arranged: Positions) -> Bytes:
+    """1 where the row at a place of the order equals the one before it in all columns; NULLs equal. The first: 0."""
+    same = np.ones(len(arranged), np.uint8)
+    same[:1] = 0
+    for word in words(columns, [Direction()] * len(columns), len(arranged)):
+        moved = word[arranged]
+        same[1:] &= moved[1:] == moved[:-1]
+    return same

@@ -38,6 +38,7 @@ ctypedef fused narrow:
 
 cdef enum:
     AHEAD = 32  # rows whose slots are on their way from memory at once
+    BLOCK = 4096  # rows that are tried as if all their keys were known
 
 cdef uint32_t NONE = 0xFFFFFFFF
 cdef int32_t UNKNOWN = -2  # in a translation: this word was not looked up yet
@@ -70,38 +71,75 @@ def number_direct(
 
     It stops before the end where `keys` is full or a key is beyond the table.
     """
-    cdef Py_ssize_t rows = data.shape[0], i = start
+    cdef Py_ssize_t rows = data.shape[0], i = start, end, before
     cdef Py_ssize_t size = table.shape[0], room = keys.shape[0]
     cdef const uint8_t* mask = NULL
-    cdef uint64_t key
-    cdef uint32_t number
+    cdef bint known = True  # no key of the block before was new
     check(rows, out.shape[0], valid, start)
-    if rows == start or size == 0:
+    if rows == start or size == 0 or room == 0:
         return start, count
     if valid is not None:
         mask = &valid[0]
     with nogil:
         while i < rows:
-            key = <uint64_t>data[i] + offset
-            if mask != NULL and not mask[i]:
-                if not nulls:
-                    out[i] = NONE
-                    i += 1
-                    continue
-                key = 0
-            if key >= <uint64_t>size:
+            end = min(rows, i + BLOCK)
+            if mask == NULL and known and _all_known(&data[i], offset, &table[0], size, &out[i], end - i):
+                i = end
+                continue
+            before = count
+            i = _number_direct(&data[0], offset, mask, nulls, &table[0], size, &keys[0], room, &out[0], i, end, &count)
+            known = count == before
+            if i < end:
                 break
-            number = table[key]
-            if number == 0:
-                if count == room:
-                    break
-                keys[count] = key
-                count += 1
-                number = <uint32_t>count
-                table[key] = number
-            out[i] = number - 1
-            i += 1
     return i, count
+
+
+cdef Py_ssize_t _number_direct(
+    const narrow* data, uint64_t offset, const uint8_t* mask, bint nulls, uint32_t* table, uint64_t size,
+    uint64_t* keys, Py_ssize_t room, uint32_t* out, Py_ssize_t i, Py_ssize_t end, Py_ssize_t* counted,
+) noexcept nogil:
+    # no branch on whether a key is new: among clustered keys nothing predicts it
+    cdef Py_ssize_t count = counted[0]
+    cdef uint64_t key
+    cdef uint32_t number
+    while i < end:
+        key = <uint64_t>data[i] + offset
+        if mask != NULL and not mask[i]:
+            if not nulls:
+                out[i] = NONE
+                i += 1
+                continue
+            key = 0
+        if key >= size or count == room:
+            break
+        number = table[key]
+        keys[count] = key
+        count += number == 0
+        number = number if number else <uint32_t>count
+        table[key] = number
+        out[i] = number - 1
+        i += 1
+    counted[0] = count
+    return i
+
+
+cdef multiversion_int _all_known(
+    const narrow* data, uint64_t offset, const uint32_t* table, uint64_t size, uint32_t* out, Py_ssize_t rows
+) noexcept nogil:
+    """The numbers of keys that all have one; 0 = not so."""
+    cdef Py_ssize_t i
+    cdef narrow least = data[0], most = data[0]
+    cdef uint32_t number, missing = 0
+    for i in range(rows):
+        least = least if least < data[i] else data[i]
+        most = most if most > data[i] else data[i]
+    if most + offset >= size or least + offset > most + offset:
+        return 0
+    for i in range(rows):
+        number = table[<uint64_t>data[i] + offset]
+        missing |= number == 0
+        out[i] = number - 1
+    return not missing
 
 
 def number_hashed(
@@ -484,6 +522,11 @@ def translate(
         return 0
     if valid is not None:
         mask = &valid[0]
+    if mask == NULL and not again and size:
+        with nogil:
+            i = _all_translated(&codes[0], &table[0], size, &out[0], rows)
+        if i:
+            return 0
     with nogil:
         for i in range(rows):
             if mask != NULL and not mask[i]:
@@ -505,6 +548,23 @@ def translate(
     if torn:
         raise ValueError("a code is beyond its dictionary")
     return count
+
+
+cdef multiversion_int _all_translated(
+    const narrow* codes, const int32_t* table, uint64_t size, int32_t* out, Py_ssize_t rows
+) noexcept nogil:
+    """The numbers of codes whose entries are all filled in; 0 = not so."""
+    cdef Py_ssize_t i
+    cdef narrow most = 0
+    cdef int32_t least = 0
+    for i in range(rows):
+        most = most if most > codes[i] else codes[i]
+    if most >= size:
+        return 0
+    for i in range(rows):
+        out[i] = table[codes[i]]
+        least = least if least < out[i] else out[i]
+    return least > -2
 
 
 cdef int check(Py_ssize_t rows, Py_ssize_t out, const uint8_t[::1] valid, Py_ssize_t start) except -1:

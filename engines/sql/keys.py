@@ -13,6 +13,7 @@ for all parts, the number of one word is a part of the next, and so on:
 
     number of (a, b, c) = number of (number of (a, b), c)
 
+Several columns of few codes each (text of small dictionaries) have a table from their codes together to the number.
 One key of text needs no word: its number is the Interner's. One key of whole numbers is its own word, never copied.
 
 Invariants: numbers are 0, 1, 2 ... in order of first appearance. Equal tuples have equal numbers whatever the layout of
@@ -22,6 +23,7 @@ NULL have no number: 0xFFFFFFFF from `number`, -1 from `find`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -29,12 +31,14 @@ import numpy.typing as npt
 
 from engines._native import numbering
 from engines.errors import Invalid
-from engines.sql.column import Bytes, Column, Positions
-from engines.sql.interner import Interner
-from engines.sql.keyindex import WORD, Index, Numbers, Words
+from engines.sql.column import Bytes, Column, Dictionary, Positions
+from engines.sql.interner import UNKNOWN, Interner
+from engines.sql.keyindex import SMALL, WORD, Index, Numbers, Words
 from engines.sql.types import Type
 
+Space = tuple[tuple[Dictionary | None, int, int], ...]  # of each column of small codes: dictionary, base, codes
 NUMBER_BITS: Final = 32
+TABLES: Final = 64
 NONE: Final = np.uint32(0xFFFFFFFF)
 FLOAT_HIGH: Final = WORD - 1
 UNSIGNED: Final = {np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.uint64)}
@@ -162,6 +166,7 @@ class Numbering:
             for type, hint in zip(self.types, bounds, strict=True)
         ]
         self._words: list[Word] = []
+        self._tables: dict[Space, Positions] = {}
         if not self._alone:
             self._lay_out()
 
@@ -178,6 +183,11 @@ class Numbering:
         """uint32[rows]: the number of each row's tuple; a tuple that is new gets the next one."""
         if rows == 0:
             return np.zeros(0, np.uint32)
+        if len(columns) > 1 and (small := _small(columns)) is not None:
+            return self._by_code(columns, *small)
+        return self._number(columns, rows)
+
+    def _number(self, columns: Sequence[Column], rows: int) -> Numbers:
         encoded = [self._encode(i, column, add=True) for i, column in enumerate(columns)]
         if self._alone:
             return _spread(encoded[0].data, rows, constant=encoded[0].constant)
@@ -202,9 +212,39 @@ class Numbering:
             return [names.column(self.types[0])] if isinstance(names, Interner) else []
         return [_decoded(part, codes) for part, codes in zip(self._parts, self._codes(), strict=True)]
 
+    def __getstate__(self) -> Any:  # noqa: ANN401 - what pickle takes
+        return self.types, self.nulls, self._parts, self._words
+
+    def __setstate__(self, state: Any) -> None:  # noqa: ANN401 - see __getstate__
+        self.types, self.nulls, self._parts, self._words = state
+        self._tables = {}
+
     def merge(self, other: "Numbering") -> Numbers:
         """Number the other's tuples here; uint32 by the other's numbers."""
         return self.number(other.keys(), len(other))
+
+    def _by_code(self, columns: Sequence[Column], codes: npt.NDArray[Any], space: Space) -> Numbers:
+        """Numbers by a table from all codes of a row together to its number, filled as they turn up."""
+        if space not in self._tables:
+            if len(self._tables) >= TABLES:
+                self._tables.clear()
+            self._tables[space] = np.full(prod(size for *_, size in space), UNKNOWN, np.int32)
+        table = self._tables[space]
+        out, missing = np.empty(len(codes), np.int32), np.empty(len(codes), np.int32)
+        count = numbering.translate(
+            codes, None, nulls=False, null=-1, table=table, out=out, missing=missing, again=False
+        )
+        if count:
+            asked = missing[:count]
+            rest, at = asked, []
+            for *_, size in reversed(space):
+                at.append(rest % size)
+                rest = rest // size
+            tuples = [replace(column, data=codes.astype(column.data.dtype))
+                      for column, codes in zip(columns, reversed(at), strict=True)]  # fmt: skip
+            table[asked] = self._number(tuples, count).view(np.int32)
+            out = table[codes]
+        return out.view(np.uint32)
 
     # ---- columns to codes
 
@@ -407,6 +447,30 @@ class Numbering:
                 else:
                     codes[i] = code
         return codes
+
+
+def _small(columns: Sequence[Column]) -> tuple[npt.NDArray[Any], Space] | None:
+    """Codes of all columns together, where each has few and no NULL: (first * size of second + second) ..."""
+    space: list[tuple[Dictionary | None, int, int]] = []
+    combinations = 1
+    for column in columns:
+        if column.constant or column.valid is not None or column.heap is not None:
+            return None
+        if column.words is not None:
+            size = len(column.words)
+        elif column.data.dtype == np.uint8:
+            size = 256
+        else:
+            return None
+        combinations *= size
+        if not 0 < combinations < SMALL:
+            return None
+        space.append((column.words, column.base, size))
+    width = np.dtype(np.uint8 if combinations < 1 << 8 else np.uint16)
+    codes: npt.NDArray[Any] = columns[0].data.astype(width, copy=False)
+    for column, (*_, size) in zip(columns[1:], space[1:], strict=True):
+        codes = codes * width.type(size) + column.data.astype(width, copy=False)
+    return codes, tuple(space)
 
 
 def _spread(numbers: npt.NDArray[Any], rows: int, *, constant: bool) -> npt.NDArray[Any]:

@@ -5,14 +5,16 @@ put behind each other in slice order, so that the answer does not depend on whic
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from engines.errors import TooLarge
-from engines.sql import expressions
 from engines.sql.column import Batch, Column, Positions, expand
 from engines.sql.concatenate import concatenate
 from engines.sql.context import Context
-from engines.sql.logical import Expression, Reference
+from engines.sql.logical import Bound, Constant, Expression, Reference
+from engines.sql.types import Type
+from engines.sql.values import engine_column
 
 Evaluate = Callable[[Batch, Context], Column]
 
@@ -71,11 +73,21 @@ def size(column: Column) -> int:
 
 
 def evaluator(expression: Expression) -> Evaluate:
-    """What computes an expression over a batch; a plain reference is only looked up."""
-    if isinstance(expression, Reference):
-        id = expression.id
-        return lambda batch, _context: batch.column(id)
-    return expressions.compile(expression)
+    """What looks an operand up in a batch. Lowering has put columns below for all that must be computed."""
+    match expression:
+        case Reference(id=id):
+            return lambda batch, _context: batch.column(id)
+        case Constant(value=value):
+            fixed = constant(value, expression.type)
+            return lambda _batch, _context: fixed
+        case Bound(name=name):
+            return lambda _batch, context: constant(context.values.get(name), expression.type)
+    raise TypeError(f"an operand must be a column, a constant or a parameter: {type(expression).__name__}")
+
+
+def constant(value: Any, type: Type) -> Column:  # noqa: ANN401 - an engine value
+    """A column that is this engine value in every row."""
+    return replace(engine_column([value], type), constant=True)
 
 
 def cut(batch: Batch, order: Positions | None, vector: int, start: int = 0) -> Iterator[Batch]:

@@ -28,6 +28,7 @@ class Context:
     vector: int = VECTOR  # most rows of a batch; tests make it small
     slices: int = 1
     scanned: Scanned = field(default_factory=Scanned)
+    working: dict[str, Any] = field(default_factory=dict)  # WITH RECURSIVE: batches of the last round, by name
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:

@@ -1,0 +1,182 @@
+"""Where the batches of a pipeline come from: a table, what an earlier pipeline left, rows of the text itself.
+
+    Table      partitions of a TableSource; slices share them out
+    Result     the state of an earlier pipeline's sink, once it is complete
+    Rows       VALUES, and the one row that a SELECT without FROM reads
+    Working    inside WITH RECURSIVE: the rows of the round before
+
+Sources know nothing of a run: `open` binds one to the values and tables of a context.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from engines.errors import NotFound, nearest
+from engines.sql import expressions
+from engines.sql.column import Batch, Bytes, Column
+from engines.sql.context import Context
+from engines.sql.logical import Bound, Scan, Values
+from engines.sql.source import JoinFiltering, Partition, Predicate, TableSource
+from engines.sql.values import engine_column
+
+Keep = Mapping[str, Callable[[Column], Bytes]]  # column of the table -> mask of the rows that may find a partner
+
+
+class Opened(Protocol):
+    """A source in one run. partitions None: it is read in one piece, by one slice."""
+
+    partitions: Sequence[Partition] | None
+
+    def batches(self, shares: Sequence[Partition], context: Context) -> Iterator[Batch]: ...
+
+
+class Source(Protocol):
+    """Where batches come from, before a run."""
+
+    def open(self, results: Mapping[int, Any], context: Context) -> Opened: ...
+
+
+# ---- tables -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A scan; ids of the plan on the outside, names of columns inside."""
+
+    plan: Scan
+
+    def open(self, results: Mapping[int, Any], context: Context, given: Sequence[Partition] | None = None) -> "Open":
+        """given: partitions that somebody else has asked for; a node is told which are its own."""
+        del results
+        source = context.tables.get(self.plan.table)
+        if source is None:
+            raise NotFound(f"no table {self.plan.table!r}{nearest(self.plan.table, context.tables)}")
+        predicates, empty = bind(self.plan.predicates, context)
+        if given is None:
+            given = [] if empty else source.partitions(predicates, context.scanned)
+        return Open(self.plan, source, predicates, given)
+
+
+@dataclass(slots=True)
+class Open:
+    """A scan of partitions that are pinned."""
+
+    plan: Scan
+    source: TableSource
+    predicates: Sequence[Predicate]
+    partitions: Sequence[Partition] | None
+    keep: Keep | None = None  # what a join knows of its other side
+
+    def batches(self, shares: Sequence[Partition], context: Context) -> Iterator[Batch]:
+        names = [field.name for _, field in self.plan.columns]
+        ids = {id: field.name for id, field in self.plan.columns}
+        for partition in shares:
+            context.check()
+            if self.keep and isinstance(self.source, JoinFiltering):
+                read = self.source.scan_where(partition, names, self.predicates, context.scanned, self.keep)
+            else:
+                read = self.source.scan(partition, names, self.predicates, context.scanned)
+            for batch in read:
+                yield from at_most(batch.renamed(ids) if ids else Batch(rows=batch.rows), context.vector)
+
+
+def bind(predicates: Sequence[Predicate], context: Context) -> tuple[list[Predicate], bool]:
+    """The predicates with the values of this run, and whether one can never be true (a comparison with NULL)."""
+    bound = []
+    for predicate in predicates:
+        value = predicate.value
+        if isinstance(value, Bound):
+            value = context.values.get(value.name)
+        elif isinstance(value, tuple) and any(isinstance(one, Bound) for one in value):
+            value = tuple(context.values.get(one.name) if isinstance(one, Bound) else one for one in value)
+        if predicate.op == "in":
+            value = tuple(one for one in value if one is not None)
+            if not value:
+                return [], True
+        elif value is None and predicate.op not in {"is null", "is not null"}:
+            return [], True
+        bound.append(predicate if value is predicate.value else replace(predicate, value=value))
+    return bound, False
+
+
+def at_most(batch: Batch, vector: int) -> Iterator[Batch]:
+    """The batch, in pieces of at most `vector` rows."""
+    if batch.rows <= vector:
+        if batch.rows:
+            yield batch
+        return
+    for start in range(0, batch.rows, vector):
+        yield batch.slice(start, start + vector)
+
+
+# ---- rows that are there already ----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Ready:
+    """Batches that are made when they are asked for, in one piece."""
+
+    make: Callable[[Context], Iterator[Batch]]
+    partitions: Sequence[Partition] | None = None
+
+    def batches(self, shares: Sequence[Partition], context: Context) -> Iterator[Batch]:
+        del shares
+        return self.make(context)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the sink of pipeline `number` gives."""
+
+    number: int
+    read: Callable[[Any, Context], Iterator[Batch]]  # its sink's `batches`
+
+    def open(self, results: Mapping[int, Any], context: Context) -> Ready:
+        del context
+        return Ready(lambda inner: self.read(results[self.number], inner))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of VALUES."""
+
+    plan: Values
+    program: expressions.Program  # all cells, row after row
+
+    def open(self, results: Mapping[int, Any], context: Context) -> Ready:
+        del results, context
+        return Ready(self._make)
+
+    def _make(self, context: Context) -> Iterator[Batch]:
+        rows, width = len(self.plan.rows), len(self.plan.columns)
+        cells = [value_of(column) for column in self.program.run(Batch(rows=1), context)]
+        columns = {id: engine_column(cells[i::width], type) for i, (id, type) in enumerate(self.plan.columns)}
+        yield from at_most(Batch(columns, rows), context.vector)
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """The rows of the last round of the recursive query `name`."""
+
+    name: str
+
+    def open(self, results: Mapping[int, Any], context: Context) -> Ready:
+        del results
+        batches: Sequence[Batch] = context.working[self.name]
+        return Ready(lambda _: iter(batches))
+
+
+def value_of(column: Column, row: int = 0) -> Any:  # noqa: ANN401 - an engine value
+    """One value of a column as an engine value; None for NULL."""
+    row = 0 if column.constant else row
+    if column.valid is not None and not column.valid[row]:
+        return None
+    if column.heap is not None:
+        return column.heap[column.data[row] : column.data[row + 1]].tobytes()
+    if column.words is not None:
+        return column.words.words()[int(column.data[row])]
+    value = column.data[row]
+    if column.type.whole:
+        return int(value) + column.base
+    return value.item() if hasattr(value, "item") else value

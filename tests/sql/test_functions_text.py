@@ -164,7 +164,6 @@ def expression_of(pattern, escape="\\"):
 
 PIECES = ["%", "_", "a", "b", "aa", "ab", "\u00e9", "\u20ac", "\U0001f600", "A", "\\%", "\\_", "\\\\"]
 patterns = st.lists(st.sampled_from(PIECES), max_size=7)
-)
 
 
 @given(st.lists(st.text(ALPHABET + "\\", max_size=12), max_size=20), patterns.map("".join))

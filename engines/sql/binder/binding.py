@@ -1,0 +1,193 @@
+"""The binder: one for each statement. It walks a syntax tree and gives expressions and plans of the logical plan.
+
+    Binder.expression(node, scope)      looks up what binds this class of node: HANDLERS, filled by `binds`
+    Binder.query(node, scope, ...)      a whole query, see queries.py
+
+It resolves names and types by itself, in one walk that copies nothing: sqlglot is a grammar here, no more. Positions
+come from the tokens: sqlglot leaves them on names, numbers and calls; `position` takes the nearest below a node.
+
+Invariants: every id is made here, once in a statement; a Cast stands where types differ in kind; what is refused
+raises QueryError with the place and the name of the construct, and nothing half done is left behind.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NoReturn, Protocol
+
+from sqlglot import exp
+
+from engines.errors import QueryError, nearest
+from engines.sql.binder.scopes import Column, Rows, Scope
+from engines.sql.dialect import Dialect
+from engines.sql.logical import Constant, Expression
+from engines.sql.source import TableSource
+from engines.sql.types import Type
+
+Handler = Callable[["Binder", Any, Scope], Expression]
+HANDLERS: Final[dict[type, Handler]] = {}
+
+
+def binds(*classes: type) -> Callable[[Handler], Handler]:
+    """Registers the function below for these classes of syntax nodes."""
+
+    def register(handler: Handler) -> Handler:
+        for one in classes:
+            HANDLERS[one] = handler
+        return handler
+
+    return register
+
+
+class View:
+    """A query under a name. columns: names that replace its own, or none."""
+
+    __slots__ = ("columns", "text")
+
+    def __init__(self, text: str, columns: Iterable[str] = ()) -> None:
+        self.text = text
+        self.columns = tuple(columns)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, View) and (self.text, self.columns) == (other.text, other.columns)
+
+    def __hash__(self) -> int:
+        return hash((self.text, self.columns))
+
+
+class Catalog(Protocol):
+    """Where tables are found."""
+
+    def find(self, parts: tuple[str, ...]) -> TableSource | View | None:
+        """By name, or schema and name, as written."""
+        ...
+
+    def names(self) -> Iterable[str]:
+        """All of them, for suggestions."""
+        ...
+
+
+class Binder:
+    """The state of one statement's binding. parameters: types of its parameters, by number from 1 and by name."""
+
+    __slots__ = (
+        "catalog",
+        "counter",
+        "depth",
+        "dialect",
+        "parameters",
+        "parse",
+        "placed",
+        "placeholders",
+        "scalars",
+        "seen",
+        "tables",
+        "text",
+        "used",
+        "views",
+        "withs",
+    )
+
+    def __init__(
+        self,
+        text: str,
+        catalog: Catalog,
+        dialect: Dialect,
+        parameters: Mapping[int | str, Type] | None = None,
+        *,
+        parse: Callable[[str], Any],
+    ) -> None:
+        self.text = text
+        self.catalog = catalog
+        self.dialect = dialect
+        self.parameters = parameters or {}
+        self.parse = parse  # a view's text -> syntax tree
+        self.scalars = dialect.functions.scalars
+        self.counter = 0
+        self.placeholders = 0  # ? met so far
+        self.placed = True  # False inside a view: its places are not those of the text
+        self.tables: dict[str, None] = {}  # full names of what is read
+        self.seen: dict[tuple[str, ...], Any] = {}  # names looked up -> schema or View: the statement depends on them
+        self.used: dict[int | str, Type] = {}  # parameters that the statement has
+        self.withs: list[dict[str, Any]] = []  # WITH queries in scope, innermost last
+        self.views: tuple[str, ...] = ()  # those that are being bound
+
+    # ---- ids and places ------------------------------------------------------------------------------------------
+
+    def id(self, name: str) -> str:
+        """A new column id."""
+        self.counter += 1
+        return f"{name}#{self.counter}"
+
+    def position(self, node: Any) -> int:  # noqa: ANN401 - any syntax node
+        """Where the node begins in the text, as far as is known; -1 if nothing below it has a place."""
+        if not self.placed:
+            return -1
+        while isinstance(node, exp.Expr):
+            meta = node._meta  # noqa: SLF001 - `meta` would make a dict for each node that has none
+            if meta and "start" in meta:
+                return meta["start"]  # type: ignore[no-any-return]  # sqlglot's meta is untyped
+            for below in node.args.values():
+                if isinstance(below, exp.Expr):
+                    break
+                if isinstance(below, list) and below and isinstance(below[0], exp.Expr):
+                    below = below[0]  # noqa: PLW2901 - the first of a list is the nearest
+                    break
+            else:
+                return -1
+            node = below
+        return -1
+
+    def fail(self, message: str, node: Any = None, *, suggestion: str = "") -> NoReturn:  # noqa: ANN401 - any syntax node
+        """QueryError at that node."""
+        position = node if isinstance(node, int) else self.position(node)
+        if self.views:
+            message = f"in view {self.views[-1]}: {message}"
+        raise QueryError(
+            message, text=self.text if position >= 0 else "", position=max(position, 0), suggestion=suggestion
+        )
+
+    def unsupported(self, what: str, node: Any) -> NoReturn:  # noqa: ANN401 - any syntax node
+        self.fail(f"{what} is not supported", node)
+
+    # ---- expressions ---------------------------------------------------------------------------------------------
+
+    def expression(self, node: Any, scope: Scope) -> Expression:  # noqa: ANN401 - any syntax node
+        handler = HANDLERS.get(type(node))
+        if handler is None:
+            self.unsupported(f"{type(node).__name__} (as in {written(node)!r})", node)
+        return handler(self, node, scope)
+
+    def condition(self, node: Any, scope: Scope, clause: str) -> Expression:  # noqa: ANN401 - any syntax node
+        """A BOOLEAN, in that clause."""
+        before, scope.clause = scope.clause, clause
+        bound = self.expression(node, scope)
+        scope.clause = before
+        return self.boolean(bound, node, clause)
+
+    def boolean(self, bound: Expression, node: Any, what: str) -> Expression:  # noqa: ANN401 - any syntax node
+        if bound.type.kind == "boolean":
+            return bound
+        if bound.type.kind == "null":
+            return Constant(None, type=BOOLEAN_TYPE, position=bound.position)
+        self.fail(f"{what} takes a condition (BOOLEAN), {written(node)} is {bound.type}", node)
+
+    def missing_column(self, name: str, node: Any, scope: Scope) -> NoReturn:  # noqa: ANN401 - any syntax node
+        known = list(dict.fromkeys(scope.visible()))
+        guess = nearest(name, known)
+        if not known:
+            self.fail(f"there is no column {name!r}: no table is in sight here", node)
+        self.fail(f"there is no column {name!r}", node, suggestion=guess.removeprefix("; "))
+
+
+BOOLEAN_TYPE: Final = Type("boolean")
+
+
+def written(node: Any) -> str:  # noqa: ANN401 - any syntax node
+    """The node as text, short, for errors."""
+    try:
+        text = node.sql(dialect="redshift") if isinstance(node, exp.Expr) else str(node)
+    except Exception:  # noqa: BLE001 - a generator that stumbles must not hide the error that is being told
+        text = type(node).__name__
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+__all__ = ["HANDLERS", "Binder", "Catalog", "Column", "Handler", "Rows", "Scope", "View", "binds", "written"]

@@ -1,0 +1,425 @@
+"""Text -> statements that are ready to be planned: parse (sqlglot), bind (binder/), and remember.
+
+    text ── tokens ── syntax tree ── names and types ──> Query          a statement that the floor itself runs
+                 └─ first words ─────────────────────> handler        one that an engine has registered
+
+sqlglot is the grammar and no more; what is bound is ours. The grammar is told to know no functions, so every call
+arrives by its own name; it never falls back to a Command, so what it does not understand is an error with a place.
+
+The statement cache: exact text, types of the parameters and dialect -> the statements, with whatever the engine
+derived from them (`Statement.kept`: the rewritten and the lowered plan). An entry is good as long as every table that
+it names still has the same columns, and every view the same text. Values, the time and partitions are bound per run.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlglot
+from sqlglot import exp, tokens
+from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
+
+from engines.errors import Invalid, QueryError
+from engines.sql.binder import Binder, Catalog, Column, Named, Relation, Rows, Scope, View, bind_query, bind_type
+from engines.sql.binder.literals import cast
+from engines.sql.binder.typing import assignable, castable
+from engines.sql.dialect import REDSHIFT, Dialect
+from engines.sql.logical import Bound, Constant, Expression, Plan, Query
+from engines.sql.types import Type
+from engines.sql.values import type_of
+
+CACHED: Final = 256
+
+
+@dataclass(slots=True)
+class Statement:
+    """One statement, bound. kind: "query", "explain", or the key of Dialect.statements that takes it."""
+
+    kind: Any
+    text: str  # of the statement alone
+    source: str  # the whole text, which positions count in
+    query: Query | None = None
+    analyze: bool = False  # EXPLAIN ANALYZE
+    ast: Any = None  # of an engine's statement, None if its first words were enough to know it
+    tokens: Sequence[Any] = ()  # of an engine's statement
+    parameters: Mapping[int | str, Type] = field(default_factory=dict)  # those that it mentions
+    kept: dict[str, Any] = field(default_factory=dict)  # what the engine derived from it; lives as long as the entry
+    cached: bool = False
+
+
+# ---- the grammar -------------------------------------------------------------------------------------------------
+
+OWN_SYNTAX: Final = {"CAST", "TRY_CAST", "CONVERT", "EXTRACT", "POSITION", "SUBSTRING", "TRIM"}
+
+
+@functools.cache
+def grammar(name: str) -> Any:  # noqa: ANN401 - a dialect of sqlglot
+    """sqlglot's dialect of that name, without functions and without a way out."""
+    known = sqlglot.Dialect.get_or_raise(name)
+    base = type(known)
+    parser = base.parser_class if hasattr(base, "parser_class") else base.Parser
+
+    def refuse(self: Any) -> None:
+        self.raise_error("this statement is not supported", self._tokens[0] if self._tokens else None)
+
+    own = {
+        "FUNCTIONS": {},
+        "FUNCTION_PARSERS": {key: one for key, one in parser.FUNCTION_PARSERS.items() if key in OWN_SYNTAX},
+        "NO_PAREN_FUNCTION_PARSERS": {**parser.NO_PAREN_FUNCTION_PARSERS, "APPROXIMATE": _approximate},
+        "_warn_unsupported": refuse,
+    }
+    keywords = {**known.tokenizer_class.KEYWORDS, "FLOAT": tokens.TokenType.DOUBLE, "VALUES": tokens.TokenType.VALUES}
+    tokenizer = type("Tokenizer", (known.tokenizer_class,), {"KEYWORDS": keywords})
+    dialect = type("Grammar", (base,), {"Parser": type("Parser", (parser,), own), "Tokenizer": tokenizer})
+    return dialect()
+
+
+def _approximate(parser: Any) -> Any:
+    """APPROXIMATE COUNT(DISTINCT x), APPROXIMATE PERCENTILE_DISC(p) WITHIN GROUP (ORDER BY x)."""
+    index = parser._index - 1  # noqa: SLF001 - as sqlglot's own parser of this does
+    call = parser._parse_function()  # noqa: SLF001 - see above
+    if isinstance(call, exp.Anonymous) and str(call.this).lower() == "count" and call.expressions:
+        inner = call.expressions[0]
+        if isinstance(inner, exp.Distinct) and len(inner.expressions) == 1:
+            approximate = exp.Anonymous(this="approx_count_distinct", expressions=inner.expressions)
+            approximate.meta.update(call.meta)
+            return approximate
+    if isinstance(call, exp.WithinGroup):
+        return call
+    parser._retreat(index)  # noqa: SLF001 - see above
+    return None
+
+
+def tokenize(text: str, dialect: Dialect = REDSHIFT) -> list[Any]:
+    """The tokens of a text. QueryError for a string or a comment without an end."""
+    try:
+        found: list[Any] = grammar(dialect.parser).tokenize(text)
+    except TokenError as error:
+        raise QueryError("a string, a name in quotes or a comment has no end", text=text, position=len(text)) from error
+    return dialect.tokens(found) if dialect.tokens is not None else found
+
+
+def parse(text: str, found: Sequence[Any], dialect: Dialect = REDSHIFT) -> Any:  # noqa: ANN401 - sqlglot's classes
+    """The syntax tree of one statement's tokens. QueryError with its place."""
+    known = grammar(dialect.parser)
+    try:
+        trees = known.parser(error_level=ErrorLevel.IMMEDIATE).parse(list(found), text)
+    except ParseError as error:
+        raise _syntax_error(text, error) from None
+    except SqlglotError as error:
+        raise QueryError(str(error), text=text) from error
+    except RecursionError:
+        raise QueryError("the statement is nested too deeply", text=text) from None
+    if len(trees) != 1 or trees[0] is None:
+        raise QueryError("there is no statement here", text=text)
+    return trees[0]
+
+
+def _syntax_error(text: str, error: ParseError) -> QueryError:
+    first = error.errors[0] if error.errors else {}
+    said = first.get("description") or "this cannot be understood"
+    shown = first.get("highlight") or ""
+    position = 0
+    line, column = first.get("line"), first.get("col")
+    if line and column:
+        lines = text.split("\n")
+        before = sum(len(one) + 1 for one in lines[: line - 1])
+        position = max(min(before + column - len(shown), len(text)), 0)
+    if said.startswith("Invalid expression"):
+        said = f"{shown!r} is not expected here" if shown else "the statement ends too early"
+    elif said.startswith("Required keyword"):
+        said = f"something is missing before or after {shown!r}" if shown else "the statement ends too early"
+    elif said.startswith("Expect"):
+        said = f"{said[0].lower()}{said[1:]}"
+    return QueryError(said, text=text, position=position)
+
+
+def _split(found: list[Any]) -> Iterator[list[Any]]:
+    """The tokens of each statement."""
+    one: list[Any] = []
+    for token in found:
+        if token.token_type is tokens.TokenType.SEMICOLON:
+            if one:
+                yield one
+            one = []
+        else:
+            one.append(token)
+    if one:
+        yield one
+
+
+# ---- the statement cache -----------------------------------------------------------------------------------------
+
+
+class Cache:
+    """The least recently used go first. Any thread."""
+
+    def __init__(self, capacity: int = CACHED) -> None:
+        self.capacity = capacity
+        self.hits = 0
+        self.misses = 0
+        self._entries: dict[Any, Any] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Any) -> Any:  # noqa: ANN401 - whatever was put
+        """What was put under the key; None if it is not there (any more)."""
+        with self._lock:
+            entry = self._entries.pop(key, None)
+            if entry is None:
+                self.misses += 1
+                return None
+            self._entries[key] = entry
+            self.hits += 1
+            return entry
+
+    def put(self, key: Any, entry: Any) -> None:  # noqa: ANN401 - whatever is wanted
+        with self._lock:
+            self._entries.pop(key, None)
+            self._entries[key] = entry
+            while len(self._entries) > self.capacity:
+                del self._entries[next(iter(self._entries))]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@dataclass(slots=True)
+class _Entry:
+    statements: list[Statement]
+    seen: tuple[tuple[tuple[str, ...], Any], ...]  # names -> schema or View, as they were
+
+
+def _still_true(entry: _Entry, catalog: Catalog) -> bool:
+    for parts, before in entry.seen:
+        found = catalog.find(parts)
+        if found is None:
+            return False
+        if isinstance(found, View):
+            if found != before:
+                return False
+            continue
+        schema = found.schema()
+        if schema is not before and schema != before:
+            return False
+    return True
+
+
+# ---- prepare -----------------------------------------------------------------------------------------------------
+
+
+def prepare(
+    text: str,
+    catalog: Catalog,
+    dialect: Dialect = REDSHIFT,
+    values: Sequence[Any] = (),
+    named: Mapping[str, Any] | None = None,
+    *,
+    cache: Cache | None = None,
+) -> Iterator[Statement]:
+    """The statements of a text, each bound only when it is asked for: one may create what the next one reads.
+
+    values and named: those of `?`, `$1` and `:name`; only their types matter here. All is parsed before the first
+    statement comes: QueryError for wrong syntax, and then, one by one, for what cannot be bound. With a cache: an entry
+    is made of a text whose statements are all queries.
+    """
+    parameters: dict[int | str, Type] = {}
+    if values or named:
+        parameters = {number: type_of(value) for number, value in enumerate(values, 1)}
+        parameters |= {name: type_of(value) for name, value in (named or {}).items()}
+    key = (text, dialect.name, tuple(parameters.items()))
+    if cache is not None:
+        entry = cache.get(key)
+        if entry is not None and _still_true(entry, catalog):
+            for one in entry.statements:
+                one.cached = True
+            return iter(entry.statements)
+    return _prepared(text, catalog, dialect, parameters, cache, key)
+
+
+def _prepared(
+    text: str, catalog: Catalog, dialect: Dialect, parameters: dict[int | str, Type], cache: Cache | None, key: Any
+) -> Iterator[Statement]:
+    parsed = [_Parsed.of(text, found, dialect) for found in _split(tokenize(text, dialect))]
+    if not parsed:
+        raise QueryError("there is no statement here", text=text)
+    return _bound(parsed, text, catalog, dialect, parameters, cache, key)
+
+
+def _bound(
+    parsed: "list[_Parsed]",
+    text: str,
+    catalog: Catalog,
+    dialect: Dialect,
+    parameters: dict[int | str, Type],
+    cache: Cache | None,
+    key: Any,
+) -> Iterator[Statement]:
+    statements = []
+    seen: dict[tuple[str, ...], Any] = {}
+    placeholders = 0
+    for one in parsed:
+        binder = Binder(text, catalog, dialect, parameters, parse=functools.partial(_parse_view, dialect=dialect))
+        binder.placeholders = placeholders
+        statement = one.bound(binder)
+        placeholders = binder.placeholders
+        seen |= binder.seen
+        statements.append(statement)
+        if one is parsed[-1] and cache is not None and all(each.query is not None for each in statements):
+            cache.put(key, _Entry(statements, tuple(seen.items())))
+        yield statement
+
+
+@dataclass(slots=True)
+class _Parsed:
+    kind: Any
+    tree: Any
+    found: list[Any]
+    text: str
+    analyze: bool = False
+
+    @classmethod
+    def of(cls, text: str, found: list[Any], dialect: Dialect) -> "_Parsed":
+        words = [token.text.upper() for token in found[:4]]
+        shown = text[found[0].start : found[-1].end + 1]
+        key = dialect.statement(words)
+        if key is not None:
+            return cls(key, None, found, shown)
+        if words[0] == "EXPLAIN":
+            return cls._explain(text, found, dialect)
+        tree = parse(text, found, dialect)
+        for kind in type(tree).__mro__:
+            if kind in dialect.statements:
+                return cls(kind, tree, found, shown)
+        if not isinstance(tree, (exp.Query, exp.Subquery, exp.Values)):
+            said = words[0] if len(words) < 2 else f"{words[0]} {words[1]}"
+            raise QueryError(f"the statement {said} is not supported here", text=text, position=found[0].start)
+        return cls("query", tree, found, shown)
+
+    @classmethod
+    def _explain(cls, text: str, found: list[Any], dialect: Dialect) -> "_Parsed":
+        rest = found[1:]
+        analyze = False
+        while rest and rest[0].text.upper() in {"ANALYZE", "VERBOSE"}:
+            analyze = analyze or rest[0].text.upper() == "ANALYZE"
+            rest = rest[1:]
+        if not rest:
+            raise QueryError("EXPLAIN needs a statement", text=text, position=found[-1].end + 1)
+        inner = cls.of(text, rest, dialect)
+        if inner.kind != "query":
+            raise QueryError("EXPLAIN takes a query", text=text, position=rest[0].start)
+        return cls("explain", inner.tree, found, text[found[0].start : found[-1].end + 1], analyze)
+
+    def bound(self, binder: Binder) -> Statement:
+        if self.kind not in {"query", "explain"}:
+            return Statement(
+                self.kind, self.text, binder.text, ast=self.tree, tokens=self.found, parameters=binder.parameters
+            )
+        query = _guarded(binder, lambda: whole_query(binder, self.tree))
+        return Statement(self.kind, self.text, binder.text, query, self.analyze, parameters=binder.used)
+
+
+def _parse_view(text: str, dialect: Dialect) -> Any:
+    return parse(text, tokenize(text, dialect), dialect)
+
+
+def _guarded(binder: Binder, work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except RecursionError:
+        raise QueryError("the statement is nested too deeply", text=binder.text) from None
+
+
+def whole_query(binder: Binder, tree: Any) -> Query:
+    """The Query of a syntax tree."""
+    rows = bind_query(binder, tree, None)
+    return Query(rows.plan, tuple((one.name, one.id, one.type) for one in rows.columns), tuple(binder.tables))
+
+
+# ---- for the statements of engines -------------------------------------------------------------------------------
+
+
+def bind_select(
+    ast: Any,
+    catalog: Catalog,
+    dialect: Dialect = REDSHIFT,
+    *,
+    text: str = "",
+    parameters: Mapping[int | str, Type] | None = None,
+) -> Query:
+    """The query inside an INSERT or a CREATE TABLE AS: its syntax tree, or its text. text: what positions count in."""
+    if isinstance(ast, str):
+        text, ast = ast, _parse_view(ast, dialect)
+    binder = Binder(text, catalog, dialect, parameters, parse=functools.partial(_parse_view, dialect=dialect))
+    return _guarded(binder, lambda: whole_query(binder, ast))  # type: ignore[no-any-return]  # a Query
+
+
+class _NoTables:
+    """A catalogue without tables."""
+
+    def find(self, _: tuple[str, ...]) -> None:
+        return None
+
+    def names(self) -> tuple[str, ...]:
+        return ()
+
+
+NO_TABLES: Final = _NoTables()
+
+
+def bind_expression(
+    ast: Any,
+    columns: Mapping[str, tuple[str, Type]],
+    dialect: Dialect = REDSHIFT,
+    *,
+    catalog: Catalog = NO_TABLES,
+    text: str = "",
+    parameters: Mapping[int | str, Type] | None = None,
+    table: str = "",
+    wanted: Type | None = None,
+) -> Expression:
+    """An expression over named columns (name -> id, type): SET x = ..., DELETE ... WHERE, DEFAULT, CHECK.
+
+    ast: a syntax tree, or a text. table: the name that may stand before a column. catalog: where its subqueries find
+    tables. wanted: the result is cast to this type where assignment allows it, else QueryError.
+    """
+    if isinstance(ast, str):
+        text, prefix = ast, "select "
+        tree = parse(prefix + text, tokenize(prefix + text, dialect), dialect)
+        ast = tree.expressions[0]
+        text = prefix + text
+    binder = Binder(text, catalog, dialect, parameters, parse=functools.partial(_parse_view, dialect=dialect))
+    known = [Column(name, id, type) for name, (id, type) in columns.items()]
+    rows = Rows(Plan(), known)
+    if table:
+        rows.relations = {table.lower(): Relation(table.lower(), Named(known))}
+    bound = _guarded(binder, lambda: binder.expression(ast, Scope(rows=rows, clause="this expression")))
+    return bound if wanted is None else assigned(binder, bound, wanted, ast)  # type: ignore[no-any-return]  # an Expression
+
+
+def assigned(binder: Binder, value: Expression, wanted: Type, node: Any) -> Expression:
+    """The value as a column of that type takes it."""
+    constant_text = value.type.text and isinstance(value, (Constant, Bound))
+    if not (assignable(value.type, wanted) or (constant_text and castable(value.type, wanted))):
+        binder.fail(f"a column of {wanted} takes no {value.type}: write a CAST", node)
+    return cast(value, wanted)
+
+
+__all__ = [
+    "Cache",
+    "Catalog",
+    "Invalid",
+    "Statement",
+    "View",
+    "bind_expression",
+    "bind_select",
+    "bind_type",
+    "parse",
+    "prepare",
+    "tokenize",
+]  # fmt: skip

@@ -24,8 +24,14 @@ cdef extern from *:
     """
     #include <stdint.h>
     static inline int engines_quotient(int64_t a, int64_t factor, int64_t b, int64_t *out) {
+        int64_t small;
         *out = 0;
         if (b == 0) return 1;
+        if (b > 0 && b < INT64_MAX / 2 && !__builtin_mul_overflow(a, factor, &small)) { /* nearly always: 64 bits */
+            int64_t left = small % b;
+            *out = small / b + (2 * left >= b) - (-2 * left >= b);
+            return 1;
+        }
         __int128 value = (__int128)a * factor, rest = value % b, size = b < 0 ? -(__int128)b : b;
         int negative = (value < 0) != (b < 0);
         value /= b;

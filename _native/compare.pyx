@@ -10,7 +10,7 @@ A mask is uint8, 0 or 1. `also` ANDs the result to what the mask holds: the conj
 Floats compare as SQL orders them: NaN equals NaN and is above every number; -0.0 equals 0.0.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from dispatch cimport multiversion_int
@@ -23,8 +23,7 @@ ctypedef fused other:
     int64_t
 
 cdef enum:
-    EQUAL = 0
-    LESS = 1
+    FAR = 1 << 30
 
 
 # ---- whole numbers -----------------------------------------------------------------------------------------------
@@ -118,8 +117,23 @@ cdef int compare_width(
 cdef multiversion_int compare_loop(
     bint less, const narrow* a, const other* b, Py_ssize_t n, int64_t delta, uint8_t* mask, uint8_t negate
 ) noexcept nogil:
+    """Two narrow columns are compared in 32 bits, four times the lanes of 64; without a delta in their own width."""
     cdef Py_ssize_t i
-    if less:
+    cdef int32_t small = <int32_t>delta
+    if delta == 0 and less:
+        for i in range(n):
+            mask[i] = <uint8_t>(a[i] < b[i]) ^ negate
+    elif delta == 0:
+        for i in range(n):
+            mask[i] = <uint8_t>(a[i] == b[i]) ^ negate
+    elif sizeof(narrow) <= 2 and sizeof(other) <= 2 and -FAR < delta < FAR:
+        if less:
+            for i in range(n):
+                mask[i] = <uint8_t>(<int32_t>a[i] + small < <int32_t>b[i]) ^ negate
+        else:
+            for i in range(n):
+                mask[i] = <uint8_t>(<int32_t>a[i] + small == <int32_t>b[i]) ^ negate
+    elif less:
         for i in range(n):
             mask[i] = <uint8_t>(<int64_t>a[i] + delta < <int64_t>b[i]) ^ negate
     else:

@@ -42,7 +42,7 @@ OPERATIONS: Final = {"+": kernels.ADD, "-": kernels.SUBTRACT, "*": kernels.MULTI
 
 
 def combine(operator: str, a: Column, b: Column, type: Type, rows: int, context: Context, position: int) -> Column:
-    """a operator b, for + - * / %. The type says how the result is held; QueryError for what has no result."""
+    """A operator b, for + - * / %. The type says how the result is held; QueryError for what has no result."""
     valid = both_valid(a, b, rows)
     if type.floating:
         return _float(operator, a, b, type, rows, valid, context, position)
@@ -64,7 +64,7 @@ def combine(operator: str, a: Column, b: Column, type: Type, rows: int, context:
         data, base = _with_constant(operation, a, b, low, high)
     else:
         data, base = room(rows, low, high)
-        short = data.itemsize == 8 and all(0 <= one.bounds()[0] and one.bounds()[1] < FOUR for one in (a, b))
+        short = data.itemsize == 8 and all(one.bounds()[0] >= 0 and one.bounds()[1] < FOUR for one in (a, b))
         kernels.combine(operation, a.data, a.base, b.data, b.base, data, base, short)
     made = Column(type, data, base, valid, low=low, high=high)
     return made if limits[0] <= low and high <= limits[1] else checked(made, valid, context, position)
@@ -88,7 +88,7 @@ def room(rows: int, low: int, high: int) -> tuple[Array, int]:
 
 
 def _with_constant(operation: int, a: Column, b: Column, low: int, high: int) -> tuple[Array, int]:
-    """a operation b, where one is a constant."""
+    """A operation b, where one is a constant."""
     column, constant = (b, value_of(a)) if a.constant else (a, value_of(b))
     factor, offset = 1, constant
     if operation == kernels.MULTIPLY:
@@ -106,7 +106,7 @@ def _with_constant(operation: int, a: Column, b: Column, low: int, high: int) ->
 
 
 def _exact(operator: str, operation: int, a: Column, b: Column, type: Type, rows: int, valid: Bytes | None) -> Column:
-    """a operator b where 64 bits may not do: checked as far as they do, Python's integers from there on."""
+    """A operator b where 64 bits may not do: checked as far as they do, Python's integers from there on."""
     done, start = np.empty(rows, np.int64), 0
     if not a.wide and not b.wide and all(LEAST <= value_of(one) <= MOST for one in (a, b) if one.constant):
         start = kernels.checked(operation, a.numbers(), b.numbers(), done)
@@ -173,7 +173,7 @@ def _truncated(a: int, b: int) -> tuple[int, int]:
 
 
 def rounded(a: int, b: int) -> int:
-    """a / b as a whole number, half away from zero."""
+    """A / b as a whole number, half away from zero."""
     quotient = (2 * abs(a) + abs(b)) // (2 * abs(b))
     return quotient if (a < 0) == (b < 0) else -quotient
 
@@ -237,8 +237,7 @@ def rescaled(column: Column, scale: int) -> Column:
         low, high = column.bounds()
     low, high = low * factor, high * factor
     if column.wide or low < LEAST or high > MOST:
-        made = whole_column([value * factor for value in integers(column, len(column))], column.type, column.valid)
-        return made
+        return whole_column([value * factor for value in integers(column, len(column))], column.type, column.valid)
     data, base = room(len(column.data), low, high)
     kernels.scale(column.data, factor, column.base * factor - base, data)
     return replace(column, data=data, base=base, low=low, high=high)

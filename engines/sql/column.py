@@ -28,7 +28,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from engines._native import strings
+from engines._native import strings, vector
 from engines.sql.types import Type
 
 VECTOR: Final = 65_536  # most rows of a batch
@@ -207,7 +207,7 @@ def compose(first: Positions, then: Positions, *, outer: bool = False) -> Positi
     """Positions of positions; with outer, -1 stays -1."""
     if outer:
         return np.where(then < 0, np.int32(-1), first[np.maximum(then, 0)]) if len(first) else np.full_like(then, -1)
-    return first[then]
+    return _taken(first, then)
 
 
 def gather(column: Column, at: Positions, *, outer: bool = False) -> Column:
@@ -223,26 +223,33 @@ def gather(column: Column, at: Positions, *, outer: bool = False) -> Column:
         found = gather(expand(column, len(column)), np.where(missing, np.int32(0), at))
         there = (~missing).astype(np.uint8)
         return replace(found, valid=there if found.valid is None else found.valid & there)
-    valid = None if column.valid is None else column.valid[at]
+    valid = None if column.valid is None else _taken(column.valid, at)
     if column.heap is not None:
         offsets, heap = gather_text(column.data, column.heap, at)
         return replace(column, data=offsets, heap=heap, valid=valid)
-    if column.parts is not None:
-        return _gather_nested(column, column.parts, at, valid)
-    return replace(column, data=column.data[at], valid=valid)
+    if column.parts is not None and column.type.kind != "row":
+        return _gather_lists(column, at, valid)
+    data = _taken(column.data, at)
+    return Column(column.type, data, column.base, valid, column.words, None, column.low, column.high, column.parts)
 
 
-def _gather_nested(column: Column, parts: "dict[str, Column]", at: Positions, valid: Bytes | None) -> Column:
-    """Records and arrays: their parts are gathered too."""
-    if column.type.kind == "row":
-        gathered = {name: gather(part, at) for name, part in parts.items()}
-        return replace(column, data=np.arange(len(at), dtype=np.int32), parts=gathered, valid=valid)
+def _taken(values: Array, at: Positions) -> Array:
+    """values[at]: a kernel of our own is twice to three times as fast (bench: gather)."""
+    if values.dtype == object:
+        return values[at]
+    out = np.empty(len(at), values.dtype)
+    vector.gather(np.ascontiguousarray(values), np.ascontiguousarray(at, np.int32), out)
+    return out
+
+
+def _gather_lists(column: Column, at: Positions, valid: Bytes | None) -> Column:
+    """Arrays at these positions: their elements, one list after the other."""
     lengths = np.diff(column.data)[at]
     offsets = np.zeros(len(at) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    inner = np.repeat(column.data[:-1][at] - offsets[:-1], lengths) + np.arange(offsets[-1], dtype=np.int32)
-    elements = {name: gather(part, inner.astype(np.int32)) for name, part in parts.items()}
-    return replace(column, data=offsets, parts=elements, valid=valid)
+    elements = (np.repeat(column.data[:-1][at] - offsets[:-1], lengths) + np.arange(offsets[-1])).astype(np.int32)
+    parts = {name: gather(part, elements) for name, part in (column.parts or {}).items()}
+    return replace(column, data=offsets, valid=valid, parts=parts)
 
 
 def gather_text(offsets: Positions, heap: Bytes, at: Array) -> tuple[Positions, Bytes]:

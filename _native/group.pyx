@@ -472,8 +472,8 @@ def average(const int64_t[::1] totals, const int64_t[::1] counts, int64_t factor
 
 # ---- group numbers by index ---------------------------------------------------------------------------------------
 
-def add_slots(codes, ids, int64_t add, int64_t stride, valid, uint16_t[::1] slots, *, bint first):
-    """Adds one key's share to the slot of each row: ids[code], or (code + add) * stride; 0 for NULL.
+def add_slots(codes, ids, uint64_t add, uint64_t stride, valid, uint16_t[::1] slots, *, bint first):
+    """Adds one key's share to the slot of each row: ids[code], or (code + add) * stride in 64 bits; 0 for NULL.
 
     ids: uint16, the stride is in them; None for whole numbers. first: the slots hold nothing yet. The caller knows
     that slots stay below 65,536, and that ids has a place for each code.
@@ -510,20 +510,20 @@ def add_slots(codes, ids, int64_t add, int64_t stride, valid, uint16_t[::1] slot
 
 
 cdef void _add_slots(
-    const whole* codes, const uint16_t* ids, int64_t add, int64_t stride, const uint8_t* mask, uint16_t* slots,
+    const whole* codes, const uint16_t* ids, uint64_t add, uint64_t stride, const uint8_t* mask, uint16_t* slots,
     Py_ssize_t n,
 ) noexcept nogil:
     cdef Py_ssize_t i
     if mask != NULL:
         for i in range(n):
             if mask[i]:
-                slots[i] += ids[codes[i]] if ids != NULL else <uint16_t>((<int64_t>codes[i] + add) * stride)
+                slots[i] += ids[codes[i]] if ids != NULL else <uint16_t>((<uint64_t>codes[i] + add) * stride)
     elif ids != NULL:
         for i in range(n):
             slots[i] += ids[codes[i]]
     else:
         for i in range(n):
-            slots[i] += <uint16_t>((<int64_t>codes[i] + add) * stride)
+            slots[i] += <uint16_t>((<uint64_t>codes[i] + add) * stride)
 
 
 def number_slots(

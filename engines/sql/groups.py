@@ -99,7 +99,7 @@ class Places:
             column = expand(column, rows)
         valid = column.valid
         if not self.type.bytes:
-            add = 1 - self.low + column.base
+            add = (1 - self.low + column.base) % 2**64
             group.add_slots(column.data, None, add, stride, valid, slots, first=first)
         elif column.words is not None and len(column.words):
             ids = (self.translations[id(column.words)][1] * stride).astype(np.uint16)

@@ -45,26 +45,22 @@ def between(values, int64_t low, int64_t high, mask, *, bint negate=False, bint 
                 if not (negate and also):
                     memset(target.data, negate, target.n)
             elif source.width == 1:
-                between_loop[uint8_t](
-                    <const uint8_t*>source.data, source.n, <uint8_t>low, <uint8_t>high, <uint8_t*>target.data, negate, also
-                )
+                between_in[uint8_t](&source, low, high, &target, negate, also)
             elif source.width == 2:
-                between_loop[uint16_t](
-                    <const uint16_t*>source.data, source.n, <uint16_t>low, <uint16_t>high, <uint8_t*>target.data, negate,
-                    also,
-                )
+                between_in[uint16_t](&source, low, high, &target, negate, also)
             elif source.width == 4:
-                between_loop[uint32_t](
-                    <const uint32_t*>source.data, source.n, <uint32_t>low, <uint32_t>high, <uint8_t*>target.data, negate,
-                    also,
-                )
+                between_in[uint32_t](&source, low, high, &target, negate, also)
             else:
-                between_loop[int64_t](
-                    <const int64_t*>source.data, source.n, low, high, <uint8_t*>target.data, negate, also
-                )
+                between_in[int64_t](&source, low, high, &target, negate, also)
     finally:
         close_vector(&source)
         close_vector(&target)
+
+
+cdef int between_in(
+    Vector* values, narrow low, narrow high, Vector* mask, uint8_t negate, bint also
+) noexcept nogil:
+    return between_loop(<const narrow*>values.data, values.n, low, high, <uint8_t*>mask.data, negate, also)
 
 
 cdef multiversion_int between_loop(

@@ -44,17 +44,21 @@ def gather(values, at, out):
             raise IndexError(f"a position is outside of the column's {source.n} values")
         with nogil:
             if source.width == 1:
-                gather_loop(<const uint8_t*>source.data, <const int32_t*>positions.data, positions.n, <uint8_t*>target.data)
+                gather_at(<const uint8_t*>source.data, &positions, <uint8_t*>target.data)
             elif source.width == 2:
-                gather_loop(<const uint16_t*>source.data, <const int32_t*>positions.data, positions.n, <uint16_t*>target.data)
+                gather_at(<const uint16_t*>source.data, &positions, <uint16_t*>target.data)
             elif source.width == 4:
-                gather_loop(<const uint32_t*>source.data, <const int32_t*>positions.data, positions.n, <uint32_t*>target.data)
+                gather_at(<const uint32_t*>source.data, &positions, <uint32_t*>target.data)
             else:
-                gather_loop(<const int64_t*>source.data, <const int32_t*>positions.data, positions.n, <int64_t*>target.data)
+                gather_at(<const int64_t*>source.data, &positions, <int64_t*>target.data)
     finally:
         close_vector(&source)
         close_vector(&positions)
         close_vector(&target)
+
+
+cdef int gather_at(const narrow* values, Vector* at, narrow* out) noexcept nogil:
+    return gather_loop(values, <const int32_t*>at.data, at.n, out)
 
 
 cdef multiversion_int64 greatest(const uint32_t* values, Py_ssize_t n) noexcept nogil:
@@ -129,7 +133,9 @@ ctypedef fused code:
     uint32_t
 
 
-cdef Py_ssize_t lookup_loop(const code* codes, Py_ssize_t n, const narrow* table, Py_ssize_t words, narrow* out) noexcept nogil:
+cdef Py_ssize_t lookup_loop(
+    const code* codes, Py_ssize_t n, const narrow* table, Py_ssize_t words, narrow* out
+) noexcept nogil:
     cdef Py_ssize_t i, failed = 0
     cdef bint outside
     if n and not words:

@@ -35,7 +35,9 @@ cdef inline Vector closed() noexcept nogil:
     return vector
 
 
-cdef inline int open_vector(Vector* vector, object array, Py_ssize_t width, Py_ssize_t n=-1, bint writable=False) except -1:
+cdef inline int open_vector(
+    Vector* vector, object array, Py_ssize_t width, Py_ssize_t n=-1, bint writable=False
+) except -1:
     """Hold an array of items of that width (0 = any) and of that length (-1 = any); BufferError if not contiguous."""
     PyObject_GetBuffer(array, &vector.view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
     vector.data = vector.view.buf

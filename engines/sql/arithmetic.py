@@ -19,7 +19,7 @@ constant, but not both.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -35,39 +35,129 @@ Doubles = npt.NDArray[np.float64]
 LEAST: Final = -(2**63)
 MOST: Final = 2**63 - 1
 FOUR: Final = 2**32
-OPERATIONS: Final = {"+": kernels.ADD, "-": kernels.SUBTRACT, "*": kernels.MULTIPLY}
 
 
 # ---- the operators -----------------------------------------------------------------------------------------------
 
 
-def combine(operator: str, a: Column, b: Column, type: Type, rows: int, context: Context, position: int) -> Column:
-    """A operator b, for + - * / %. The type says how the result is held; QueryError for what has no result."""
-    valid = both_valid(a, b, rows)
-    if type.floating:
-        return _float(operator, a, b, type, rows, valid, context, position)
-    if operator in {"/", "%"}:
-        return _divide(operator, a, b, type, rows, valid, context, position)
-    if operator != "*":
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """a operator b, for + - * / %. type: how the result is held; position: where the operator stands, for errors."""
+
+    operator: str
+    type: Type
+    position: int = -1
+
+    def __call__(self, columns: list[Column], rows: int, context: Context) -> Column:
+        """The result for each row. QueryError for a row that has none."""
+        a, b = columns
+        operator, type = self.operator, self.type
+        if type.floating:
+            return self._float(a, b, rows, context)
+        if operator in {"/", "%"}:
+            self._refuse_zero(value_of(b) == 0 if b.constant else b.data == -b.base, (a, b), rows, context)
+            divide = self._quotient if type.decimal and operator == "/" else self._truncated
+            return divide(a, b, rows, context)
+        if operator != "*":
+            scale = max(places(a.type), places(b.type))
+            a, b = rescaled(a, scale), rescaled(b, scale)
+        low, high = bounds_of(operator, a.bounds(), b.bounds())
+        least, most = type.limits() or (LEAST, MOST)
+        if low < least or high > most or low < LEAST or high > MOST:
+            tighten(a)
+            tighten(b)
+            low, high = bounds_of(operator, a.bounds(), b.bounds())
+        if low < LEAST or high > MOST or a.wide or b.wide:
+            return checked(self._exact(a, b, rows), context, self.position)
+        if a.constant or b.constant:
+            data, base = _with_constant(operator, a, b, low, high)
+        else:
+            data, base = room(rows, low, high)
+            short = data.itemsize == 8 and _short(a) and _short(b)
+            kernels.combine(OPERATIONS[operator], a.data, a.base, b.data, b.base, data, base, short)
+        made = Column(type, data, base, both_valid(a, b, rows), None, None, low, high)
+        return made if least <= low and high <= most else checked(made, context, self.position)
+
+    def _exact(self, a: Column, b: Column, rows: int) -> Column:
+        """Where 64 bits may not do: checked as far as they do, Python's integers from there on."""
+        done, start = np.empty(rows, np.int64), 0
+        valid = both_valid(a, b, rows)
+        if not a.wide and not b.wide and all(LEAST <= value_of(one) <= MOST for one in (a, b) if one.constant):
+            start = kernels.checked(OPERATIONS[self.operator], a.numbers(), b.numbers(), done)
+            if start == rows:
+                return Column(self.type, done, valid=valid)
+        compute = EXACT[self.operator]
+        rest = map(compute, integers(a, rows)[start:], integers(b, rows)[start:])
+        return whole_column([*done[:start].tolist(), *rest], self.type, valid)
+
+    # ---- division
+
+    def _truncated(self, a: Column, b: Column, rows: int, context: Context) -> Column:
+        """Toward zero, or the remainder of that."""
+        remainder = self.operator == "%"
         scale = max(places(a.type), places(b.type))
         a, b = rescaled(a, scale), rescaled(b, scale)
-    operation = OPERATIONS[operator]
-    low, high = bounds_of(operator, a.bounds(), b.bounds())
-    limits = type.limits() or (LEAST, MOST)
-    if low < limits[0] or high > limits[1] or low < LEAST or high > MOST:
+        valid = both_valid(a, b, rows)
         tighten(a)
-        tighten(b)
-        low, high = bounds_of(operator, a.bounds(), b.bounds())
-    if low < LEAST or high > MOST or a.wide or b.wide:
-        return checked(_exact(operator, operation, a, b, type, rows, valid), valid, context, position)
-    if a.constant or b.constant:
-        data, base = _with_constant(operation, a, b, low, high)
-    else:
-        data, base = room(rows, low, high)
-        short = data.itemsize == 8 and all(one.bounds()[0] >= 0 and one.bounds()[1] < FOUR for one in (a, b))
-        kernels.combine(operation, a.data, a.base, b.data, b.base, data, base, short)
-    made = Column(type, data, base, valid, low=low, high=high)
-    return made if limits[0] <= low and high <= limits[1] else checked(made, valid, context, position)
+        low, high = a.bounds()
+        size = max(abs(low), abs(high))
+        if a.wide or b.wide or size > MOST:  # -2^63 / -1 does not fit
+            pairs = zip(integers(a, rows), integers(b, rows), strict=True)
+            found = [truncated(x, y)[remainder] if y else 0 for x, y in pairs]
+            return checked(whole_column(found, self.type, valid), context, self.position)
+        out = np.empty(rows, np.int64)
+        kernels.truncate(remainder, a.numbers(), b.numbers(), out)
+        made = Column(self.type, out, valid=valid, low=-size if low < 0 or not remainder else 0, high=size)
+        return checked(made, context, self.position)
+
+    def _quotient(self, a: Column, b: Column, rows: int, context: Context) -> Column:
+        """A DECIMAL, rounded at its last place."""
+        valid = both_valid(a, b, rows)
+        shift = self.type.scale - places(a.type) + places(b.type)
+        if shift < 0:
+            b, shift = rescaled(b, places(b.type) - shift), 0
+        out, start = np.empty(rows, np.int64), 0
+        if shift <= 18 and not a.wide and not b.wide:
+            start = kernels.divide(a.numbers(), 10**shift, b.numbers(), out)
+            if start == rows:
+                return checked(Column(self.type, out, valid=valid), context, self.position)
+        factor = 10**shift
+        pairs = zip(integers(a, rows)[start:], integers(b, rows)[start:], strict=True)
+        rest = [rounded(x * factor, y) if y else 0 for x, y in pairs]
+        return checked(whole_column([*out[:start].tolist(), *rest], self.type, valid), context, self.position)
+
+    def _refuse_zero(self, zero: Any, columns: tuple[Column, Column], rows: int, context: Context) -> None:  # noqa: ANN401 - a mask; a bool for all rows
+        """QueryError if a divisor is zero in a row without NULL."""
+        if isinstance(zero, bool):
+            if not zero:
+                return
+            zero = np.ones(rows, bool)
+        valid = both_valid(*columns, rows)
+        if (zero if valid is None else zero & (valid != 0)).any():
+            raise context.error("division by zero", self.position)
+
+    # ---- floats
+
+    def _float(self, a: Column, b: Column, rows: int, context: Context) -> Column:
+        x, y = doubles(a), doubles(b)
+        if self.operator in {"/", "%"}:
+            self._refuse_zero(bool(y[0] == 0) if b.constant else y == 0, (a, b), rows, context)
+        with np.errstate(all="ignore"):
+            found: Doubles = FLOAT_OPERATIONS[self.operator](x, y)
+            if self.type.kind == "real":
+                found = found.astype(np.float32).astype(np.float64)
+        return Column(self.type, found, valid=both_valid(a, b, rows))
+
+
+OPERATIONS: Final = {"+": kernels.ADD, "-": kernels.SUBTRACT, "*": kernels.MULTIPLY}
+EXACT: Final[dict[str, Callable[[int, int], int]]] = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
+FLOAT_OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "%": np.fmod,
+}
 
 
 def bounds_of(operator: str, a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
@@ -76,6 +166,8 @@ def bounds_of(operator: str, a: tuple[int, int], b: tuple[int, int]) -> tuple[in
         return a[0] + b[0], a[1] + b[1]
     if operator == "-":
         return a[0] - b[1], a[1] - b[0]
+    if a[0] >= 0 and b[0] >= 0:
+        return a[0] * b[0], a[1] * b[1]
     corners = a[0] * b[0], a[0] * b[1], a[1] * b[0], a[1] * b[1]
     return min(corners), max(corners)
 
@@ -87,87 +179,31 @@ def room(rows: int, low: int, high: int) -> tuple[Array, int]:
     return np.empty(rows, np.int64), 0
 
 
-def _with_constant(operation: int, a: Column, b: Column, low: int, high: int) -> tuple[Array, int]:
-    """A operation b, where one is a constant."""
+def _short(column: Column) -> bool:
+    low, high = column.bounds()
+    return low >= 0 and high < FOUR
+
+
+def _with_constant(operator: str, a: Column, b: Column, low: int, high: int) -> tuple[Array, int]:
+    """A operator b, where one is a constant."""
     column, constant = (b, value_of(a)) if a.constant else (a, value_of(b))
     factor, offset = 1, constant
-    if operation == kernels.MULTIPLY:
+    if operator == "*":
         factor, offset = constant, 0
-    elif operation == kernels.SUBTRACT:
+    elif operator == "-":
         factor, offset = (-1, constant) if a.constant else (1, -constant)
     if column.data.dtype != np.int64:
         if factor == 1:
             return column.data, column.base + offset
-        if factor == -1 and operation == kernels.SUBTRACT:
+        if factor == -1 and operator == "-":
             return ~column.data, offset - column.base - int(np.iinfo(column.data.dtype).max)
     data, base = room(len(column.data), low, high)
     kernels.scale(column.data, factor, column.base * factor + offset - base, data)
     return data, base
 
 
-def _exact(operator: str, operation: int, a: Column, b: Column, type: Type, rows: int, valid: Bytes | None) -> Column:
-    """A operator b where 64 bits may not do: checked as far as they do, Python's integers from there on."""
-    done, start = np.empty(rows, np.int64), 0
-    if not a.wide and not b.wide and all(LEAST <= value_of(one) <= MOST for one in (a, b) if one.constant):
-        start = kernels.checked(operation, a.numbers(), b.numbers(), done)
-        if start == rows:
-            return Column(type, done, valid=valid)
-    rest = [
-        x + y if operator == "+" else x - y if operator == "-" else x * y
-        for x, y in zip(integers(a, rows)[start:], integers(b, rows)[start:], strict=True)
-    ]
-    return whole_column([*done[:start].tolist(), *rest], type, valid)
-
-
-# ---- division ----------------------------------------------------------------------------------------------------
-
-
-def _divide(
-    operator: str, a: Column, b: Column, type: Type, rows: int, valid: Bytes | None, context: Context, position: int
-) -> Column:
-    _refuse_zero(value_of(b) == 0 if b.constant else b.data == -b.base, valid, rows, context, position)
-    if operator == "%" or not type.decimal:
-        scale = max(places(a.type), places(b.type))
-        a, b = rescaled(a, scale), rescaled(b, scale)
-        if a.wide or b.wide:
-            pairs = zip(integers(a, rows), integers(b, rows), strict=True)
-            found = [_truncated(x, y)[operator == "%"] if y else 0 for x, y in pairs]
-            return checked(whole_column(found, type, valid), valid, context, position)
-        tighten(a)
-        low, high = a.bounds()
-        out = np.empty(rows, np.int64)
-        kernels.truncate(operator == "%", a.numbers(), b.numbers(), out)
-        size = max(abs(low), abs(high))
-        if size == 2**63 and operator == "/":  # -2^63 / -1 is the one that does not fit
-            found = [_truncated(x, y)[0] if y else 0 for x, y in zip(integers(a, rows), integers(b, rows), strict=True)]
-            return checked(whole_column(found, type, valid), valid, context, position)
-        made = Column(type, out, valid=valid, low=max(-size, LEAST), high=min(size, MOST))
-        return checked(made, valid, context, position)
-    shift = type.scale - places(a.type) + places(b.type)
-    if shift < 0:
-        b = rescaled(b, places(b.type) - shift)
-        shift = 0
-    out, start = np.empty(rows, np.int64), 0
-    if shift <= 18 and not a.wide and not b.wide:
-        start = kernels.divide(a.numbers(), 10**shift, b.numbers(), out)
-        if start == rows:
-            return checked(Column(type, out, valid=valid), valid, context, position)
-    factor = 10**shift
-    pairs = zip(integers(a, rows)[start:], integers(b, rows)[start:], strict=True)
-    rest = [rounded(x * factor, y) if y else 0 for x, y in pairs]
-    return checked(whole_column([*out[:start].tolist(), *rest], type, valid), valid, context, position)
-
-
-def _refuse_zero(zero: Any, valid: Bytes | None, rows: int, context: Context, position: int) -> None:  # noqa: ANN401 - array or bool
-    if isinstance(zero, bool):
-        failed = zero and (rows > 0 if valid is None else bool(valid.any()))
-    else:
-        failed = bool(zero.any() if valid is None else (zero & (valid != 0)).any())
-    if failed:
-        raise context.error("division by zero", position)
-
-
-def _truncated(a: int, b: int) -> tuple[int, int]:
+def truncated(a: int, b: int) -> tuple[int, int]:
+    """A / b toward zero, and what is left."""
     quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
     return quotient, a - quotient * b
 
@@ -176,29 +212,6 @@ def rounded(a: int, b: int) -> int:
     """A / b as a whole number, half away from zero."""
     quotient = (2 * abs(a) + abs(b)) // (2 * abs(b))
     return quotient if (a < 0) == (b < 0) else -quotient
-
-
-# ---- floats ------------------------------------------------------------------------------------------------------
-
-
-def _float(
-    operator: str, a: Column, b: Column, type: Type, rows: int, valid: Bytes | None, context: Context, position: int
-) -> Column:
-    x, y = doubles(a), doubles(b)
-    if operator in {"/", "%"}:
-        _refuse_zero(bool(y[0] == 0) if b.constant else y == 0, valid, rows, context, position)
-    with np.errstate(all="ignore"):
-        found: Doubles = FLOAT_OPERATIONS[operator](x, y)
-    return Column(type, found.astype(np.float32).astype(np.float64) if type.kind == "real" else found, valid=valid)
-
-
-FLOAT_OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "%": np.fmod,
-}
 
 
 def doubles(column: Column) -> Doubles:
@@ -252,7 +265,7 @@ def to_scale(column: Column, type: Type, context: Context, position: int) -> Col
         limits = type.limits()
         low, high = made.bounds()
         fits = limits is None or (limits[0] <= low and high <= limits[1])
-        return made if fits else checked(made, valid, context, position)
+        return made if fits else checked(made, context, position)
     divisor = 10**-shift
     low, high = column.bounds()
     low, high = rounded(low, divisor), rounded(high, divisor)
@@ -263,7 +276,7 @@ def to_scale(column: Column, type: Type, context: Context, position: int) -> Col
         out = np.empty(len(column), np.int64)
         kernels.shrink(column.numbers(), divisor, out)
         made = Column(type, out, valid=valid, low=low, high=high, constant=column.constant)
-    return checked(made, valid, context, position)
+    return checked(made, context, position)
 
 
 def tighten(column: Column) -> None:
@@ -287,10 +300,9 @@ def _flags(column: Column) -> Sequence[int]:
     return [1] * len(column) if column.valid is None else column.valid.tolist()
 
 
-def checked(column: Column, valid: Bytes | None, context: Context, position: int) -> Column:
+def checked(column: Column, context: Context, position: int) -> Column:
     """The column, if its values are inside what its type admits; else QueryError. NULLs do not count."""
     limits = column.type.limits() or (LEAST, MOST)
-    column.valid = valid
     low, high = column.bounds()
     if low < limits[0] or high > limits[1]:
         column.low = column.high = None

@@ -23,9 +23,9 @@ from engines.sql import castwords
 from engines.sql.arithmetic import (
     LEAST,
     MOST,
+    Arithmetic,
     Doubles,
     checked,
-    combine,
     doubles,
     out_of_range,
     places,
@@ -178,12 +178,12 @@ def _rounded(column: Column, type: Type, context: Context, position: int) -> Col
             near[ties] = [_digits(value, type.scale) for value in values[ties].tolist()]
     if not (np.abs(near) < 2.0**63).all():
         return _by_digits(values, type, column.valid, context, position)
-    return checked(Column(type, near.astype(np.int64), valid=column.valid), column.valid, context, position)
+    return checked(Column(type, near.astype(np.int64), valid=column.valid), context, position)
 
 
 def _by_digits(values: Doubles, type: Type, valid: Bytes | None, context: Context, position: int) -> Column:
     found = [_digits(value, type.scale) if type.decimal else round(value) for value in values.tolist()]
-    return checked(whole_column(found, type, valid), valid, context, position)
+    return checked(whole_column(found, type, valid), context, position)
 
 
 def _digits(value: float, scale: int) -> int:
@@ -235,7 +235,7 @@ def _same_unit(given: Type, type: Type) -> bool:
 
 def _times(column: Column, factor: int, type: Type, context: Context, position: int) -> Column:
     bare = replace(column, type=BIGINT, constant=False)
-    made = combine("*", bare, constant(factor, BIGINT), BIGINT, len(column), context, position)
+    made = Arithmetic("*", BIGINT, position)([bare, constant(factor, BIGINT)], len(column), context)
     return replace(made, type=type)
 
 
@@ -249,7 +249,7 @@ def _zoned(times: npt.NDArray[np.int64], zone: str, *, local: bool) -> npt.NDArr
 def _whole(values: Array, type: Type, column: Column, context: Context, position: int) -> Column:
     made = Column(type, np.ascontiguousarray(values, np.int64), valid=column.valid, constant=column.constant)
     tighten(made)
-    return checked(made, column.valid, context, position)
+    return checked(made, context, position)
 
 
 def _retyped(column: Column, type: Type, _: Context, __: int) -> Column:

@@ -1,8 +1,8 @@
 """CAST from and to text: one parser and one writer for each type.
 
-    read    strict: the whole text is a value of the type, blanks around it do not count. Each distinct text is read once
-    write   numbers with all places of their scale, floats with the fewest digits that give the same float back, dates
-            as ISO 8601, timestamps with a blank and only as many decimals as they need, true and false
+    read    strict: all of the text is a value of the type, blanks around it do not count. Equal texts are read once
+    write   decimals with all their places, floats with the fewest digits that give the same float back, dates as
+            ISO 8601, timestamps with a blank and only as many decimals as they need, true and false
 
 Columns with few distinct values (8 and 16 bits wide, booleans, coded text) are written as codes of a dictionary.
 """

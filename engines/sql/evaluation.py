@@ -57,6 +57,7 @@ class Frame:
         batch: Batch | None,
         context: Context,
         constants: Constants,
+        *,
         above: "Frame | None" = None,
         at: Positions | None = None,
     ) -> None:
@@ -102,7 +103,7 @@ class Frame:
 
     def sub(self, at: Positions) -> "Frame":
         """Some of the rows."""
-        return Frame(self.nodes, None, self.context, self.constants, self, at)
+        return Frame(self.nodes, None, self.context, self.constants, above=self, at=at)
 
 
 # ---- columns -----------------------------------------------------------------------------------------------------

@@ -265,8 +265,7 @@ class _Compiler:
             kernel = partial(intervals.kernel, operator=name, type=type, position=position)
             return strict(kernel, below, type), True, False, 5.0
         if name in ARITHMETIC:
-            kernel = partial(_arithmetic, operator=name, type=type, position=position)
-            return strict(kernel, below, type), True, risky, 3.0 if risky else 0.3
+            return strict(arithmetic.Arithmetic(name, type, position), below, type), True, risky, 3.0 if risky else 0.3
         if name in comparisons.TESTS:
             cost = 5.0 if given[0].bytes else 0.2
             return strict(partial(_comparison, test=name), below, BOOLEAN), True, False, cost
@@ -358,12 +357,6 @@ def _bound(name: int | str, type: Type) -> Step:
     return step
 
 
-def _arithmetic(
-    columns: list[Column], rows: int, context: Context, *, operator: str, type: Type, position: int
-) -> Column:
-    return arithmetic.combine(operator, columns[0], columns[1], type, rows, context, position)
-
-
 def _negated(columns: list[Column], rows: int, context: Context, *, type: Type, position: int) -> Column:
     column = columns[0]
     if type.floating:
@@ -371,7 +364,7 @@ def _negated(columns: list[Column], rows: int, context: Context, *, type: Type, 
     if type.kind == "interval":
         return intervals.negated(column)
     zero = constant(0, BIGINT)
-    return arithmetic.combine("-", zero, column, type, rows, context, position)
+    return arithmetic.Arithmetic("-", type, position)([zero, column], rows, context)
 
 
 def _comparison(columns: list[Column], rows: int, _: Context, *, test: comparisons.Test) -> Column:

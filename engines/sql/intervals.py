@@ -37,7 +37,7 @@ def kernel(columns: list[Column], rows: int, context: Context, *, operator: str,
     if b.type.kind == "interval" and a.type.temporal:  # a difference of timestamps, added to a timestamp
         sign = 1 if operator == "+" else -1
         found = [x + sign * y[1] for x, y in zip(integers(a, rows), pairs_of(b, rows), strict=True)]
-        return checked(whole_column(found, type, valid), valid, context, position)
+        return checked(whole_column(found, type, valid), context, position)
     if operator in {"*", "/"} and (b.type.number or a.type.number):
         interval, number = (a, b) if a.type.kind == "interval" else (b, a)
         factors = doubles(number).tolist() * (rows if number.constant else 1)

@@ -47,7 +47,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What an expression gives for a dictionary's words. run: of a BOOLEAN, the first and last true code if neighbours."""
+    """What an expression gives for a dictionary's words. run: the first and last true code, if all between are true."""
 
     column: Column
     run: tuple[int, int] | None
@@ -74,7 +74,7 @@ def wordwise(step: Step, id: str, type: Type, expression: Expression, bound: Seq
             if len(words) > frame.rows:
                 return step(frame)
             try:
-                answers = _answers(step, frame, id, column, words, type)
+                answers = _answers(step, frame, id, column, type)
             except QueryError:  # perhaps from a word that no row has
                 return step(frame)
             if len(kept) >= MOST_KEPT:
@@ -85,8 +85,10 @@ def wordwise(step: Step, id: str, type: Type, expression: Expression, bound: Seq
     return wise
 
 
-def _answers(step: Step, frame: Frame, id: str, column: Column, words: Dictionary, type: Type) -> Answers:
+def _answers(step: Step, frame: Frame, id: str, column: Column, type: Type) -> Answers:
     """The step over all words, and over a NULL behind them if the column has some."""
+    words = column.words
+    assert words is not None, "only for coded columns"  # noqa: S101 - by construction
     offsets, valid = words.offsets, None
     if column.valid is not None:
         offsets = np.append(offsets, offsets[-1:])

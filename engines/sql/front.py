@@ -17,15 +17,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import sqlglot
-from sqlglot import exp, tokens
-from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
+from sqlglot import exp
 
 from engines.errors import Invalid, QueryError
 from engines.sql.binder import Binder, Catalog, Column, Named, Relation, Rows, Scope, View, bind_query, bind_type
 from engines.sql.binder.literals import cast
 from engines.sql.binder.typing import assignable, castable
 from engines.sql.dialect import REDSHIFT, Dialect
+from engines.sql.grammar import Node, Token, parse, split, tokenize
 from engines.sql.logical import Bound, Constant, Expression, Plan, Query
 from engines.sql.types import Type
 from engines.sql.values import type_of
@@ -42,112 +41,17 @@ class Statement:
     source: str  # the whole text, which positions count in
     query: Query | None = None
     analyze: bool = False  # EXPLAIN ANALYZE
-    ast: Any = None  # of an engine's statement, None if its first words were enough to know it
-    tokens: Sequence[Any] = ()  # of an engine's statement
+    ast: Node = None  # of an engine's statement, None if its first words were enough to know it
+    tokens: Sequence[Node] = ()  # of an engine's statement
     parameters: Mapping[int | str, Type] = field(default_factory=dict)  # those that it mentions
     kept: dict[str, Any] = field(default_factory=dict)  # what the engine derived from it; lives as long as the entry
     cached: bool = False
 
 
-# ---- the grammar -------------------------------------------------------------------------------------------------
-
-OWN_SYNTAX: Final = {"CAST", "TRY_CAST", "CONVERT", "EXTRACT", "POSITION", "SUBSTRING", "TRIM"}
-
-
-@functools.cache
-def grammar(name: str) -> Any:  # noqa: ANN401 - a dialect of sqlglot
-    """sqlglot's dialect of that name, without functions and without a way out."""
-    known = sqlglot.Dialect.get_or_raise(name)
-    base = type(known)
-    parser = base.parser_class if hasattr(base, "parser_class") else base.Parser
-
-    def refuse(self: Any) -> None:
-        self.raise_error("this statement is not supported", self._tokens[0] if self._tokens else None)
-
-    own = {
-        "FUNCTIONS": {},
-        "FUNCTION_PARSERS": {key: one for key, one in parser.FUNCTION_PARSERS.items() if key in OWN_SYNTAX},
-        "NO_PAREN_FUNCTION_PARSERS": {**parser.NO_PAREN_FUNCTION_PARSERS, "APPROXIMATE": _approximate},
-        "_warn_unsupported": refuse,
-    }
-    keywords = {**known.tokenizer_class.KEYWORDS, "FLOAT": tokens.TokenType.DOUBLE, "VALUES": tokens.TokenType.VALUES}
-    tokenizer = type("Tokenizer", (known.tokenizer_class,), {"KEYWORDS": keywords})
-    dialect = type("Grammar", (base,), {"Parser": type("Parser", (parser,), own), "Tokenizer": tokenizer})
-    return dialect()
-
-
-def _approximate(parser: Any) -> Any:
-    """APPROXIMATE COUNT(DISTINCT x), APPROXIMATE PERCENTILE_DISC(p) WITHIN GROUP (ORDER BY x)."""
-    index = parser._index - 1  # noqa: SLF001 - as sqlglot's own parser of this does
-    call = parser._parse_function()  # noqa: SLF001 - see above
-    if isinstance(call, exp.Anonymous) and str(call.this).lower() == "count" and call.expressions:
-        inner = call.expressions[0]
-        if isinstance(inner, exp.Distinct) and len(inner.expressions) == 1:
-            approximate = exp.Anonymous(this="approx_count_distinct", expressions=inner.expressions)
-            approximate.meta.update(call.meta)
-            return approximate
-    if isinstance(call, exp.WithinGroup):
-        return call
-    parser._retreat(index)  # noqa: SLF001 - see above
-    return None
-
-
-def tokenize(text: str, dialect: Dialect = REDSHIFT) -> list[Any]:
-    """The tokens of a text. QueryError for a string or a comment without an end."""
-    try:
-        found: list[Any] = grammar(dialect.parser).tokenize(text)
-    except TokenError as error:
-        raise QueryError("a string, a name in quotes or a comment has no end", text=text, position=len(text)) from error
-    return dialect.tokens(found) if dialect.tokens is not None else found
-
-
-def parse(text: str, found: Sequence[Any], dialect: Dialect = REDSHIFT) -> Any:  # noqa: ANN401 - sqlglot's classes
-    """The syntax tree of one statement's tokens. QueryError with its place."""
-    known = grammar(dialect.parser)
-    try:
-        trees = known.parser(error_level=ErrorLevel.IMMEDIATE).parse(list(found), text)
-    except ParseError as error:
-        raise _syntax_error(text, error) from None
-    except SqlglotError as error:
-        raise QueryError(str(error), text=text) from error
-    except RecursionError:
-        raise QueryError("the statement is nested too deeply", text=text) from None
-    if len(trees) != 1 or trees[0] is None:
-        raise QueryError("there is no statement here", text=text)
-    return trees[0]
-
-
-def _syntax_error(text: str, error: ParseError) -> QueryError:
-    first = error.errors[0] if error.errors else {}
-    said = first.get("description") or "this cannot be understood"
-    shown = first.get("highlight") or ""
-    position = 0
-    line, column = first.get("line"), first.get("col")
-    if line and column:
-        lines = text.split("\n")
-        before = sum(len(one) + 1 for one in lines[: line - 1])
-        position = max(min(before + column - len(shown), len(text)), 0)
-    if said.startswith("Invalid expression"):
-        said = f"{shown!r} is not expected here" if shown else "the statement ends too early"
-    elif said.startswith("Required keyword"):
-        said = f"something is missing before or after {shown!r}" if shown else "the statement ends too early"
-    elif said.startswith("Expect"):
-        said = f"{said[0].lower()}{said[1:]}"
-    return QueryError(said, text=text, position=position)
-
-
-def _split(found: list[Any]) -> Iterator[list[Any]]:
-    """The tokens of each statement."""
-    one: list[Any] = []
-    for token in found:
-        if token.token_type is tokens.TokenType.SEMICOLON:
-            if one:
-                yield one
-            one = []
-        else:
-            one.append(token)
-    if one:
-        yield one
+def tokenized(text: str, dialect: Dialect) -> list[Token]:
+    """The tokens, as the dialect changes them."""
+    found = tokenize(text, dialect.parser)
+    return found if dialect.tokens is None else dialect.tokens(found)
 
 
 # ---- the statement cache -----------------------------------------------------------------------------------------
@@ -163,7 +67,7 @@ class Cache:
         self._entries: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: Any) -> Any:  # noqa: ANN401 - whatever was put
+    def get(self, key: Any) -> Any:
         """What was put under the key; None if it is not there (any more)."""
         with self._lock:
             entry = self._entries.pop(key, None)
@@ -174,7 +78,7 @@ class Cache:
             self.hits += 1
             return entry
 
-    def put(self, key: Any, entry: Any) -> None:  # noqa: ANN401 - whatever is wanted
+    def put(self, key: Any, entry: Any) -> None:
         with self._lock:
             self._entries.pop(key, None)
             self._entries[key] = entry
@@ -217,7 +121,7 @@ def prepare(
     text: str,
     catalog: Catalog,
     dialect: Dialect = REDSHIFT,
-    values: Sequence[Any] = (),
+    values: Sequence[Node] = (),
     named: Mapping[str, Any] | None = None,
     *,
     cache: Cache | None = None,
@@ -245,7 +149,7 @@ def prepare(
 def _prepared(
     text: str, catalog: Catalog, dialect: Dialect, parameters: dict[int | str, Type], cache: Cache | None, key: Any
 ) -> Iterator[Statement]:
-    parsed = [_Parsed.of(text, found, dialect) for found in _split(tokenize(text, dialect))]
+    parsed = [_Parsed.of(text, found, dialect) for found in split(tokenized(text, dialect))]
     if not parsed:
         raise QueryError("there is no statement here", text=text)
     return _bound(parsed, text, catalog, dialect, parameters, cache, key)
@@ -278,13 +182,13 @@ def _bound(
 @dataclass(slots=True)
 class _Parsed:
     kind: Any
-    tree: Any
-    found: list[Any]
+    tree: Node
+    found: list[Node]
     text: str
     analyze: bool = False
 
     @classmethod
-    def of(cls, text: str, found: list[Any], dialect: Dialect) -> "_Parsed":
+    def of(cls, text: str, found: list[Node], dialect: Dialect) -> "_Parsed":
         words = [token.text.upper() for token in found[:4]]
         shown = text[found[0].start : found[-1].end + 1]
         key = dialect.statement(words)
@@ -292,7 +196,7 @@ class _Parsed:
             return cls(key, None, found, shown)
         if words[0] == "EXPLAIN":
             return cls._explain(text, found, dialect)
-        tree = parse(text, found, dialect)
+        tree = parse(text, found, dialect.parser)
         for kind in type(tree).__mro__:
             if kind in dialect.statements:
                 return cls(kind, tree, found, shown)
@@ -302,7 +206,7 @@ class _Parsed:
         return cls("query", tree, found, shown)
 
     @classmethod
-    def _explain(cls, text: str, found: list[Any], dialect: Dialect) -> "_Parsed":
+    def _explain(cls, text: str, found: list[Node], dialect: Dialect) -> "_Parsed":
         rest = found[1:]
         analyze = False
         while rest and rest[0].text.upper() in {"ANALYZE", "VERBOSE"}:
@@ -325,7 +229,7 @@ class _Parsed:
 
 
 def _parse_view(text: str, dialect: Dialect) -> Any:
-    return parse(text, tokenize(text, dialect), dialect)
+    return parse(text, tokenized(text, dialect), dialect.parser)
 
 
 def _guarded(binder: Binder, work: Callable[[], Any]) -> Any:
@@ -335,7 +239,7 @@ def _guarded(binder: Binder, work: Callable[[], Any]) -> Any:
         raise QueryError("the statement is nested too deeply", text=binder.text) from None
 
 
-def whole_query(binder: Binder, tree: Any) -> Query:
+def whole_query(binder: Binder, tree: Node) -> Query:
     """The Query of a syntax tree."""
     rows = bind_query(binder, tree, None)
     return Query(rows.plan, tuple((one.name, one.id, one.type) for one in rows.columns), tuple(binder.tables))
@@ -345,7 +249,7 @@ def whole_query(binder: Binder, tree: Any) -> Query:
 
 
 def bind_select(
-    ast: Any,
+    ast: Node,
     catalog: Catalog,
     dialect: Dialect = REDSHIFT,
     *,
@@ -356,7 +260,7 @@ def bind_select(
     if isinstance(ast, str):
         text, ast = ast, _parse_view(ast, dialect)
     binder = Binder(text, catalog, dialect, parameters, parse=functools.partial(_parse_view, dialect=dialect))
-    return _guarded(binder, lambda: whole_query(binder, ast))  # type: ignore[no-any-return]  # a Query
+    return _guarded(binder, lambda: whole_query(binder, ast))
 
 
 class _NoTables:
@@ -373,7 +277,7 @@ NO_TABLES: Final = _NoTables()
 
 
 def bind_expression(
-    ast: Any,
+    ast: Node,
     columns: Mapping[str, tuple[str, Type]],
     dialect: Dialect = REDSHIFT,
     *,
@@ -390,7 +294,7 @@ def bind_expression(
     """
     if isinstance(ast, str):
         text, prefix = ast, "select "
-        tree = parse(prefix + text, tokenize(prefix + text, dialect), dialect)
+        tree = parse(prefix + text, tokenized(prefix + text, dialect), dialect.parser)
         ast = tree.expressions[0]
         text = prefix + text
     binder = Binder(text, catalog, dialect, parameters, parse=functools.partial(_parse_view, dialect=dialect))
@@ -399,14 +303,14 @@ def bind_expression(
     if table:
         rows.relations = {table.lower(): Relation(table.lower(), Named(known))}
     bound = _guarded(binder, lambda: binder.expression(ast, Scope(rows=rows, clause="this expression")))
-    return bound if wanted is None else assigned(binder, bound, wanted, ast)  # type: ignore[no-any-return]  # an Expression
+    return bound if wanted is None else assigned(binder, bound, wanted, ast)
 
 
-def assigned(binder: Binder, value: Expression, wanted: Type, node: Any) -> Expression:
+def assigned(binder: Binder, value: Expression, wanted: Type, node: Node) -> Expression:
     """The value as a column of that type takes it."""
     constant_text = value.type.text and isinstance(value, (Constant, Bound))
     if not (assignable(value.type, wanted) or (constant_text and castable(value.type, wanted))):
-        binder.fail(f"a column of {wanted} takes no {value.type}: write a CAST", node)
+        raise binder.error(f"a column of {wanted} takes no {value.type}: write a CAST", node)
     return cast(value, wanted)
 
 

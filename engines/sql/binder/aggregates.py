@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlglot import exp
 
 from engines.sql.binder import typing
-from engines.sql.binder.binding import Binder, binds, written
+from engines.sql.binder.binding import Binder, Node, binds, written
 from engines.sql.binder.literals import cast
 from engines.sql.binder.operators import arithmetic, as_text, kinded, unify
 from engines.sql.binder.scopes import Scope
@@ -60,15 +60,15 @@ RANKINGS: Final = {
 NULLS_MATTER: Final = {"lag", "lead", "first_value", "last_value", "nth_value"}
 
 
-def sort_keys(binder: Binder, order: Any, scope: Scope) -> tuple[SortKey, ...]:
+def sort_keys(binder: Binder, order: Node, scope: Scope) -> tuple[SortKey, ...]:
     """ORDER BY of a window or of WITHIN GROUP: expressions, no positions."""
     if order is None:
         return ()
     return tuple(sort_key(binder.expression(one.this, scope), one) for one in order.expressions)
 
 
-def sort_key(expression: Expression, node: Any) -> SortKey:
-    """sqlglot has put in where the dialect has its NULLs."""
+def sort_key(expression: Expression, node: Node) -> SortKey:
+    """Sqlglot has put in where the dialect has its NULLs."""
     return SortKey(expression, bool(node.args.get("desc")), bool(node.args.get("nulls_first")))
 
 
@@ -76,7 +76,7 @@ def sort_key(expression: Expression, node: Any) -> SortKey:
 
 
 def bare(
-    binder: Binder, name: str, node: Any, scope: Scope, order: tuple[SortKey, ...], where: Expression | None
+    binder: Binder, name: str, node: Node, scope: Scope, order: tuple[SortKey, ...], where: Expression | None
 ) -> AggregateCall:
     """The call itself, its arguments bound in the scope as it is."""
     name = SYNONYMS.get(name, name)
@@ -89,10 +89,12 @@ def bare(
         nodes[-1] = nodes[-1].this
     if name == "count" and nodes and nodes[0].__class__ is exp.Star:
         if distinct or len(nodes) > 1:
-            binder.fail("COUNT(*) takes nothing else", node)
+            raise binder.error("COUNT(*) takes nothing else", node)
         nodes = []
     elif not nodes:
-        binder.fail(f"{name.upper()} takes an argument{': COUNT(*) counts rows' if name == 'count' else ''}", node)
+        raise binder.error(
+            f"{name.upper()} takes an argument{': COUNT(*) counts rows' if name == 'count' else ''}", node
+        )
     arguments = tuple(binder.expression(one, scope) for one in nodes)
     if name == "countif":
         condition = binder.boolean(arguments[0], node, "COUNT_IF")
@@ -113,7 +115,7 @@ def _both(left: Expression, right: Expression) -> Expression:
 
 
 def _typed(
-    binder: Binder, name: str, arguments: tuple[Expression, ...], order: tuple[SortKey, ...], node: Any
+    binder: Binder, name: str, arguments: tuple[Expression, ...], order: tuple[SortKey, ...], node: Node
 ) -> tuple[tuple[Expression, ...], tuple[SortKey, ...], Type]:
     """Checks the arguments, casts them, and says what comes out."""
     own = binder.dialect.functions.aggregates.get(name)
@@ -121,30 +123,30 @@ def _typed(
         try:
             types, result = own.resolve([one.type for one in arguments])
         except TypeMismatch as error:
-            binder.fail(f"{name.upper()} {error}", node)
+            raise binder.error(f"{name.upper()} {error}", node)
         return tuple(cast(one, type) for one, type in zip(arguments, types, strict=True)), order, result
     if name == "count":
         return arguments, order, BIGINT
     least, most = (2, 2) if name in TWO_VALUES else (1, 2) if name == "listagg" else (1, 1)
     if not least <= len(arguments) <= most:
-        binder.fail(f"{name.upper()} takes {least} argument{'s'[: least > 1]}, not {len(arguments)}", node)
+        raise binder.error(f"{name.upper()} takes {least} argument{'s'[: least > 1]}, not {len(arguments)}", node)
     first = arguments[0]
     if name in {"sum", "avg"}:
         if first.type.kind == "null":
             first = cast(first, DOUBLE)
         if not first.type.number:
-            binder.fail(f"{name.upper()} takes numbers, {written(node.expressions[0])} is {first.type}", node)
+            raise binder.error(f"{name.upper()} takes numbers, {written(node.expressions[0])} is {first.type}", node)
         type = typing.summed(first.type, binder.dialect.rules) if name == "sum" else typing.averaged(first.type)
         return (first,), order, type
     if name in {"min", "max", "any_value"}:
         if first.type.fields and name != "any_value":
-            binder.fail(f"{name.upper()} takes values that have an order, not {first.type}", node)
+            raise binder.error(f"{name.upper()} takes values that have an order, not {first.type}", node)
         return arguments, order, first.type
     if name in {"bool_and", "bool_or"}:
         return (binder.boolean(first, node.expressions[0], name.upper()),), order, BOOLEAN
     if name in {"bit_and", "bit_or"}:
         if not first.type.integer:
-            binder.fail(f"{name.upper()} takes integers, not {first.type}", node)
+            raise binder.error(f"{name.upper()} takes integers, not {first.type}", node)
         return arguments, order, first.type
     if name == "listagg":
         first = as_text(first)
@@ -164,20 +166,20 @@ def _typed(
     return tuple(_number(binder, one, node) for one in arguments), order, DOUBLE  # median, stddev_samp, corr, ...
 
 
-def _number(binder: Binder, expression: Expression, node: Any) -> Expression:
+def _number(binder: Binder, expression: Expression, node: Node) -> Expression:
     if not (expression.type.number or expression.type.kind == "null"):
-        binder.fail(f"{written(node)} takes numbers, not {expression.type}", node)
+        raise binder.error(f"{written(node)} takes numbers, not {expression.type}", node)
     return expression if expression.type.kind == "double" else cast(expression, DOUBLE)
 
 
 def _percentile(
-    binder: Binder, name: str, fraction: Expression, order: tuple[SortKey, ...], node: Any
+    binder: Binder, name: str, fraction: Expression, order: tuple[SortKey, ...], node: Node
 ) -> tuple[tuple[Expression, ...], tuple[SortKey, ...], Type]:
     if len(order) != 1:
-        binder.fail(f"{name.upper()} is written {name.upper()}(0.5) WITHIN GROUP (ORDER BY value)", node)
+        raise binder.error(f"{name.upper()} is written {name.upper()}(0.5) WITHIN GROUP (ORDER BY value)", node)
     fraction = _number(binder, fraction, node)
     if isinstance(fraction, Constant) and not 0 <= (fraction.value if fraction.value is not None else -1) <= 1:
-        binder.fail(f"the fraction of {name.upper()} lies between 0 and 1", node)
+        raise binder.error(f"the fraction of {name.upper()} lies between 0 and 1", node)
     key = order[0]
     if name == "percentile_cont":
         key = replace(key, expression=_number(binder, key.expression, node))
@@ -185,12 +187,12 @@ def _percentile(
 
 
 def aggregate(
-    binder: Binder, name: str, node: Any, scope: Scope, *, order: Any = None, where: Any = None
+    binder: Binder, name: str, node: Node, scope: Scope, *, order: Node = None, where: Node = None
 ) -> Expression:
     """An aggregate that is no window function: a Reference to its column."""
     if not scope.may_aggregate:
         inside = scope.clause or "this place"
-        binder.fail(f"the aggregate {SYNONYMS.get(name, name).upper()} is not allowed in {inside}", node)
+        raise binder.error(f"the aggregate {SYNONYMS.get(name, name).upper()} is not allowed in {inside}", node)
     before = scope.may_aggregate, scope.may_window, scope.clause, len(scope.captured)
     scope.may_aggregate = scope.may_window = False
     scope.clause = "the argument of an aggregate"
@@ -202,14 +204,14 @@ def aggregate(
     return Reference(_column(binder, scope.aggregates, call), type=call.type, position=call.position)
 
 
-def _column(binder: Binder, known: dict[Any, str], call: Any) -> str:
+def _column(binder: Binder, known: dict[Any, str], call: Node) -> str:
     id = known.get(call)
     if id is None:
         id = known[call] = binder.id(call.function)
     return id
 
 
-def _parts(node: Any) -> tuple[Any, Any, Any, bool]:
+def _parts(node: Node) -> tuple[Any, Any, Any, bool]:
     """What stands around a call: (the call, WITHIN GROUP, FILTER, IGNORE NULLS)."""
     order = where = None
     ignore = False
@@ -226,25 +228,25 @@ def _parts(node: Any) -> tuple[Any, Any, Any, bool]:
         node = node.this
 
 
-def _name(binder: Binder, node: Any) -> str:
+def _name(binder: Binder, node: Node) -> str:
     if node.__class__ is not exp.Anonymous:
-        binder.fail(f"{written(node)} is no aggregate and no window function", node)
+        raise binder.error(f"{written(node)} is no aggregate and no window function", node)
     name = node.this
     return (name if isinstance(name, str) else name.name).lower()
 
 
 @binds(exp.WithinGroup, exp.Filter, exp.IgnoreNulls, exp.RespectNulls)
-def _modified(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _modified(binder: Binder, node: Node, scope: Scope) -> Expression:
     call, order, where, ignore = _parts(node)
     name = _name(binder, call)
     if ignore or name in RANKINGS:
-        binder.fail(f"{name.upper()} with these words needs OVER (...)", node)
+        raise binder.error(f"{name.upper()} with these words needs OVER (...)", node)
     if name not in AGGREGATES and name not in binder.dialect.functions.aggregates:
-        binder.fail(f"{name.upper()} is no aggregate", node)
+        raise binder.error(f"{name.upper()} is no aggregate", node)
     return aggregate(binder, name, call, scope, order=order, where=where)
 
 
-def quantile(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def quantile(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     """QUANTILE(x, fraction): the same as PERCENTILE_CONT."""
     return aggregate(binder, name, node, scope)
 
@@ -253,11 +255,11 @@ def quantile(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
 
 
 @binds(exp.Window)
-def _window(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _window(binder: Binder, node: Node, scope: Scope) -> Expression:
     call, within, where, ignore = _parts(node.this)
     name = _name(binder, call)
     if not scope.may_window:
-        binder.fail(f"the window function {name.upper()} is not allowed in {scope.clause or 'this place'}", node)
+        raise binder.error(f"the window function {name.upper()} is not allowed in {scope.clause or 'this place'}", node)
     before, scope.may_window = scope.may_window, False
     clause, scope.clause = scope.clause, "a window function"
     partition, order, frame = _over(binder, node, scope, set())
@@ -277,9 +279,9 @@ def _window(binder: Binder, node: Any, scope: Scope) -> Expression:
             inner = bare(binder, name, call, scope, keys, condition)
             bound = _over_aggregate(binder, inner, partition, order, frame, node)
         else:
-            binder.fail(f"{name.upper()} is no window function", node)
+            raise binder.error(f"{name.upper()} is no window function", node)
         if ignore and name not in NULLS_MATTER:
-            binder.fail(f"IGNORE NULLS means nothing for {name.upper()}", node)
+            raise binder.error(f"IGNORE NULLS means nothing for {name.upper()}", node)
         bound = replace(bound, position=binder.position(node))
         result = Reference(_column(binder, scope.windows, bound), type=bound.type, position=bound.position)
     scope.may_window, scope.clause = before, clause
@@ -292,12 +294,12 @@ def _over_aggregate(
     partition: tuple[Expression, ...],
     order: tuple[SortKey, ...],
     frame: Frame | None,
-    node: Any,
+    node: Node,
 ) -> WindowCall:
     arguments = inner.arguments
     if inner.order:  # LISTAGG and PERCENTILE_CONT see their whole partition, in their own order
         if order or frame:
-            binder.fail(f"{inner.function.upper()} WITHIN GROUP takes only PARTITION BY in OVER", node)
+            raise binder.error(f"{inner.function.upper()} WITHIN GROUP takes only PARTITION BY in OVER", node)
         order = inner.order
         whole = Frame("rows", ("unbounded preceding", None), ("unbounded following", None))
         frame = whole
@@ -308,7 +310,7 @@ def _over_aggregate(
     )
 
 
-def _ranking(binder: Binder, name: str, call: Any, scope: Scope) -> tuple[tuple[Expression, ...], Type]:
+def _ranking(binder: Binder, name: str, call: Node, scope: Scope) -> tuple[tuple[Expression, ...], Type]:
     nodes = call.expressions
     least, most = {
         "ntile": (1, 1),
@@ -320,31 +322,33 @@ def _ranking(binder: Binder, name: str, call: Any, scope: Scope) -> tuple[tuple[
     }.get(name, (0, 0))
     if not least <= len(nodes) <= most:
         count = str(least) if least == most else f"{least} to {most}"
-        binder.fail(f"{name.upper()} takes {count} argument{'s' if count != '1' else ''}, not {len(nodes)}", call)
+        raise binder.error(
+            f"{name.upper()} takes {count} argument{'s' if count != '1' else ''}, not {len(nodes)}", call
+        )
     arguments = [binder.expression(one, scope) for one in nodes]
     if name in NULLS_MATTER:
         if len(arguments) > 1 and not arguments[1].type.integer:
-            binder.fail(f"{name.upper()} counts rows with an integer, not {arguments[1].type}", call)
+            raise binder.error(f"{name.upper()} counts rows with an integer, not {arguments[1].type}", call)
         if len(arguments) == 3:
             values = unify(binder, [arguments[0], arguments[2]], nodes, call, f"value and default of {name.upper()}")[0]
             arguments = [values[0], arguments[1], values[1]]
         return tuple(arguments), arguments[0].type
     if arguments and not arguments[0].type.integer:
-        binder.fail(f"{name.upper()} takes a whole number, not {arguments[0].type}", call)
+        raise binder.error(f"{name.upper()} takes a whole number, not {arguments[0].type}", call)
     return tuple(arguments), RANKINGS[name]
 
 
-def _ratio(binder: Binder, call: Any, partition: tuple[Expression, ...], scope: Scope) -> Expression:
+def _ratio(binder: Binder, call: Node, partition: tuple[Expression, ...], scope: Scope) -> Expression:
     """RATIO_TO_REPORT(x) OVER (PARTITION BY y) = x / SUM(x) OVER (PARTITION BY y)."""
     if len(call.expressions) != 1:
-        binder.fail("RATIO_TO_REPORT takes 1 argument", call)
+        raise binder.error("RATIO_TO_REPORT takes 1 argument", call)
     value = _number(binder, binder.expression(call.expressions[0], scope), call)
     total = WindowCall("sum", (value,), DOUBLE, partition, (), None)
     return arithmetic(binder, "/", value, Reference(_column(binder, scope.windows, total), type=DOUBLE), call)
 
 
 def _over(
-    binder: Binder, node: Any, scope: Scope, named: set[str]
+    binder: Binder, node: Node, scope: Scope, named: set[str]
 ) -> tuple[tuple[Expression, ...], tuple[SortKey, ...], Frame | None]:
     """PARTITION BY, ORDER BY and the frame, with those of the named window that it builds on."""
     partition: tuple[Expression, ...] = ()
@@ -355,16 +359,16 @@ def _over(
         name = alias.name.lower()
         base = scope.definitions.get(name)
         if base is None or name in named:
-            binder.fail(f"there is no window {alias.name!r}: define it with WINDOW {alias.name} AS (...)", node)
+            raise binder.error(f"there is no window {alias.name!r}: define it with WINDOW {alias.name} AS (...)", node)
         partition, order, frame = _over(binder, base, scope, named | {name})
     own = node.args.get("partition_by")
     if own:
         if alias is not None:
-            binder.fail(f"the window {alias.name!r} has its PARTITION BY already", node)
+            raise binder.error(f"the window {alias.name!r} has its PARTITION BY already", node)
         partition = tuple(binder.expression(one, scope) for one in own)
     keys = sort_keys(binder, node.args.get("order"), scope)
     if keys and order:
-        binder.fail("the named window has its ORDER BY already", node)
+        raise binder.error("the named window has its ORDER BY already", node)
     order = keys or order
     spec = node.args.get("spec")
     if spec is not None:
@@ -372,10 +376,10 @@ def _over(
     return partition, order, frame
 
 
-def _frame(binder: Binder, spec: Any, order: tuple[SortKey, ...], node: Any) -> Frame:
+def _frame(binder: Binder, spec: Node, order: tuple[SortKey, ...], node: Node) -> Frame:
     args = spec.args
     if args.get("exclude"):
-        binder.unsupported("EXCLUDE in a window's frame", node)
+        raise binder.unsupported("EXCLUDE in a window's frame", node)
     unit = (args.get("kind") or "RANGE").lower()
     start = _bound(binder, args["start"], args.get("start_side") or "PRECEDING", unit, order, node)
     end_given = args.get("end")
@@ -383,9 +387,9 @@ def _frame(binder: Binder, spec: Any, order: tuple[SortKey, ...], node: Any) -> 
     if end_given is not None:
         end = _bound(binder, end_given, args.get("end_side") or "FOLLOWING", unit, order, node)
     if start[0] == "unbounded following" or end[0] == "unbounded preceding" or _turned(start[0], end[0]):
-        binder.fail(f"the frame ends before it begins: {start[0].upper()} to {end[0].upper()}", node)
+        raise binder.error(f"the frame ends before it begins: {start[0].upper()} to {end[0].upper()}", node)
     if unit == "groups" and not order:
-        binder.fail("GROUPS in a window's frame needs ORDER BY", node)
+        raise binder.error("GROUPS in a window's frame needs ORDER BY", node)
     return Frame(unit, start, end)  # type: ignore[arg-type]  # one of the three words
 
 
@@ -394,7 +398,7 @@ def _turned(start: str, end: str) -> bool:
     return rank.index(start) > rank.index(end)
 
 
-def _bound(binder: Binder, given: Any, side: str, unit: str, order: tuple[SortKey, ...], node: Any) -> Any:
+def _bound(binder: Binder, given: Node, side: str, unit: str, order: tuple[SortKey, ...], node: Node) -> Any:
     side = side.lower()
     if given == "CURRENT ROW":
         return "current row", None
@@ -402,28 +406,28 @@ def _bound(binder: Binder, given: Any, side: str, unit: str, order: tuple[SortKe
         return f"unbounded {side}", None
     offset = binder.expression(given, Scope(clause="a window's frame"))
     if not isinstance(offset, Constant) or offset.value is None:
-        binder.fail(f"a frame's offset is a constant, not {written(given)}", node)
+        raise binder.error(f"a frame's offset is a constant, not {written(given)}", node)
     if unit != "range":
         if not offset.type.integer or offset.value < 0:
-            binder.fail(f"{unit.upper()} counts with whole numbers from 0, not {written(given)}", node)
+            raise binder.error(f"{unit.upper()} counts with whole numbers from 0, not {written(given)}", node)
         return side, offset.value
     if len(order) != 1:
-        binder.fail("RANGE with an offset needs ORDER BY with one key", node)
+        raise binder.error("RANGE with an offset needs ORDER BY with one key", node)
     key = order[0].expression.type
     value = _range_offset(binder, offset, key, node)
     if value is None:
-        binder.fail(f"RANGE over {key} takes no offset of {offset.type}", node)
+        raise binder.error(f"RANGE over {key} takes no offset of {offset.type}", node)
     if not isinstance(value, tuple) and value < 0:
-        binder.fail("a frame's offset is not negative", node)
+        raise binder.error("a frame's offset is not negative", node)
     return side, value
 
 
-def _range_offset(binder: Binder, offset: Constant, key: Type, node: Any) -> Any:
+def _range_offset(binder: Binder, offset: Constant, key: Type, node: Node) -> Any:
     """The offset in engine values of the key: a number; (months, microseconds) only where there are months."""
     if key.number and offset.type.number:
         same = cast(offset, key if not key.integer else offset.type)
         if key.integer and not offset.type.integer:
-            binder.fail(f"RANGE over {key} counts with whole numbers", node)
+            raise binder.error(f"RANGE over {key} counts with whole numbers", node)
         return same.value if isinstance(same, Constant) else None
     if key.temporal and offset.type.kind == "interval":
         months, microseconds = offset.value

@@ -11,13 +11,14 @@ raises QueryError with the place and the name of the construct, and nothing half
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, Protocol
 
 from sqlglot import exp
 
 from engines.errors import QueryError, nearest
 from engines.sql.binder.scopes import Column, Rows, Scope
 from engines.sql.dialect import Dialect
+from engines.sql.grammar import Node
 from engines.sql.logical import Constant, Expression
 from engines.sql.source import TableSource
 from engines.sql.types import Type
@@ -71,8 +72,8 @@ class Binder:
     __slots__ = (
         "catalog",
         "counter",
-        "depth",
         "dialect",
+        "near",
         "parameters",
         "parse",
         "placed",
@@ -102,6 +103,7 @@ class Binder:
         self.parse = parse  # a view's text -> syntax tree
         self.scalars = dialect.functions.scalars
         self.counter = 0
+        self.near = 0  # the last place that was known
         self.placeholders = 0  # ? met so far
         self.placed = True  # False inside a view: its places are not those of the text
         self.tables: dict[str, None] = {}  # full names of what is read
@@ -117,14 +119,15 @@ class Binder:
         self.counter += 1
         return f"{name}#{self.counter}"
 
-    def position(self, node: Any) -> int:  # noqa: ANN401 - any syntax node
+    def position(self, node: Node) -> int:
         """Where the node begins in the text, as far as is known; -1 if nothing below it has a place."""
         if not self.placed:
             return -1
         while isinstance(node, exp.Expr):
             meta = node._meta  # noqa: SLF001 - `meta` would make a dict for each node that has none
             if meta and "start" in meta:
-                return meta["start"]  # type: ignore[no-any-return]  # sqlglot's meta is untyped
+                self.near = start = meta["start"]
+                return start  # type: ignore[no-any-return]  # sqlglot's meta is untyped
             for below in node.args.values():
                 if isinstance(below, exp.Expr):
                     break
@@ -136,58 +139,57 @@ class Binder:
             node = below
         return -1
 
-    def fail(self, message: str, node: Any = None, *, suggestion: str = "") -> NoReturn:  # noqa: ANN401 - any syntax node
-        """QueryError at that node."""
+    def error(self, message: str, node: Node = None, *, suggestion: str = "") -> QueryError:
+        """A QueryError at that node, or at that place; at the nearest known one before if it has none."""
         position = node if isinstance(node, int) else self.position(node)
         if self.views:
-            message = f"in view {self.views[-1]}: {message}"
-        raise QueryError(
-            message, text=self.text if position >= 0 else "", position=max(position, 0), suggestion=suggestion
-        )
+            return QueryError(f"in view {self.views[-1]}: {message}", suggestion=suggestion)
+        position = position if position >= 0 else self.near
+        return QueryError(message, text=self.text, position=position, suggestion=suggestion)
 
-    def unsupported(self, what: str, node: Any) -> NoReturn:  # noqa: ANN401 - any syntax node
-        self.fail(f"{what} is not supported", node)
+    def unsupported(self, what: str, node: Node) -> QueryError:
+        return self.error(f"{what} is not supported", node)
 
     # ---- expressions ---------------------------------------------------------------------------------------------
 
-    def expression(self, node: Any, scope: Scope) -> Expression:  # noqa: ANN401 - any syntax node
+    def expression(self, node: Node, scope: Scope) -> Expression:
         handler = HANDLERS.get(type(node))
         if handler is None:
-            self.unsupported(f"{type(node).__name__} (as in {written(node)!r})", node)
+            raise self.unsupported(f"{type(node).__name__} (as in {written(node)!r})", node)
         return handler(self, node, scope)
 
-    def condition(self, node: Any, scope: Scope, clause: str) -> Expression:  # noqa: ANN401 - any syntax node
+    def condition(self, node: Node, scope: Scope, clause: str) -> Expression:
         """A BOOLEAN, in that clause."""
         before, scope.clause = scope.clause, clause
         bound = self.expression(node, scope)
         scope.clause = before
         return self.boolean(bound, node, clause)
 
-    def boolean(self, bound: Expression, node: Any, what: str) -> Expression:  # noqa: ANN401 - any syntax node
+    def boolean(self, bound: Expression, node: Node, what: str) -> Expression:
         if bound.type.kind == "boolean":
             return bound
         if bound.type.kind == "null":
             return Constant(None, type=BOOLEAN_TYPE, position=bound.position)
-        self.fail(f"{what} takes a condition (BOOLEAN), {written(node)} is {bound.type}", node)
+        raise self.error(f"{what} takes a condition (BOOLEAN), {written(node)} is {bound.type}", node)
 
-    def missing_column(self, name: str, node: Any, scope: Scope) -> NoReturn:  # noqa: ANN401 - any syntax node
+    def missing_column(self, name: str, node: Node, scope: Scope) -> QueryError:
         known = list(dict.fromkeys(scope.visible()))
         guess = nearest(name, known)
         if not known:
-            self.fail(f"there is no column {name!r}: no table is in sight here", node)
-        self.fail(f"there is no column {name!r}", node, suggestion=guess.removeprefix("; "))
+            return self.error(f"there is no column {name!r}: no table is in sight here", node)
+        return self.error(f"there is no column {name!r}", node, suggestion=guess.removeprefix("; "))
 
 
 BOOLEAN_TYPE: Final = Type("boolean")
 
 
-def written(node: Any) -> str:  # noqa: ANN401 - any syntax node
+def written(node: Node) -> str:
     """The node as text, short, for errors."""
     try:
         text = node.sql(dialect="redshift") if isinstance(node, exp.Expr) else str(node)
-    except Exception:  # noqa: BLE001 - a generator that stumbles must not hide the error that is being told
+    except Exception:
         text = type(node).__name__
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-__all__ = ["HANDLERS", "Binder", "Catalog", "Column", "Handler", "Rows", "Scope", "View", "binds", "written"]
+__all__ = ["HANDLERS", "Binder", "Catalog", "Column", "Handler", "Node", "Rows", "Scope", "View", "binds", "written"]

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from engines.errors import nearest
 from engines.sql.binder.aggregates import AGGREGATES, RANKINGS, aggregate, quantile
-from engines.sql.binder.binding import Binder, binds, written
+from engines.sql.binder.binding import Binder, Node, binds, written
 from engines.sql.binder.columns import NO_PARENTHESES
 from engines.sql.binder.literals import cast, now
 from engines.sql.binder.operators import arithmetic, case, compare, scalar, unify
@@ -23,14 +23,14 @@ from engines.sql.types import BIGINT, BOOLEAN, DATE, DOUBLE, NULL, TIMESTAMPTZ, 
 Special = Callable[[Binder, str, Any, Scope], Expression]
 
 
-def name_of(node: Any) -> str:
+def name_of(node: Node) -> str:
     """The name of a call, folded."""
     name = node.this
     return (name if isinstance(name, str) else name.name).lower()
 
 
 @binds(exp.Anonymous)
-def _call(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _call(binder: Binder, node: Node, scope: Scope) -> Expression:
     name = name_of(node)
     if name in AGGREGATES or name in binder.dialect.functions.aggregates:
         return aggregate(binder, name, node, scope)
@@ -41,26 +41,30 @@ def _call(binder: Binder, node: Any, scope: Scope) -> Expression:
     if rewrite is not None:
         return binder.expression(rewrite(node), scope)
     if name in RANKINGS:
-        binder.fail(f"{name.upper()} is a window function: write {name.upper()}(...) OVER (...)", node)
+        raise binder.error(f"{name.upper()} is a window function: write {name.upper()}(...) OVER (...)", node)
     if name not in binder.scalars:
         known = [*binder.dialect.functions.names(), *AGGREGATES, *SPECIAL, *RANKINGS]
-        binder.fail(f"there is no function {name.upper()}", node, suggestion=nearest(name, known).removeprefix("; "))
+        raise binder.error(
+            f"there is no function {name.upper()}", node, suggestion=nearest(name, known).removeprefix("; ")
+        )
     return scalar(binder, name, [_argument(binder, one, scope) for one in node.expressions], node)
 
 
-def _argument(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _argument(binder: Binder, node: Node, scope: Scope) -> Expression:
     if node.__class__ is exp.Alias:
-        binder.fail("an argument of a function has no alias", node)
+        raise binder.error("an argument of a function has no alias", node)
     if node.__class__ is exp.Distinct:
-        binder.fail("DISTINCT stands only in aggregates", node)
+        raise binder.error("DISTINCT stands only in aggregates", node)
     return binder.expression(node, scope)
 
 
-def _arguments(binder: Binder, name: str, node: Any, scope: Scope, least: int, most: int) -> list[Expression]:
+def _arguments(binder: Binder, name: str, node: Node, scope: Scope, least: int, most: int) -> list[Expression]:
     given = node.expressions
     if not least <= len(given) <= most:
         count = str(least) if least == most else f"{least} to {most}" if most < 1000 else f"at least {least}"
-        binder.fail(f"{name.upper()} takes {count} argument{'s' if count != '1' else ''}, not {len(given)}", node)
+        raise binder.error(
+            f"{name.upper()} takes {count} argument{'s' if count != '1' else ''}, not {len(given)}", node
+        )
     return [_argument(binder, one, scope) for one in given]
 
 
@@ -68,47 +72,47 @@ def _arguments(binder: Binder, name: str, node: Any, scope: Scope, least: int, m
 
 
 @binds(exp.Substring)
-def _substring(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _substring(binder: Binder, node: Node, scope: Scope) -> Expression:
     nodes = [node.this, node.args.get("start") or exp.Literal.number(1), node.args.get("length")]
     return scalar(binder, "substring", [binder.expression(one, scope) for one in nodes if one is not None], node)
 
 
 @binds(exp.Trim)
-def _trim(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _trim(binder: Binder, node: Node, scope: Scope) -> Expression:
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(node.args.get("position") or "", "trim")
     nodes = [node.this, node.args.get("expression")]
     return scalar(binder, name, [binder.expression(one, scope) for one in nodes if one is not None], node)
 
 
 @binds(exp.StrPosition)
-def _position(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _position(binder: Binder, node: Node, scope: Scope) -> Expression:
     arguments = [binder.expression(node.args["substr"], scope), binder.expression(node.this, scope)]
     return scalar(binder, "position", arguments, node)
 
 
 @binds(exp.Extract)
-def _extract(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _extract(binder: Binder, node: Node, scope: Scope) -> Expression:
     return scalar(binder, "date_part", [_part(binder, node.this), binder.expression(node.expression, scope)], node)
 
 
-def _part(binder: Binder, node: Any) -> Constant:
+def _part(binder: Binder, node: Node) -> Constant:
     """The name of a part of a date: year, 'year', "year"."""
     if node.__class__ is exp.Literal and not node.args["is_string"]:
-        binder.fail(f"a part of a date is a word like year or hour, not {written(node)}", node)
+        raise binder.error(f"a part of a date is a word like year or hour, not {written(node)}", node)
     if isinstance(node, (exp.Column, exp.Var, exp.Literal, exp.Identifier)):
         return Constant(node.name.lower().encode(), type=VARCHAR, position=binder.position(node))
     if isinstance(node, exp.Expr) and not node.args:
         return Constant(node.key.encode(), type=VARCHAR)
-    binder.fail(f"a part of a date is a word like year or hour, not {written(node)}", node)
+    raise binder.error(f"a part of a date is a word like year or hour, not {written(node)}", node)
 
 
 # ---- SPECIAL -----------------------------------------------------------------------------------------------------
 
 
-def _with_part(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _with_part(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     """dateadd(month, 3, d): the first argument is a word."""
     if not node.expressions:
-        binder.fail(f"{name.upper()} takes a part of a date first: {name.upper()}(month, ...)", node)
+        raise binder.error(f"{name.upper()} takes a part of a date first: {name.upper()}(month, ...)", node)
     first, *rest = node.expressions
     name = PARTED[name]
     return scalar(binder, name, [_part(binder, first), *(_argument(binder, one, scope) for one in rest)], node)
@@ -126,32 +130,32 @@ PARTED: Final = {
 }
 
 
-def _coalesce(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _coalesce(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     items = _arguments(binder, name, node, scope, 1, 1000)
     shown = name if name in {"greatest", "least"} else "coalesce"
     items, type = unify(binder, items, node.expressions, node, f"the arguments of {name.upper()}")
     return items[0] if len(items) == 1 else Call(shown, tuple(items), type=type, position=binder.position(node))
 
 
-def _nullif(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _nullif(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     value, other = _arguments(binder, name, node, scope, 2, 2)
     equal = compare(binder, "=", value, other, node)
     return case(binder, [(equal, Constant(None, type=NULL))], value, node.expressions, node)
 
 
-def _nvl2(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _nvl2(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     value, there, missing = _arguments(binder, name, node, scope, 3, 3)
     condition = Call("is not null", (value,), type=BOOLEAN)
     return case(binder, [(condition, there)], missing, node.expressions[1:], node)
 
 
-def _iif(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _iif(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     condition, yes, *no = _arguments(binder, name, node, scope, 2, 3)
     condition = binder.boolean(condition, node.expressions[0], name.upper())
     return case(binder, [(condition, yes)], no[0] if no else Constant(None, type=NULL), node.expressions[1:], node)
 
 
-def _decode(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _decode(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     """DECODE(value, search, result, ..., default): NULL finds NULL."""
     value, *rest = _arguments(binder, name, node, scope, 3, 1000)
     branches = []
@@ -166,31 +170,31 @@ def _decode(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
     return case(binder, branches, otherwise, node.expressions, node)
 
 
-def _mod(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _mod(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     left, right = _arguments(binder, name, node, scope, 2, 2)
     return arithmetic(binder, "%", left, right, node)
 
 
-def _now(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _now(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     _arguments(binder, name, node, scope, 0, 0)
     moment = now(binder.position(node))
     return moment if name in {"getdate", "sysdate", "localtimestamp", "timeofday"} else cast(moment, TIMESTAMPTZ)
 
 
-def _today(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _today(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     _arguments(binder, name, node, scope, 0, 0)
     return cast(now(binder.position(node)), DATE)
 
 
-def _grouping(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _grouping(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     """Stands as a call until the grouping sets are known, see selects.py."""
     if not scope.may_aggregate:
-        binder.fail(f"GROUPING is not allowed in {scope.clause}", node)
+        raise binder.error(f"GROUPING is not allowed in {scope.clause}", node)
     arguments = _arguments(binder, name, node, scope, 1, 60)
     return Call("grouping", tuple(arguments), type=BIGINT, position=binder.position(node))
 
 
-def _array(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _array(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     items = _arguments(binder, name, node, scope, 0, 100_000)
     if not items:
         return Call("array", (), type=array(NULL), position=binder.position(node))
@@ -198,11 +202,11 @@ def _array(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
     return Call("array", tuple(items), type=array(type), position=binder.position(node))
 
 
-def _quantile(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _quantile(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     return quantile(binder, name, node, scope)
 
 
-def _floor_of_quotient(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:
+def _floor_of_quotient(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     left, right = _arguments(binder, name, node, scope, 2, 2)
     return scalar(binder, "trunc", [arithmetic(binder, "/", left, right, node)], node)
 
@@ -228,15 +232,15 @@ NO_PARENTHESES["sysdate"] = lambda binder, node, _: now(binder.position(node))
 
 
 @binds(exp.Lambda)
-def _lambda(binder: Binder, node: Any, scope: Scope) -> Expression:
-    binder.fail("x -> ... stands only as an argument of a function that takes one", node)
+def _lambda(binder: Binder, node: Node, scope: Scope) -> Expression:
+    raise binder.error("x -> ... stands only as an argument of a function that takes one", node)
 
 
-def bind_lambda(binder: Binder, node: Any, scope: Scope, types: list[Any]) -> Lambda:
-    """x -> body, as an argument; types: those of its parameters."""
+def bind_lambda(binder: Binder, node: Node, scope: Scope, types: list[Node]) -> Lambda:
+    """X -> body, as an argument; types: those of its parameters."""
     names = [one.name for one in node.expressions]
     if len(names) != len(types):
-        binder.fail(f"this function takes one of {len(types)} parameters, not {len(names)}", node)
+        raise binder.error(f"this function takes one of {len(types)} parameters, not {len(names)}", node)
     ids = [binder.id(name) for name in names]
     before = scope.parameters
     scope.parameters = before | {

@@ -5,7 +5,7 @@ from typing import Any
 from sqlglot import exp
 
 from engines.errors import nearest
-from engines.sql.binder.binding import Binder, binds
+from engines.sql.binder.binding import Binder, Node, binds
 from engines.sql.binder.scopes import Ambiguous, Scope
 from engines.sql.logical import Call, Constant, Expression, Reference
 from engines.sql.types import INTEGER, VARCHAR, Type
@@ -19,12 +19,12 @@ def _seen(scope: Scope, owner: Scope, id: str, position: int) -> None:
 
 
 @binds(exp.Column)
-def bind_column(binder: Binder, node: Any, scope: Scope) -> Expression:
+def bind_column(binder: Binder, node: Node, scope: Scope) -> Expression:
     """A column; or a field of a record, if the name before the point is a column and no table."""
     args = node.args
     name_node = args["this"]
     if name_node.__class__ is exp.Star:
-        binder.fail("* stands for columns only as an item of SELECT and in COUNT(*)", node)
+        raise binder.error("* stands for columns only as an item of SELECT and in COUNT(*)", node)
     name = name_node.args["this"]
     table = args.get("table")
     position = binder.position(name_node)
@@ -38,10 +38,12 @@ def bind_column(binder: Binder, node: Any, scope: Scope) -> Expression:
             try:
                 found = relation.named.find(name)
             except Ambiguous:
-                binder.fail(f"the column {parts[-1]}.{name} is ambiguous: the table has several of that name", node)
+                raise binder.error(
+                    f"the column {parts[-1]}.{name} is ambiguous: the table has several of that name", node
+                )
             if found is None:
                 guess = nearest(name, (column.name for column in relation.named.columns)).removeprefix("; ")
-                binder.fail(f"the table {parts[-1]} has no column {name!r}", name_node, suggestion=guess)
+                raise binder.error(f"the table {parts[-1]} has no column {name!r}", name_node, suggestion=guess)
             _seen(scope, looking, found.id, position)
             return Reference(found.id, type=found.type, position=position)
         looking = looking.outer
@@ -57,22 +59,22 @@ def bind_column(binder: Binder, node: Any, scope: Scope) -> Expression:
         tables += looking.rows.relations if looking.rows is not None else ()
         looking = looking.outer
     guess = nearest(parts[-1], tables).removeprefix("; ")
-    binder.fail(f"no table {'.'.join(parts)!r} is in FROM here", node, suggestion=guess)
+    raise binder.error(f"no table {'.'.join(parts)!r} is in FROM here", node, suggestion=guess)
 
 
-def _bare(binder: Binder, node: Any, name: str, position: int, scope: Scope) -> Expression:
+def _bare(binder: Binder, node: Node, name: str, position: int, scope: Scope) -> Expression:
     found = _find(binder, node, name, scope, position)
     if found is None:
         if name.lower() in NO_PARENTHESES:
             return NO_PARENTHESES[name.lower()](binder, node, scope)
-        binder.missing_column(name, node, scope)
+        raise binder.missing_column(name, node, scope)
     return found
 
 
 NO_PARENTHESES: dict[str, Any] = {}  # functions that are written like columns; filled by calls.py
 
 
-def _find(binder: Binder, node: Any, name: str, scope: Scope, position: int) -> Expression | None:
+def _find(binder: Binder, node: Node, name: str, scope: Scope, position: int) -> Expression | None:
     looking: Scope | None = scope
     while looking is not None:
         if looking.parameters and name.lower() in looking.parameters:
@@ -83,7 +85,7 @@ def _find(binder: Binder, node: Any, name: str, scope: Scope, position: int) -> 
             except Ambiguous:
                 tables = [key for key, one in looking.rows.relations.items() if _has(one.named, name)]
                 choice = " or ".join(f"{table}.{name}" for table in tables) or "a table's name before it"
-                binder.fail(f"the column {name!r} is ambiguous: write {choice}", node)
+                raise binder.error(f"the column {name!r} is ambiguous: write {choice}", node)
             if found is not None:
                 _seen(scope, looking, found.id, position)
                 return Reference(found.id, type=found.type, position=position)
@@ -102,41 +104,41 @@ def _has(named: Any, name: str) -> bool:
         return True
 
 
-def field(binder: Binder, record: Expression, name: str, node: Any) -> Expression:
+def field(binder: Binder, record: Expression, name: str, node: Node) -> Expression:
     """record.name"""
     for known, type in record.type.fields:
         if known.lower() == name.lower() and record.type.kind == "row":
             text = Constant(known.encode(), type=VARCHAR)
             return Call("field", (record, text), type=type, position=binder.position(node))
     names = [known for known, _ in record.type.fields] if record.type.kind == "row" else []
-    binder.fail(f"{record.type} has no field {name!r}{nearest(name, names)}", node)
+    raise binder.error(f"{record.type} has no field {name!r}{nearest(name, names)}", node)
 
 
 @binds(exp.Dot)
-def _dot(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _dot(binder: Binder, node: Node, scope: Scope) -> Expression:
     return field(binder, binder.expression(node.this, scope), node.expression.name, node)
 
 
 @binds(exp.Identifier)
-def _identifier(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _identifier(binder: Binder, node: Node, scope: Scope) -> Expression:
     """Inside a lambda sqlglot leaves its parameters as bare names."""
     return _bare(binder, node, node.name, binder.position(node), scope)
 
 
 @binds(exp.Bracket)
-def _bracket(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _bracket(binder: Binder, node: Node, scope: Scope) -> Expression:
     array = binder.expression(node.this, scope)
     if array.type.kind not in {"array", "timeseries"} or len(node.expressions) != 1:
-        binder.fail(f"[ ] takes an element of an ARRAY, this is {array.type}", node)
+        raise binder.error(f"[ ] takes an element of an ARRAY, this is {array.type}", node)
     index = binder.expression(node.expressions[0], scope)
     if not index.type.integer:
-        binder.fail(f"the index of an ARRAY is a whole number, this is {index.type}", node)
+        raise binder.error(f"the index of an ARRAY is a whole number, this is {index.type}", node)
     return Call("element", (array, index), type=array.type.element, position=binder.position(node))
 
 
 @binds(exp.Star)
-def _star(binder: Binder, node: Any, _: Scope) -> Expression:
-    binder.fail("* stands for columns only as an item of SELECT and in COUNT(*)", node)
+def _star(binder: Binder, node: Node, _: Scope) -> Expression:
+    raise binder.error("* stands for columns only as an item of SELECT and in COUNT(*)", node)
 
 
 __all__ = ["INTEGER", "NO_PARENTHESES", "Type", "bind_column", "field"]

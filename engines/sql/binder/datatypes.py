@@ -1,11 +1,12 @@
 """Names of types: INT4, NUMERIC(10, 2), BPCHAR, "CHARACTER VARYING"(20), TIMESTAMPTZ, ... -> Type."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
-from engines.errors import Invalid, nearest
+from engines.errors import EngineError, Invalid, nearest
+from engines.sql.grammar import grammar
 from engines.sql.types import (
     BIGINT,
     BOOLEAN,
@@ -20,7 +21,6 @@ from engines.sql.types import (
     TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
-    VARBYTE,
     VARCHAR,
     Type,
     array,
@@ -28,7 +28,7 @@ from engines.sql.types import (
 )
 
 if TYPE_CHECKING:
-    from engines.sql.binder.binding import Binder
+    from engines.sql.binder.binding import Binder, Node
 
 _T: Final = exp.DType
 PLAIN: Final[dict[Any, Type]] = {
@@ -69,29 +69,22 @@ REFUSED: Final[dict[Any, str]] = {
 }
 DEFAULT_CHAR: Final = 1
 DEFAULT_BPCHAR: Final = 256
-KNOWN: Final = (
-    "BOOLEAN SMALLINT INTEGER BIGINT DECIMAL REAL DOUBLE CHAR VARCHAR TEXT VARBYTE DATE TIME TIMESTAMP TIMESTAMPTZ"
-).split()
+KNOWN: Final = ["BOOLEAN", "SMALLINT", "INTEGER", "BIGINT", "DECIMAL", "REAL", "DOUBLE", "CHAR", "VARCHAR", "TEXT"]
+KNOWN += ["VARBYTE", "DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"]
 
 
-def bind_type(node: Any, binder: "Binder | None" = None) -> Type:  # noqa: ANN401 - a syntax node or a text
+def bind_type(node: "Node", binder: "Binder | None" = None) -> Type:
     """The type that a DataType node, or a text like "numeric(10, 2)", names.
 
     QueryError at the node if there is a binder, else Invalid: for names that are no type, lengths out of bounds.
     """
-
-    def fail(message: str) -> Any:  # noqa: ANN401 - never returns
-        if binder is not None:
-            binder.fail(message, node)
-        raise Invalid(message)
-
     if isinstance(node, str):
         try:
-            node = exp.DataType.build(node, dialect="redshift")
-        except Exception as error:  # noqa: BLE001 - whatever the grammar says, it is no type
+            node = exp.DataType.build(node, dialect=grammar("redshift"))
+        except SqlglotError as error:
             raise Invalid(f"{node!r} is no type{nearest(node, KNOWN)}") from error
     if isinstance(node, exp.PseudoType) or not isinstance(node, exp.DataType):
-        return fail(f"{node.name or node.sql()!r} is no type{nearest(node.name, KNOWN)}")
+        raise _wrong(node, binder, f"{node.name or node.sql()!r} is no type{nearest(node.name, KNOWN)}")
     kind = node.this
     if binder is not None:
         own = binder.dialect.types.get(node.sql().lower())
@@ -99,32 +92,38 @@ def bind_type(node: Any, binder: "Binder | None" = None) -> Type:  # noqa: ANN40
             return own
     if kind in PLAIN:
         if kind is _T.FLOAT and node.expressions:
-            return REAL if _number(node, 0, fail, 1, 53, "FLOAT") <= 24 else DOUBLE
+            return REAL if _number(node, 0, binder, 1, 53, "FLOAT") <= 24 else DOUBLE
         return PLAIN[kind]
     if kind in {_T.DECIMAL, _T.BIGDECIMAL}:
-        precision = _number(node, 0, fail, 1, MOST_DIGITS, "the precision of DECIMAL") if node.expressions else 18
-        scale = _number(node, 1, fail, 0, precision, "the scale of DECIMAL") if len(node.expressions) > 1 else 0
+        precision = _number(node, 0, binder, 1, MOST_DIGITS, "the precision of DECIMAL") if node.expressions else 18
+        scale = _number(node, 1, binder, 0, precision, "the scale of DECIMAL") if len(node.expressions) > 1 else 0
         return decimal(precision, scale)
     if kind in LENGTHS:
-        return _sized(node, LENGTHS[kind], fail)
+        return _sized(node, LENGTHS[kind], binder)
     if kind in {_T.ARRAY, _T.LIST} and node.expressions:
         return array(bind_type(node.expressions[0], binder))
     if kind is _T.STRUCT and node.expressions:
         return Type("row", fields=tuple((one.name, bind_type(one.args["kind"], binder)) for one in node.expressions))
     remedy = f": {REFUSED[kind]}" if kind in REFUSED else nearest(node.sql(), KNOWN)
-    return fail(f"the type {node.sql(dialect='redshift')} is not supported{remedy}")
+    raise _wrong(node, binder, f"the type {node.sql(dialect='redshift')} is not supported{remedy}")
 
 
-def _sized(node: Any, kind: str, fail: Callable[[str], Any]) -> Type:
+def _wrong(node: "Node", binder: "Binder | None", message: str) -> EngineError:
+    return Invalid(message) if binder is None else binder.error(message, node)
+
+
+def _sized(node: "Node", kind: str, binder: "Binder | None") -> Type:
     if not node.expressions:
         return Type(kind, length=DEFAULT_CHAR) if node.this in {_T.CHAR, _T.NCHAR} else Type(kind)
     if node.expressions[0].name.upper() == "MAX":
         return Type(kind, length=LONGEST_TEXT)
-    return Type(kind, length=_number(node, 0, fail, 1, LONGEST_TEXT, f"the length of {kind.upper()}"))
+    return Type(kind, length=_number(node, 0, binder, 1, LONGEST_TEXT, f"the length of {kind.upper()}"))
 
 
-def _number(node: Any, at: int, fail: Callable[[str], Any], low: int, high: int, what: str) -> int:
+def _number(node: "Node", at: int, binder: "Binder | None", low: int, high: int, what: str) -> int:
     text = node.expressions[at].name
     if not text.isdigit() or not low <= int(text) <= high:
-        fail(f"{what} is a number from {low} to {high:,}, not {text or node.expressions[at].sql()}")
+        raise _wrong(
+            node, binder, f"{what} is a number from {low} to {high:,}, not {text or node.expressions[at].sql()}"
+        )
     return int(text)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from engines.sql.binder.binding import Binder, binds, written
+from engines.sql.binder.binding import Binder, Node, binds, written
 from engines.sql.binder.datatypes import bind_type
 from engines.sql.binder.scopes import Scope
 from engines.sql.binder.typing import castable
@@ -105,12 +105,12 @@ def _microseconds(text: bytes) -> int | None:
 
 
 @binds(exp.Cast, exp.TryCast)
-def _cast(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _cast(binder: Binder, node: Node, scope: Scope) -> Expression:
     argument = binder.expression(node.this, scope)
     type = bind_type(node.args["to"], binder)
     lenient = node.__class__ is exp.TryCast
     if not castable(argument.type, type):
-        binder.fail(f"{argument.type} cannot be cast to {type}", node)
+        raise binder.error(f"{argument.type} cannot be cast to {type}", node)
     if isinstance(argument, Bound) and argument.type.kind == "null":
         return Bound(argument.name, type=type, position=argument.position)
     if type.kind == "interval" and isinstance(argument, Constant) and argument.type.text:
@@ -125,7 +125,7 @@ def _cast(binder: Binder, node: Any, scope: Scope) -> Expression:
 
 
 @binds(exp.Literal)
-def _literal(binder: Binder, node: Any, _: Scope) -> Expression:
+def _literal(binder: Binder, node: Node, _: Scope) -> Expression:
     text = node.args["this"]
     position = binder.position(node)
     if node.args["is_string"]:
@@ -133,7 +133,7 @@ def _literal(binder: Binder, node: Any, _: Scope) -> Expression:
     return number(binder, text, node)
 
 
-def number(binder: Binder, text: str, node: Any) -> Constant:
+def number(binder: Binder, text: str, node: Node) -> Constant:
     """A number as it is written."""
     position = binder.position(node)
     if text.isdigit() and text.isascii():
@@ -147,23 +147,23 @@ def number(binder: Binder, text: str, node: Any) -> Constant:
         try:
             return Constant(float(text), type=DOUBLE, position=position)
         except ValueError:
-            binder.fail(f"{text!r} is no number", node)
+            raise binder.error(f"{text!r} is no number", node)
     whole, _, fraction = text.partition(".")
     if not (whole + fraction).isdigit():
-        binder.fail(f"{text!r} is no number", node)
+        raise binder.error(f"{text!r} is no number", node)
     whole = whole.lstrip("0") or ("0" if whole else "")
     type = _digits(binder, len(whole) + len(fraction), len(fraction), node)
     return Constant(int(whole + fraction), type=type, position=position)
 
 
-def _digits(binder: Binder, precision: int, scale: int, node: Any) -> Type:
+def _digits(binder: Binder, precision: int, scale: int, node: Node) -> Type:
     if precision > MOST_DIGITS:
-        binder.fail(f"a DECIMAL has at most {MOST_DIGITS} digits, this number has {precision}", node)
+        raise binder.error(f"a DECIMAL has at most {MOST_DIGITS} digits, this number has {precision}", node)
     return decimal(precision, scale)
 
 
 @binds(exp.Boolean)
-def _boolean(_: Binder, node: Any, __: Scope) -> Expression:
+def _boolean(_: Binder, node: Node, __: Scope) -> Expression:
     return Constant(int(node.this), type=BOOLEAN)
 
 
@@ -173,12 +173,12 @@ def _null(_: Binder, __: Any, ___: Scope) -> Expression:
 
 
 @binds(exp.Paren)
-def _paren(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _paren(binder: Binder, node: Node, scope: Scope) -> Expression:
     return binder.expression(node.this, scope)
 
 
 @binds(exp.Array)
-def _array(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _array(binder: Binder, node: Node, scope: Scope) -> Expression:
     from engines.sql.binder.operators import unify  # noqa: PLC0415 - operators are built on literals
 
     items = [binder.expression(item, scope) for item in node.expressions]
@@ -190,7 +190,7 @@ def _array(binder: Binder, node: Any, scope: Scope) -> Expression:
 
 
 @binds(exp.Placeholder)
-def _placeholder(binder: Binder, node: Any, _: Scope) -> Expression:
+def _placeholder(binder: Binder, node: Node, _: Scope) -> Expression:
     name = node.args.get("this")
     if name is None:
         binder.placeholders += 1
@@ -199,20 +199,20 @@ def _placeholder(binder: Binder, node: Any, _: Scope) -> Expression:
 
 
 @binds(exp.Parameter)
-def _numbered(binder: Binder, node: Any, _: Scope) -> Expression:
+def _numbered(binder: Binder, node: Node, _: Scope) -> Expression:
     name = node.this.name
     return _parameter(binder, int(name) if name.isdigit() else name, node)
 
 
-def _parameter(binder: Binder, name: int | str, node: Any) -> Expression:
+def _parameter(binder: Binder, name: int | str, node: Node) -> Expression:
     type = binder.parameters.get(name)
     if binder.views:
-        binder.fail("a view has no parameters", node)
+        raise binder.error("a view has no parameters", node)
     if type is None:
         if isinstance(name, int):
             given = sum(isinstance(one, int) for one in binder.parameters)
-            binder.fail(f"parameter {name} has no value: {given} were passed", node)
-        binder.fail(f"parameter :{name} has no value: pass {name}=...", node)
+            raise binder.error(f"parameter {name} has no value: {given} were passed", node)
+        raise binder.error(f"parameter :{name} has no value: pass {name}=...", node)
     binder.used[name] = type
     return Bound(name, type=type, position=binder.position(node))
 
@@ -223,18 +223,18 @@ def now(position: int = -1) -> Expression:
 
 
 @binds(exp.CurrentDate)
-def _today(binder: Binder, node: Any, _: Scope) -> Expression:
+def _today(binder: Binder, node: Node, _: Scope) -> Expression:
     return cast(now(binder.position(node)), DATE)
 
 
 @binds(exp.CurrentTimestamp, exp.Localtimestamp)
-def _now(binder: Binder, node: Any, _: Scope) -> Expression:
+def _now(binder: Binder, node: Node, _: Scope) -> Expression:
     moment = now(binder.position(node))
     return moment if node.args.get("sysdate") or node.__class__ is exp.Localtimestamp else cast(moment, TIMESTAMPTZ)
 
 
 @binds(exp.CurrentTime, exp.Localtime)
-def _time_now(binder: Binder, node: Any, _: Scope) -> Expression:
+def _time_now(binder: Binder, node: Node, _: Scope) -> Expression:
     return cast(now(binder.position(node)), TIME)
 
 
@@ -265,7 +265,7 @@ _PART: Final = re.compile(r"\s*([+-]?\s*\d+(?:\.\d*)?|[+-]?\.\d+)\s*([a-zA-Z]*)\
 _CLOCK: Final = re.compile(r"\s*([+-]?)(\d+):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?\s*")
 
 
-def _unit(binder: Binder, name: str, node: Any) -> tuple[int, int]:
+def _unit(binder: Binder, name: str, node: Node) -> tuple[int, int]:
     """(months, microseconds) of a unit, in singular or plural."""
     folded = name.lower()
     for word in (folded, folded.removesuffix("s")):
@@ -273,10 +273,10 @@ def _unit(binder: Binder, name: str, node: Any) -> tuple[int, int]:
             return _MONTHS_OF[word], 0
         if word in _MICROSECONDS:
             return 0, _MICROSECONDS[word]
-    binder.fail(f"{name!r} is no unit of an INTERVAL: write year, month, week, day, hour, minute, second", node)
+    raise binder.error(f"{name!r} is no unit of an INTERVAL: write year, month, week, day, hour, minute, second", node)
 
 
-def interval(binder: Binder, text: str, unit: str, node: Any) -> Expression:
+def interval(binder: Binder, text: str, unit: str, node: Node) -> Expression:
     """INTERVAL '90' day, INTERVAL '1 year 2 months 03:04:05', INTERVAL '1-2' YEAR TO MONTH is not known."""
     months = microseconds = at = 0
     while at < len(text.rstrip()):
@@ -289,31 +289,31 @@ def interval(binder: Binder, text: str, unit: str, node: Any) -> Expression:
             continue
         part = _PART.match(text, at)
         if not part:
-            binder.fail(f"INTERVAL {text!r} cannot be read: write '3 days', or '1 year 2 months 03:04:05'", node)
+            raise binder.error(f"INTERVAL {text!r} cannot be read: write '3 days', or '1 year 2 months 03:04:05'", node)
         if part[2] and unit:
-            binder.fail(f"INTERVAL {text!r} names its unit twice: {part[2]} and {unit}", node)
+            raise binder.error(f"INTERVAL {text!r} names its unit twice: {part[2]} and {unit}", node)
         by_month, by_time = _unit(binder, part[2] or unit or "second", node)
         whole, _, fraction = part[1].replace(" ", "").partition(".")
         negative = whole.startswith("-")
         scale = 10 ** len(fraction)
         amount = int((whole.lstrip("+-") or "0") + fraction) * (-1 if negative else 1)
         if by_month and amount * by_month % scale:
-            binder.fail(f"INTERVAL {text!r} holds a part of a month", node)
+            raise binder.error(f"INTERVAL {text!r} holds a part of a month", node)
         months += amount * by_month // scale
         microseconds += amount * by_time // scale
         at = part.end()
     if not text.strip():
-        binder.fail("an INTERVAL needs a number: write INTERVAL '3 days'", node)
+        raise binder.error("an INTERVAL needs a number: write INTERVAL '3 days'", node)
     type = INTERVAL if microseconds % DAY == 0 else INTERVAL_OF_TIME
     return Constant((months, microseconds), type=type, position=binder.position(node))
 
 
 @binds(exp.Interval)
-def _interval(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _interval(binder: Binder, node: Node, scope: Scope) -> Expression:
     amount, unit = node.this, node.args.get("unit")
     name = "" if unit is None else unit.name if isinstance(unit, (exp.Var, exp.Literal)) else written(unit)
     if isinstance(unit, exp.IntervalSpan):
-        binder.unsupported(f"INTERVAL ... {name}", node)
+        raise binder.unsupported(f"INTERVAL ... {name}", node)
     sign = ""
     while isinstance(amount, (exp.Neg, exp.Paren)):
         sign = ("" if sign else "-") if isinstance(amount, exp.Neg) else sign
@@ -323,4 +323,4 @@ def _interval(binder: Binder, node: Any, scope: Scope) -> Expression:
     bound = binder.expression(amount, scope)
     if isinstance(bound, Bound) and bound.type.kind == "interval":
         return bound
-    binder.fail("an INTERVAL is a constant: for amounts that change use DATEADD(unit, amount, date)", node)
+    raise binder.error("an INTERVAL is a constant: for amounts that change use DATEADD(unit, amount, date)", node)

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from engines.sql.binder import typing
 from engines.errors import nearest
-from engines.sql.binder.binding import HANDLERS, Binder, binds, written
+from engines.sql.binder import typing
+from engines.sql.binder.binding import HANDLERS, Binder, Node, binds, written
 from engines.sql.binder.literals import cast
 from engines.sql.binder.scopes import Scope
 from engines.sql.functions import INTERVAL_OF_TIME, TypeMismatch
@@ -48,7 +48,7 @@ def common(expressions: Sequence[Expression]) -> Type | None:
 
 
 def unify(
-    binder: Binder, expressions: list[Expression], nodes: Sequence[Any], owner: Any, what: str
+    binder: Binder, expressions: list[Expression], nodes: Sequence[Node], owner: Any, what: str
 ) -> tuple[list[Expression], Type]:
     """All as their common type."""
     first = expressions[0].type
@@ -57,11 +57,13 @@ def unify(
     type = common(expressions)
     if type is None:
         kinds = " and ".join(dict.fromkeys(str(one.type) for one in expressions if one.type.kind != "null"))
-        binder.fail(f"{what} have no common type: {kinds}; write a CAST", owner if owner is not None else nodes[0])
+        raise binder.error(
+            f"{what} have no common type: {kinds}; write a CAST", owner if owner is not None else nodes[0]
+        )
     return [one if one.type == type else cast(one, type) for one in expressions], type
 
 
-def _comparable(binder: Binder, left: Expression, right: Expression, node: Any) -> tuple[Expression, Expression]:
+def _comparable(binder: Binder, left: Expression, right: Expression, node: Node) -> tuple[Expression, Expression]:
     a, b = left.type, right.type
     if a.kind == b.kind and (a.kind != "decimal" or a.scale == b.scale):
         return left, right
@@ -73,12 +75,12 @@ def _comparable(binder: Binder, left: Expression, right: Expression, node: Any) 
     elif type is None and b.text and typing.castable(b, a):
         type = a
     if type is None:
-        binder.fail(f"{a} and {b} cannot be compared: {written(node)}", node)
+        raise binder.error(f"{a} and {b} cannot be compared: {written(node)}", node)
     return kinded(left, type), kinded(right, type)
 
 
-def compare(binder: Binder, operator: str, left: Expression, right: Expression, node: Any) -> Expression:
-    """left operator right, for any of = <> < <= > >= and IS [NOT] DISTINCT FROM."""
+def compare(binder: Binder, operator: str, left: Expression, right: Expression, node: Node) -> Expression:
+    """Left operator right, for any of = <> < <= > >= and IS [NOT] DISTINCT FROM."""
     left, right = _comparable(binder, left, right, node)
     return Call(operator, (left, right), type=BOOLEAN, position=left.position)
 
@@ -96,13 +98,13 @@ COMPARISONS: Final[dict[type, str]] = {
 
 
 @binds(*COMPARISONS)
-def _comparison(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _comparison(binder: Binder, node: Node, scope: Scope) -> Expression:
     left, right = node.args["this"], node.args["expression"]
     kind = right.__class__
     if kind is exp.Any or kind is exp.All:
         return HANDLERS[kind](binder, node, scope)  # subqueries.py
     if left.__class__ is exp.Any or left.__class__ is exp.All:
-        binder.unsupported("ANY or ALL on the left of a comparison", node)
+        raise binder.unsupported("ANY or ALL on the left of a comparison", node)
     rows = row_items(left), row_items(right)
     if rows[0] is not None or rows[1] is not None:
         return _row_comparison(binder, node, rows, scope)
@@ -111,32 +113,32 @@ def _comparison(binder: Binder, node: Any, scope: Scope) -> Expression:
     )
 
 
-def row_items(node: Any) -> list[Any] | None:
+def row_items(node: Node) -> list[Node] | None:
     """The items of (a, b) or ROW(a, b); None for anything else."""
     if node.__class__ is exp.Tuple:
-        return node.expressions  # type: ignore[no-any-return]  # sqlglot's args are untyped
+        return node.expressions
     if node.__class__ is exp.Anonymous and str(node.this).lower() == "row":
-        return node.expressions  # type: ignore[no-any-return]  # sqlglot's args are untyped
+        return node.expressions
     return None
 
 
 def _row_comparison(
-    binder: Binder, node: Any, rows: tuple[list[Any] | None, list[Any] | None], scope: Scope
+    binder: Binder, node: Node, rows: tuple[list[Node] | None, list[Node] | None], scope: Scope
 ) -> Expression:
     if rows[0] is None or rows[1] is None:
         unnested = node.expression if rows[1] is None else node.this
         if isinstance(unnested, exp.Subquery):
-            binder.unsupported("a row compared with a subquery by an operator (use IN or EXISTS)", node)
-        binder.fail(f"a row is compared with something that is none: {written(node)}", node)
+            raise binder.unsupported("a row compared with a subquery by an operator (use IN or EXISTS)", node)
+        raise binder.error(f"a row is compared with something that is none: {written(node)}", node)
     if len(rows[0]) != len(rows[1]):
-        binder.fail(f"rows of {len(rows[0])} and of {len(rows[1])} values cannot be compared", node)
+        raise binder.error(f"rows of {len(rows[0])} and of {len(rows[1])} values cannot be compared", node)
     left = [binder.expression(one, scope) for one in rows[0]]
     right = [binder.expression(one, scope) for one in rows[1]]
     return compare_rows(binder, COMPARISONS[node.__class__], left, right, node)
 
 
 def compare_rows(
-    binder: Binder, operator: str, left: Sequence[Expression], right: Sequence[Expression], node: Any
+    binder: Binder, operator: str, left: Sequence[Expression], right: Sequence[Expression], node: Node
 ) -> Expression:
     """Rows, value by value: equal if all are, smaller if the first that differs is."""
     if operator in {"=", "is not distinct from"}:
@@ -165,8 +167,8 @@ def either(conditions: Sequence[Expression]) -> Expression:
 # ---- logic -------------------------------------------------------------------------------------------------------
 
 
-def chain(node: Any, kind: type) -> list[Any]:
-    """a AND b AND c, however deep the tree, as [a, b, c]."""
+def chain(node: Node, kind: type) -> list[Node]:
+    """A AND b AND c, however deep the tree, as [a, b, c]."""
     items = []
     waiting = [node]
     while waiting:
@@ -182,13 +184,13 @@ def chain(node: Any, kind: type) -> list[Any]:
 
 
 @binds(exp.And)
-def _and(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _and(binder: Binder, node: Node, scope: Scope) -> Expression:
     bound = [binder.boolean(binder.expression(one, scope), one, "AND") for one in chain(node, exp.And)]
     return Call("and", tuple(bound), type=BOOLEAN)
 
 
 @binds(exp.Or)
-def _or(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _or(binder: Binder, node: Node, scope: Scope) -> Expression:
     bound = [binder.boolean(binder.expression(one, scope), one, "OR") for one in chain(node, exp.Or)]
     return Call("or", tuple(bound), type=BOOLEAN)
 
@@ -202,12 +204,12 @@ def negated(condition: Expression) -> Expression:
 
 
 @binds(exp.Not)
-def _not(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _not(binder: Binder, node: Node, scope: Scope) -> Expression:
     return negated(binder.boolean(binder.expression(node.this, scope), node.this, "NOT"))
 
 
 @binds(exp.Is)
-def _is(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _is(binder: Binder, node: Node, scope: Scope) -> Expression:
     what = node.expression
     rows = row_items(node.this)
     if rows is not None and isinstance(what, exp.Null):
@@ -219,11 +221,11 @@ def _is(binder: Binder, node: Any, scope: Scope) -> Expression:
         argument = binder.boolean(argument, node.this, "IS TRUE")
         name = "is true" if what.this else "is false"
         return Call(name, (argument,), type=BOOLEAN, position=argument.position)
-    binder.unsupported(f"IS {written(what)}", node)
+    raise binder.unsupported(f"IS {written(what)}", node)
 
 
 @binds(exp.Between)
-def _between(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _between(binder: Binder, node: Node, scope: Scope) -> Expression:
     value = binder.expression(node.this, scope)
     low, high = binder.expression(node.args["low"], scope), binder.expression(node.args["high"], scope)
     inside = both([compare(binder, ">=", value, low, node), compare(binder, "<=", value, high, node)])
@@ -234,11 +236,11 @@ def _between(binder: Binder, node: Any, scope: Scope) -> Expression:
 
 
 @binds(exp.In)
-def _in(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _in(binder: Binder, node: Node, scope: Scope) -> Expression:
     if node.args.get("query") is not None:
         return HANDLERS[exp.Any](binder, node, scope)  # subqueries.py: x IN (query) is x = ANY (query)
     if node.args.get("unnest") is not None or node.args.get("field") is not None:
-        binder.unsupported("IN with something other than a list or a query", node)
+        raise binder.unsupported("IN with something other than a list or a query", node)
     nodes = node.expressions
     rows = row_items(node.this)
     if rows is not None:
@@ -247,7 +249,7 @@ def _in(binder: Binder, node: Any, scope: Scope) -> Expression:
         for one in nodes:
             items = row_items(one)
             if items is None or len(items) != len(left):
-                binder.fail(f"IN compares rows of {len(left)} values with {written(one)}", one)
+                raise binder.error(f"IN compares rows of {len(left)} values with {written(one)}", one)
             choices.append(compare_rows(binder, "=", left, [binder.expression(item, scope) for item in items], one))
         return either(choices)
     return among(
@@ -255,15 +257,15 @@ def _in(binder: Binder, node: Any, scope: Scope) -> Expression:
     )
 
 
-def among(binder: Binder, value: Expression, nodes: Sequence[Any], items: list[Expression], node: Any) -> Expression:
-    """value IN (items)."""
+def among(binder: Binder, value: Expression, nodes: Sequence[Node], items: list[Expression], node: Node) -> Expression:
+    """Value IN (items)."""
     type = common((value, *items))
     if type is None and value.type.text:
         return either([compare(binder, "=", value, item, one) for item, one in zip(items, nodes, strict=True)])
     if type is None:
         other = next((one for one in items if common((value, one)) is None), items[0])
         at = nodes[items.index(other)]
-        binder.fail(f"{value.type} and {other.type} cannot be compared: {written(node)}", at)
+        raise binder.error(f"{value.type} and {other.type} cannot be compared: {written(node)}", at)
     value = kinded(value, type)
     items = [kinded(one, type) for one in items]
     if len(items) == 1:
@@ -291,22 +293,22 @@ def as_text(expression: Expression) -> Expression:
 
 
 @binds(*PATTERNS)
-def _pattern(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _pattern(binder: Binder, node: Node, scope: Scope) -> Expression:
     return _matches(binder, node, scope, None)
 
 
 @binds(exp.Escape)
-def _escape(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _escape(binder: Binder, node: Node, scope: Scope) -> Expression:
     if node.this.__class__ not in PATTERNS:
-        binder.unsupported("ESCAPE without LIKE, ILIKE or SIMILAR TO", node)
+        raise binder.unsupported("ESCAPE without LIKE, ILIKE or SIMILAR TO", node)
     return _matches(binder, node.this, scope, as_text(binder.expression(node.expression, scope)))
 
 
-def _matches(binder: Binder, node: Any, scope: Scope, escape: Expression | None) -> Expression:
+def _matches(binder: Binder, node: Node, scope: Scope, escape: Expression | None) -> Expression:
     name = PATTERNS[node.__class__]
     value = binder.expression(node.this, scope)
     if value.type.fields or value.type.kind == "varbyte":
-        binder.fail(f"{name.upper()} takes text, {written(node.this)} is {value.type}", node)
+        raise binder.error(f"{name.upper()} takes text, {written(node.this)} is {value.type}", node)
     value = as_text(value)
     given = node.expression
     many = given.__class__ if given.__class__ in {exp.Any, exp.All} else None
@@ -315,7 +317,7 @@ def _matches(binder: Binder, node: Any, scope: Scope, escape: Expression | None)
         inside = given.this
         inside = inside.this if inside.__class__ is exp.Paren else inside
         if isinstance(inside, (exp.Subquery, exp.Select)):
-            binder.unsupported(f"{name.upper()} {many.__name__.upper()} with a query", node)
+            raise binder.unsupported(f"{name.upper()} {many.__name__.upper()} with a query", node)
         patterns = inside.expressions if isinstance(inside, (exp.Tuple, exp.Array)) else [inside]
     results = []
     for one in patterns:
@@ -332,7 +334,7 @@ ARITHMETIC: Final[dict[type, str]] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", 
 
 
 @binds(*ARITHMETIC)
-def _arithmetic(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _arithmetic(binder: Binder, node: Node, scope: Scope) -> Expression:
     left_node = node.args["this"]
     if left_node.__class__ not in ARITHMETIC:
         left = binder.expression(left_node, scope)
@@ -350,8 +352,8 @@ def _arithmetic(binder: Binder, node: Any, scope: Scope) -> Expression:
     return bound
 
 
-def arithmetic(binder: Binder, operator: str, left: Expression, right: Expression, node: Any) -> Expression:
-    """left operator right: numbers, dates, intervals."""
+def arithmetic(binder: Binder, operator: str, left: Expression, right: Expression, node: Node) -> Expression:
+    """Left operator right: numbers, dates, intervals."""
     a, b = left.type, right.type
     result = typing.arithmetic(operator, a, b)
     if result is None:
@@ -362,7 +364,7 @@ def arithmetic(binder: Binder, operator: str, left: Expression, right: Expressio
     return Call(operator, (left, right), type=result, position=binder.position(node) if binder.placed else -1)
 
 
-def _with_time(binder: Binder, operator: str, left: Expression, right: Expression, node: Any) -> Expression:
+def _with_time(binder: Binder, operator: str, left: Expression, right: Expression, node: Node) -> Expression:
     a, b = left.type, right.type
     if a.kind == "null" or b.kind == "null":
         return _with_null(binder, operator, left, right, node)
@@ -390,14 +392,14 @@ def _with_time(binder: Binder, operator: str, left: Expression, right: Expressio
             read = cast(text, DOUBLE if other.type.integer and not _whole(text) else other.type)
             pair = (read, other) if text is left else (other, read)
             return arithmetic(binder, operator, *pair, node)
-    binder.fail(f"{a} {operator} {b} is not defined: {written(node)}", node)
+    raise binder.error(f"{a} {operator} {b} is not defined: {written(node)}", node)
 
 
 def _whole(expression: Expression) -> bool:
     return isinstance(expression, Constant) and expression.value.strip().lstrip(b"+-").isdigit()
 
 
-def _with_null(binder: Binder, operator: str, left: Expression, right: Expression, node: Any) -> Expression:
+def _with_null(binder: Binder, operator: str, left: Expression, right: Expression, node: Node) -> Expression:
     """An operand of no type takes the other's."""
     if left.type.kind == right.type.kind:
         return Constant(None, type=NULL)
@@ -407,11 +409,11 @@ def _with_null(binder: Binder, operator: str, left: Expression, right: Expressio
     if known.temporal or known.kind in {"time", "interval"}:
         type = known if right.type.kind == "null" else right.type
         return Constant(None, type=type if type.kind != "interval" else TIMESTAMP)
-    binder.fail(f"{left.type} {operator} {right.type} is not defined: {written(node)}", node)
+    raise binder.error(f"{left.type} {operator} {right.type} is not defined: {written(node)}", node)
 
 
 def add_interval(moment: Expression, interval: Expression, position: int) -> Expression:
-    """moment + interval. Whole days and months leave a DATE a DATE."""
+    """Moment + interval. Whole days and months leave a DATE a DATE."""
     type = TIMESTAMP if moment.type.kind == "date" and interval.type != INTERVAL else moment.type
     return Call("add interval", (moment, interval), type=type, position=position)
 
@@ -451,7 +453,7 @@ def negative(expression: Expression) -> Expression:
 
 
 @binds(exp.Neg)
-def _neg(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _neg(binder: Binder, node: Node, scope: Scope) -> Expression:
     inner = node.this
     if inner.__class__ is exp.Literal and not inner.args["is_string"] and inner.name == "9223372036854775808":
         return Constant(-(2**63), type=Type("bigint"), position=binder.position(node))
@@ -463,12 +465,12 @@ def _neg(binder: Binder, node: Any, scope: Scope) -> Expression:
     if argument.type.kind == "null":
         return argument
     if not argument.type.number:
-        binder.fail(f"- takes a number, {written(inner)} is {argument.type}", node)
+        raise binder.error(f"- takes a number, {written(inner)} is {argument.type}", node)
     return negative(argument)
 
 
 @binds(exp.DPipe)
-def _concatenate(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _concatenate(binder: Binder, node: Node, scope: Scope) -> Expression:
     items = chain(node, exp.DPipe)
     bound = binder.expression(items[0], scope)
     for one in items[1:]:
@@ -476,16 +478,16 @@ def _concatenate(binder: Binder, node: Any, scope: Scope) -> Expression:
     return bound
 
 
-def scalar(binder: Binder, name: str, arguments: Sequence[Expression], node: Any) -> Expression:
+def scalar(binder: Binder, name: str, arguments: Sequence[Expression], node: Node) -> Expression:
     """A call of a function of the registry, its arguments cast to what it takes."""
     function = binder.scalars.get(name)
     if function is None:
         guess = nearest(name, binder.dialect.functions.names()).removeprefix("; ")
-        binder.fail(f"there is no function {name.upper()}", node, suggestion=guess)
+        raise binder.error(f"there is no function {name.upper()}", node, suggestion=guess)
     try:
         types, result = function.resolve([one.type for one in arguments])
     except TypeMismatch as error:
-        binder.fail(f"{name.upper()} {error}", node)
+        raise binder.error(f"{name.upper()} {error}", node)
     cast_to = tuple(
         one if one.type == type or (one.type.text and type == VARCHAR) else cast(one, type)
         for one, type in zip(arguments, types, strict=True)
@@ -508,7 +510,7 @@ BY_NAME: Final[dict[type, str]] = {
 
 
 @binds(*BY_NAME)
-def _operator_function(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _operator_function(binder: Binder, node: Node, scope: Scope) -> Expression:
     arguments = [binder.expression(one, scope) for one in node.args.values() if isinstance(one, exp.Expr)]
     return scalar(binder, BY_NAME[node.__class__], arguments, node)
 
@@ -517,7 +519,7 @@ def _operator_function(binder: Binder, node: Any, scope: Scope) -> Expression:
 
 
 def case(
-    binder: Binder, branches: list[tuple[Expression, Expression]], otherwise: Expression, nodes: list[Any], node: Any
+    binder: Binder, branches: list[tuple[Expression, Expression]], otherwise: Expression, nodes: list[Node], node: Node
 ) -> Expression:
     """CASE, its values brought to one type."""
     values, type = unify(binder, [*(value for _, value in branches), otherwise], nodes, node, "the branches of CASE")
@@ -526,7 +528,7 @@ def case(
 
 
 @binds(exp.Case)
-def _case(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _case(binder: Binder, node: Node, scope: Scope) -> Expression:
     given = node.args.get("this")
     operand = None if given is None else binder.expression(given, scope)
     branches = []
@@ -544,7 +546,7 @@ def _case(binder: Binder, node: Any, scope: Scope) -> Expression:
 
 
 @binds(exp.If)
-def _if(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _if(binder: Binder, node: Node, scope: Scope) -> Expression:
     condition = binder.boolean(binder.expression(node.this, scope), node.this, "IF")
     last = node.args.get("false")
     otherwise = Constant(None, type=NULL) if last is None else binder.expression(last, scope)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlglot import exp
 
 from engines.sql.binder import typing
-from engines.sql.binder.binding import Binder, written
+from engines.sql.binder.binding import Binder, Node, written
 from engines.sql.binder.literals import cast
 from engines.sql.binder.operators import unify
 from engines.sql.binder.scopes import Column, Rows, Scope
@@ -41,7 +41,7 @@ class With:
     """A WITH query. uses: how often its name stands in the statement."""
 
     name: str
-    node: Any
+    node: Node
     columns: list[str]
     uses: int
     rows: Rows | None = None  # bound, at its first use
@@ -51,11 +51,11 @@ class With:
     outer: Scope | None = None
 
 
-def bind_query(binder: Binder, node: Any, outer: Scope | None) -> Rows:
+def bind_query(binder: Binder, node: Node, outer: Scope | None) -> Rows:
     """Any query. outer: the scope that its names may also be found in."""
     handler = QUERIES.get(node.__class__)
     if handler is None:
-        binder.unsupported(f"{written(node)} as a query", node)
+        raise binder.unsupported(f"{written(node)} as a query", node)
     clause = node.args.get("with_")
     if clause is None:
         return handler(binder, node, outer)
@@ -77,16 +77,16 @@ QUERIES: dict[type, Callable[[Binder, Any, Scope | None], Rows]] = {}
 # ---- WITH --------------------------------------------------------------------------------------------------------
 
 
-def _declare(binder: Binder, clause: Any, node: Any, outer: Scope | None) -> None:
+def _declare(binder: Binder, clause: Any, node: Node, outer: Scope | None) -> None:
     uses = Counter(one.name.lower() for one in node.find_all(exp.Table) if one.args.get("db") is None)
     known = binder.withs[-1]
     for one in clause.expressions:
         alias = one.args["alias"]
         name = alias.name
         if name.lower() in known:
-            binder.fail(f"WITH defines {name!r} twice", alias)
+            raise binder.error(f"WITH defines {name!r} twice", alias)
         if not isinstance(one.this, exp.Query):
-            binder.unsupported(f"WITH {name} AS ({written(one.this)})", one)
+            raise binder.unsupported(f"WITH {name} AS ({written(one.this)})", one)
         columns = [column.name for column in alias.args.get("columns") or ()]
         recursive = bool(clause.args.get("recursive")) and isinstance(one.this, exp.Union)
         # a query sees those before it, in its own WITH and around it; a recursive one sees itself too
@@ -96,7 +96,7 @@ def _declare(binder: Binder, clause: Any, node: Any, outer: Scope | None) -> Non
         )
 
 
-def named_query(binder: Binder, name: str, node: Any) -> Rows | None:
+def named_query(binder: Binder, name: str, node: Node) -> Rows | None:
     """The WITH query of that name; None if there is none."""
     folded = name.lower()
     for known in reversed(binder.withs):
@@ -147,13 +147,15 @@ def _recursive(binder: Binder, one: With) -> Rows:
     one.working, one.uses = None, uses - 1
     binder.withs = binder.withs[:-1]
     if len(step.columns) != len(ours):
-        binder.fail(
+        raise binder.error(
             f"the two sides of the recursive query {one.name} have {len(ours)} and {len(step.columns)} columns", node
         )
     types = [column.type for column in ours]
     for column, type in zip(step.columns, types, strict=True):
         if not typing.assignable(column.type, type):
-            binder.fail(f"the column {column.name} of {one.name} is {type} at first and {column.type} then", node)
+            raise binder.error(
+                f"the column {column.name} of {one.name} is {type} at first and {column.type} then", node
+            )
     step = project_as(binder, step, types)
     distinct = bool(node.args.get("distinct"))
     if not recursive:
@@ -163,16 +165,16 @@ def _recursive(binder: Binder, one: With) -> Rows:
     return Rows(Recursive(one.name, base.plan, step.plan, columns, distinct), ours)
 
 
-def _no_modifiers(binder: Binder, node: Any, what: str) -> None:
+def _no_modifiers(binder: Binder, node: Node, what: str) -> None:
     for key in ("order", "limit", "offset"):
         if node.args.get(key):
-            binder.unsupported(f"{key.upper()} in {what}", node)
+            raise binder.unsupported(f"{key.upper()} in {what}", node)
 
 
-def renamed(binder: Binder, columns: list[Column], names: list[str], what: str, node: Any) -> list[Column]:
+def renamed(binder: Binder, columns: list[Column], names: list[str], what: str, node: Node) -> list[Column]:
     """The columns under these names; those that are left over keep theirs."""
     if len(names) > len(columns):
-        binder.fail(f"{what} has {len(columns)} columns, but {len(names)} names are given", node)
+        raise binder.error(f"{what} has {len(columns)} columns, but {len(names)} names are given", node)
     return [Column(names[i] if i < len(names) else one.name, one.id, one.type) for i, one in enumerate(columns)]
 
 
@@ -193,8 +195,8 @@ def project_as(binder: Binder, rows: Rows, types: list[Type]) -> Rows:
 # ---- set operations ----------------------------------------------------------------------------------------------
 
 
-def _set_operation(binder: Binder, node: Any, outer: Scope | None) -> Rows:
-    """a UNION b UNION c leans to the left: a loop over the left sides."""
+def _set_operation(binder: Binder, node: Node, outer: Scope | None) -> Rows:
+    """A UNION b UNION c leans to the left: a loop over the left sides."""
     path = [node]
     first = node.args["this"]
     while first.__class__ in SET_OPERATIONS and first.args.get("with_") is None and not _modified(first):
@@ -203,7 +205,7 @@ def _set_operation(binder: Binder, node: Any, outer: Scope | None) -> Rows:
     rows = bind_query(binder, first, outer)
     for one in reversed(path):
         if one.args.get("by_name"):
-            binder.unsupported("UNION BY NAME", one)
+            raise binder.unsupported("UNION BY NAME", one)
         right = bind_query(binder, one.args["expression"], outer)
         rows = _combined(binder, one, rows, right)
     return _ordered(binder, node, rows, outer)
@@ -212,20 +214,20 @@ def _set_operation(binder: Binder, node: Any, outer: Scope | None) -> Rows:
 SET_OPERATIONS = {exp.Union: "union", exp.Intersect: "intersect", exp.Except: "except"}
 
 
-def _modified(node: Any) -> bool:
+def _modified(node: Node) -> bool:
     return any(node.args.get(key) is not None for key in ("order", "limit", "offset"))
 
 
-def _combined(binder: Binder, node: Any, left: Rows, right: Rows) -> Rows:
+def _combined(binder: Binder, node: Node, left: Rows, right: Rows) -> Rows:
     name = SET_OPERATIONS[node.__class__]
     if len(left.columns) != len(right.columns):
         message = f"the two sides of {name.upper()} have {len(left.columns)} and {len(right.columns)} columns"
-        binder.fail(message, node.args["expression"])
+        raise binder.error(message, node.args["expression"])
     types = []
     for a, b in zip(left.columns, right.columns, strict=True):
         type = typing.common((a.type, b.type))
         if type is None:
-            binder.fail(
+            raise binder.error(
                 f"the column {a.name} of {name.upper()} is {a.type} on the left and {b.type} on the right: write a CAST",
                 node.args["expression"],
             )
@@ -237,7 +239,7 @@ def _combined(binder: Binder, node: Any, left: Rows, right: Rows) -> Rows:
     return Rows(SetOperation(name, keeps_all, left.plan, right.plan, columns), ours)  # type: ignore[arg-type]  # a word of three
 
 
-def _ordered(binder: Binder, node: Any, rows: Rows, outer: Scope | None) -> Rows:
+def _ordered(binder: Binder, node: Node, rows: Rows, outer: Scope | None) -> Rows:
     """ORDER BY and LIMIT around a whole query: only its own columns can be named."""
     order = node.args.get("order")
     plan = rows.plan
@@ -253,7 +255,7 @@ def _ordered(binder: Binder, node: Any, rows: Rows, outer: Scope | None) -> Rows
     return Rows(limited(binder, node, plan), rows.columns)
 
 
-def _output_position(binder: Binder, node: Any, rows: Rows) -> Expression | None:
+def _output_position(binder: Binder, node: Node, rows: Rows) -> Expression | None:
     if node.__class__ is not exp.Literal or node.args["is_string"]:
         return None
     at = ordinal(binder, node, len(rows.columns), "ORDER BY")
@@ -261,15 +263,15 @@ def _output_position(binder: Binder, node: Any, rows: Rows) -> Expression | None
     return Reference(column.id, type=column.type, position=binder.position(node))
 
 
-def ordinal(binder: Binder, node: Any, count: int, clause: str) -> int:
+def ordinal(binder: Binder, node: Node, count: int, clause: str) -> int:
     """ORDER BY 2, GROUP BY 2 -> 1."""
     text = node.name
     if not text.isdigit() or not 1 <= int(text) <= count:
-        binder.fail(f"{clause} {text}: the select list has the positions 1 to {count}", node)
+        raise binder.error(f"{clause} {text}: the select list has the positions 1 to {count}", node)
     return int(text) - 1
 
 
-def limited(binder: Binder, node: Any, plan: Plan) -> Plan:
+def limited(binder: Binder, node: Node, plan: Plan) -> Plan:
     """LIMIT, OFFSET, TOP, FETCH FIRST."""
     limit, offset = node.args.get("limit"), node.args.get("offset")
     if limit is None and offset is None:
@@ -278,9 +280,9 @@ def limited(binder: Binder, node: Any, plan: Plan) -> Plan:
     if limit is not None:
         options = limit.args.get("limit_options")
         if options is not None and (options.args.get("percent") or options.args.get("with_ties")):
-            binder.unsupported("LIMIT with PERCENT or WITH TIES", limit)
+            raise binder.unsupported("LIMIT with PERCENT or WITH TIES", limit)
         if limit.args.get("expressions"):
-            binder.unsupported("LIMIT ... BY", limit)
+            raise binder.unsupported("LIMIT ... BY", limit)
         given = limit.args.get("count") if limit.__class__ is exp.Fetch else limit.expression
         if limit.__class__ is exp.Fetch and given is None:
             count = Constant(1, type=BIGINT)
@@ -292,36 +294,36 @@ def limited(binder: Binder, node: Any, plan: Plan) -> Plan:
     return Limit(plan, count, skipped)
 
 
-def _count(binder: Binder, node: Any, clause: str) -> Expression | None:
+def _count(binder: Binder, node: Node, clause: str) -> Expression | None:
     bound = binder.expression(node, Scope(clause=clause))
     if bound.type.kind == "null":
         return None
     if not isinstance(bound, (Constant, Bound)) or not bound.type.integer:
-        binder.fail(f"{clause} takes a whole number or a parameter, not {written(node)}", node)
+        raise binder.error(f"{clause} takes a whole number or a parameter, not {written(node)}", node)
     if isinstance(bound, Bound):
         return Bound(bound.name, type=BIGINT, position=bound.position)
     if bound.value < 0:
-        binder.fail(f"{clause} takes a number from 0 on, not {bound.value}", node)
+        raise binder.error(f"{clause} takes a number from 0 on, not {bound.value}", node)
     return Constant(bound.value, type=BIGINT, position=bound.position)
 
 
 # ---- parentheses, VALUES, TABLE ----------------------------------------------------------------------------------
 
 
-def _subquery(binder: Binder, node: Any, outer: Scope | None) -> Rows:
+def _subquery(binder: Binder, node: Node, outer: Scope | None) -> Rows:
     if not isinstance(node.this, (exp.Query, exp.Subquery)):
-        binder.unsupported(f"{written(node)} as a query", node)
+        raise binder.unsupported(f"{written(node)} as a query", node)
     rows = bind_query(binder, node.this, outer)
     return _ordered(binder, node, rows, outer) if _modified(node) else rows
 
 
-def _values(binder: Binder, node: Any, outer: Scope | None) -> Rows:
+def _values(binder: Binder, node: Node, outer: Scope | None) -> Rows:
     scope = Scope(outer=outer, clause="VALUES")
     given = [one.expressions if one.__class__ is exp.Tuple else [one] for one in node.expressions]
     width = len(given[0])
     for one, items in zip(node.expressions, given, strict=True):
         if len(items) != width:
-            binder.fail(f"VALUES has rows of {width} and of {len(items)} values", one)
+            raise binder.error(f"VALUES has rows of {width} and of {len(items)} values", one)
     bound = [[binder.expression(item, scope) for item in items] for items in given]
     columns = []
     by_column = []

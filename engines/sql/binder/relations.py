@@ -10,7 +10,7 @@ from typing import Any
 from sqlglot import exp
 
 from engines.errors import nearest
-from engines.sql.binder.binding import Binder, View, written
+from engines.sql.binder.binding import Binder, Node, View, written
 from engines.sql.binder.operators import both, compare
 from engines.sql.binder.queries import bind_query, named_query, renamed
 from engines.sql.binder.scopes import Ambiguous, Column, Named, Relation, Rows, Scope
@@ -27,12 +27,12 @@ def bind_from(binder: Binder, select: Any, scope: Scope) -> Rows:
     if start is None:
         return Rows(ONE_ROW, [])
     for lateral in args.get("laterals") or ():
-        binder.unsupported("LATERAL VIEW", lateral)
+        raise binder.unsupported("LATERAL VIEW", lateral)
     return _joined(binder, start.this, args.get("joins") or (), scope)
 
 
-def _joined(binder: Binder, first: Any, joins: Sequence[Any], scope: Scope) -> Rows:
-    """first JOIN ... , other JOIN ..."""
+def _joined(binder: Binder, first: Any, joins: Sequence[Node], scope: Scope) -> Rows:
+    """First JOIN ... , other JOIN ..."""
     done: Rows | None = None
     part = _item(binder, first, scope, None)
     for join in joins:
@@ -54,14 +54,14 @@ def _is_comma(args: dict[str, Any]) -> bool:
     return not any(args.get(key) for key in ("kind", "side", "method", "on", "using"))
 
 
-def _is_lateral(node: Any) -> bool:
+def _is_lateral(node: Node) -> bool:
     return node.__class__ in {exp.Unnest, exp.Lateral}
 
 
 # ---- one item ----------------------------------------------------------------------------------------------------
 
 
-def _item(binder: Binder, node: Any, scope: Scope, left: Rows | None) -> Rows:
+def _item(binder: Binder, node: Node, scope: Scope, left: Rows | None) -> Rows:
     kind = node.__class__
     if kind is exp.Table:
         rows = _table(binder, node, scope)
@@ -72,19 +72,19 @@ def _item(binder: Binder, node: Any, scope: Scope, left: Rows | None) -> Rows:
     elif kind is exp.Unnest:
         return _unnest(binder, node, scope, left or Rows(ONE_ROW, []), outer=False)
     elif kind is exp.Lateral:
-        binder.fail("LATERAL needs something on its left", node)
+        raise binder.error("LATERAL needs something on its left", node)
     else:
-        binder.unsupported(f"{written(node)} in FROM", node)
+        raise binder.unsupported(f"{written(node)} in FROM", node)
     joins = node.args.get("joins")
     if joins:
         rows = _continued(binder, rows, joins, scope)
     for key, what in (("sample", "TABLESAMPLE"), ("pivots", "PIVOT"), ("version", "a table's version")):
         if node.args.get(key):
-            binder.unsupported(what, node)
+            raise binder.unsupported(what, node)
     return rows
 
 
-def _continued(binder: Binder, rows: Rows, joins: Sequence[Any], scope: Scope) -> Rows:
+def _continued(binder: Binder, rows: Rows, joins: Sequence[Node], scope: Scope) -> Rows:
     for join in joins:
         rows = (
             _cross(binder, rows, _item(binder, join.this, scope, rows), join)
@@ -94,11 +94,11 @@ def _continued(binder: Binder, rows: Rows, joins: Sequence[Any], scope: Scope) -
     return rows
 
 
-def _table(binder: Binder, node: Any, scope: Scope) -> Rows:
+def _table(binder: Binder, node: Node, scope: Scope) -> Rows:
     args = node.args
     name_node = args["this"]
     if not isinstance(name_node, exp.Identifier):
-        binder.unsupported(f"the table function {written(name_node)}", node)
+        raise binder.unsupported(f"the table function {written(name_node)}", node)
     parts = tuple(args[key].args["this"] for key in ("catalog", "db", "this") if args.get(key) is not None)
     alias = args.get("alias")
     if len(parts) == 1:
@@ -110,7 +110,7 @@ def _table(binder: Binder, node: Any, scope: Scope) -> Rows:
         names = [*binder.catalog.names(), *(name for one in binder.withs for name in one)]
         full = ".".join(parts)
         guess = nearest(full, names) or nearest(parts[-1], names)
-        binder.fail(f"there is no table {full!r}", node, suggestion=guess.removeprefix("; "))
+        raise binder.error(f"there is no table {full!r}", node, suggestion=guess.removeprefix("; "))
     if isinstance(found, View):
         binder.seen[parts] = found
         return _aliased(binder, _view(binder, found, parts, node), node, alias, parts[-1])
@@ -134,7 +134,7 @@ def _named(rows: Rows) -> Named:
     return rows.named
 
 
-def _aliased(binder: Binder, rows: Rows, node: Any, alias: Any, own: str = "") -> Rows:
+def _aliased(binder: Binder, rows: Rows, node: Node, alias: Any, own: str = "") -> Rows:
     """Rows under a new name, their columns perhaps renamed."""
     name = alias.args["this"].name if alias is not None and alias.args.get("this") is not None else own
     columns = rows.columns
@@ -147,7 +147,7 @@ def _aliased(binder: Binder, rows: Rows, node: Any, alias: Any, own: str = "") -
     return result
 
 
-def _derived(binder: Binder, node: Any, scope: Scope) -> Rows:
+def _derived(binder: Binder, node: Node, scope: Scope) -> Rows:
     inner = node.this
     if isinstance(inner, exp.Table):  # (a JOIN b ON ...)
         rows = _item(binder, inner, scope, None)
@@ -157,12 +157,12 @@ def _derived(binder: Binder, node: Any, scope: Scope) -> Rows:
     return _aliased(binder, rows, node, node.args.get("alias"))
 
 
-def _view(binder: Binder, view: View, parts: tuple[str, ...], node: Any) -> Rows:
+def _view(binder: Binder, view: View, parts: tuple[str, ...], node: Node) -> Rows:
     name = ".".join(parts)
     if name in binder.views:
-        binder.fail(f"the view {name} reads itself", node)
+        raise binder.error(f"the view {name} reads itself", node)
     if len(binder.views) > 30:
-        binder.fail(f"views lie more than {len(binder.views)} deep in each other", node)
+        raise binder.error(f"views lie more than {len(binder.views)} deep in each other", node)
     before = binder.text, binder.placed, binder.views, binder.withs
     tree = binder.parse(view.text)
     binder.text, binder.placed, binder.views, binder.withs = view.text, False, (*binder.views, name), []
@@ -177,14 +177,14 @@ def _view(binder: Binder, view: View, parts: tuple[str, ...], node: Any) -> Rows
 # ---- joins -------------------------------------------------------------------------------------------------------
 
 
-def _merge_relations(binder: Binder, left: Rows, right: Rows, node: Any) -> dict[str, Relation]:
+def _merge_relations(binder: Binder, left: Rows, right: Rows, node: Node) -> dict[str, Relation]:
     for name in right.relations:
         if name in left.relations:
-            binder.fail(f"two tables in FROM are called {name!r}: give one an alias", node.this)
+            raise binder.error(f"two tables in FROM are called {name!r}: give one an alias", node.this)
     return left.relations | right.relations
 
 
-def _cross(binder: Binder, left: Rows, right: Rows, node: Any) -> Rows:
+def _cross(binder: Binder, left: Rows, right: Rows, node: Node) -> Rows:
     relations = _merge_relations(binder, left, right, node)
     return Rows(Join(left.plan, right.plan, "cross"), left.columns + right.columns, relations)
 
@@ -192,13 +192,13 @@ def _cross(binder: Binder, left: Rows, right: Rows, node: Any) -> Rows:
 KINDS: dict[str, JoinKind] = {"LEFT": "left", "RIGHT": "right", "FULL": "full", "": "inner"}
 
 
-def _join(binder: Binder, node: Any, left: Rows, scope: Scope) -> Rows:
+def _join(binder: Binder, node: Node, left: Rows, scope: Scope) -> Rows:
     args = node.args
     kind_word = (args.get("kind") or "").upper()
     side = (args.get("side") or "").upper()
     method = (args.get("method") or "").upper()
     if kind_word in {"SEMI", "ANTI"} or method == "ASOF" or kind_word not in {"", "INNER", "OUTER", "CROSS"}:
-        binder.unsupported(f"{method or side} {kind_word} JOIN".strip().replace("  ", " "), node)
+        raise binder.unsupported(f"{method or side} {kind_word} JOIN".strip().replace("  ", " "), node)
     if _is_lateral(node.this):
         return _beside(binder, node, left, scope)
     right = _item(binder, node.this, scope, left)
@@ -211,7 +211,7 @@ def _join(binder: Binder, node: Any, left: Rows, scope: Scope) -> Rows:
     on = args.get("on")
     if on is None:
         if kind != "inner":
-            binder.fail(f"{side} JOIN needs a condition: write ON ... or USING (...)", node)
+            raise binder.error(f"{side} JOIN needs a condition: write ON ... or USING (...)", node)
         return Rows(Join(left.plan, right.plan, "cross"), joined.columns, joined.relations)
     inside = Scope(outer=scope.outer, rows=joined)
     condition = binder.condition(on, inside, "JOIN ... ON")
@@ -219,12 +219,12 @@ def _join(binder: Binder, node: Any, left: Rows, scope: Scope) -> Rows:
     return joined
 
 
-def _using(binder: Binder, node: Any, left: Rows, right: Rows, kind: JoinKind, *, natural: bool) -> Rows:
+def _using(binder: Binder, node: Node, left: Rows, right: Rows, kind: JoinKind, *, natural: bool) -> Rows:
     """One column for the two that are equal: the left one, the right one of a RIGHT JOIN, of a FULL one what is there."""
     if natural:
         theirs = {column.name.lower() for column in right.columns}
         names = [column.name for column in left.columns if column.name.lower() in theirs]
-        nodes: list[Any] = [node.this] * len(names)
+        nodes: list[Node] = [node.this] * len(names)
     else:
         nodes = node.args["using"]
         names = [one.name for one in nodes]
@@ -253,8 +253,8 @@ def _using(binder: Binder, node: Any, left: Rows, right: Rows, kind: JoinKind, *
             (one for one in equal if isinstance(one, Call) and _mentions(one, ours.id, theirs_too.id)), condition
         )
         id = binder.id(name)
-        type = pair_of.arguments[0].type  # type: ignore[union-attr]  # a comparison
-        computed[id] = Call("coalesce", pair_of.arguments, type=type)  # type: ignore[union-attr]  # a comparison
+        type = pair_of.arguments[0].type
+        computed[id] = Call("coalesce", pair_of.arguments, type=type)
         first.append(Column(name, id, type))
     if computed:
         kept: dict[str, Expression] = {
@@ -277,34 +277,34 @@ def _all_columns(rows: Rows) -> list[Column]:
     return list(columns.values())
 
 
-def _common_column(binder: Binder, rows: Rows, name: str, node: Any) -> Column:
+def _common_column(binder: Binder, rows: Rows, name: str, node: Node) -> Column:
     try:
         found = rows.find(name)
     except Ambiguous:
-        binder.fail(f"the column {name!r} of USING is ambiguous on one side", node)
+        raise binder.error(f"the column {name!r} of USING is ambiguous on one side", node)
     if found is None:
         guess = nearest(name, (column.name for column in rows.columns)).removeprefix("; ")
-        binder.fail(f"the column {name!r} of USING is not on both sides", node, suggestion=guess)
+        raise binder.error(f"the column {name!r} of USING is not on both sides", node, suggestion=guess)
     return found
 
 
 # ---- what may mention the tables on its left ---------------------------------------------------------------------
 
 
-def _beside(binder: Binder, node: Any, left: Rows, scope: Scope) -> Rows:
+def _beside(binder: Binder, node: Node, left: Rows, scope: Scope) -> Rows:
     """left, UNNEST(left.array); left CROSS JOIN LATERAL (SELECT ... left.column ...)."""
     side = (node.args.get("side") or "").upper()
     if side in {"RIGHT", "FULL"}:
-        binder.fail(f"{side} JOIN cannot take UNNEST or LATERAL: its right side may mention the left", node)
+        raise binder.error(f"{side} JOIN cannot take UNNEST or LATERAL: its right side may mention the left", node)
     outer = side == "LEFT"
     on = node.args.get("on")
     if node.this.__class__ is exp.Unnest:
         if on is not None and not (isinstance(on, exp.Boolean) and on.this):
-            binder.unsupported("UNNEST with a condition (only ON TRUE)", on)
+            raise binder.unsupported("UNNEST with a condition (only ON TRUE)", on)
         return _unnest(binder, node.this, scope, left, outer=outer)
     inner = node.this.this
     if not isinstance(inner, (exp.Subquery, exp.Query)):
-        binder.unsupported(f"LATERAL {written(inner)}", node)
+        raise binder.unsupported(f"LATERAL {written(inner)}", node)
     around = Scope(outer=scope.outer, rows=left)
     rows = _aliased(binder, bind_query(binder, inner, around), node, node.this.args.get("alias"))
     relations = _merge_relations(binder, left, rows, node)
@@ -318,19 +318,19 @@ def _beside(binder: Binder, node: Any, left: Rows, scope: Scope) -> Rows:
         joined.plan = Join(left.plan, rows.plan, kind, (), condition)
         return joined
     if condition is not None:
-        binder.unsupported("LATERAL with a condition (put it into the query)", on)
+        raise binder.unsupported("LATERAL with a condition (put it into the query)", on)
     joined.plan = Apply(left.plan, rows.plan, mentioned, "left" if outer else "inner")
     return joined
 
 
-def _unnest(binder: Binder, node: Any, scope: Scope, left: Rows, *, outer: bool) -> Rows:
+def _unnest(binder: Binder, node: Node, scope: Scope, left: Rows, *, outer: bool) -> Rows:
     inside = Scope(outer=scope.outer, rows=left, clause="UNNEST")
     arrays = []
     columns = []
     for one in node.expressions:
         array = binder.expression(one, inside)
         if array.type.kind not in {"array", "timeseries"}:
-            binder.fail(f"UNNEST takes an ARRAY, {written(one)} is {array.type}", one)
+            raise binder.error(f"UNNEST takes an ARRAY, {written(one)} is {array.type}", one)
         name = one.name if isinstance(one, exp.Column) else "unnest"
         id = binder.id(name)
         arrays.append((id, array))

@@ -15,13 +15,13 @@ NULL in the result and not in the rows, it gets a new one.
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any
 
 from sqlglot import exp
 
-from engines.errors import nearest
+from engines.errors import QueryError, nearest
 from engines.sql.binder.aggregates import sort_key
-from engines.sql.binder.binding import Binder, written
+from engines.sql.binder.binding import Binder, Node, written
 from engines.sql.binder.calls import name_of
 from engines.sql.binder.queries import QUERIES, limited, ordinal
 from engines.sql.binder.relations import bind_from
@@ -66,11 +66,11 @@ REFUSED = {
 }
 
 
-def _select(binder: Binder, node: Any, outer: Scope | None) -> Rows:
+def _select(binder: Binder, node: Node, outer: Scope | None) -> Rows:
     args = node.args
     for key in REFUSED.keys() & args.keys():
         if args[key]:
-            binder.unsupported(REFUSED[key], args[key][0] if isinstance(args[key], list) else args[key])
+            raise binder.unsupported(REFUSED[key], args[key][0] if isinstance(args[key], list) else args[key])
     scope = Scope(outer=outer)
     rows = scope.rows = bind_from(binder, node, scope)
     plan = rows.plan
@@ -97,14 +97,14 @@ class Item:
 
     __slots__ = ("alias", "expression", "name", "node")
 
-    def __init__(self, name: str, expression: Expression, node: Any, alias: str = "") -> None:
+    def __init__(self, name: str, expression: Expression, node: Node, alias: str = "") -> None:
         self.name = name
         self.expression = expression
         self.node = node
         self.alias = alias
 
 
-def _items(binder: Binder, node: Any, scope: Scope) -> list[Item]:
+def _items(binder: Binder, node: Node, scope: Scope) -> list[Item]:
     items: list[Item] = []
     excluded = {one.name.lower() for one in node.args.get("exclude") or ()}
     for one in node.args["expressions"]:
@@ -122,14 +122,14 @@ def _items(binder: Binder, node: Any, scope: Scope) -> list[Item]:
     if excluded:
         known = {one.name.lower() for one in items}
         for name in excluded - known:
-            binder.fail(f"EXCLUDE names {name!r}, which is no column here{nearest(name, known)}", node)
+            raise binder.error(f"EXCLUDE names {name!r}, which is no column here{nearest(name, known)}", node)
         items = [one for one in items if one.name.lower() not in excluded]
     if not items:
-        binder.fail("SELECT gives no columns", node)
+        raise binder.error("SELECT gives no columns", node)
     return items
 
 
-def _starred(binder: Binder, node: Any, scope: Scope) -> list[Item]:
+def _starred(binder: Binder, node: Node, scope: Scope) -> list[Item]:
     rows = scope.rows
     columns = rows.columns if rows is not None else []
     star = node
@@ -141,16 +141,16 @@ def _starred(binder: Binder, node: Any, scope: Scope) -> list[Item]:
         relation = rows.relation(parts) if rows is not None else None
         if relation is None:
             guess = nearest(parts[-1], rows.relations if rows is not None else ()).removeprefix("; ")
-            binder.fail(f"no table {'.'.join(parts)!r} is in FROM here", node, suggestion=guess)
+            raise binder.error(f"no table {'.'.join(parts)!r} is in FROM here", node, suggestion=guess)
         columns = relation.named.columns
     elif rows is None or not (rows.relations or columns):
-        binder.fail("SELECT * needs FROM", node)
+        raise binder.error("SELECT * needs FROM", node)
     if star.args.get("replace") or star.args.get("rename"):
-        binder.unsupported("* REPLACE and * RENAME", node)
+        raise binder.unsupported("* REPLACE and * RENAME", node)
     excluded = {one.name.lower() for one in star.args.get("except_") or ()}
     for name in excluded - {column.name.lower() for column in columns}:
         guess = nearest(name, (column.name for column in columns)).removeprefix("; ")
-        binder.fail(f"EXCLUDE names {name!r}, which is no column here", node, suggestion=guess)
+        raise binder.error(f"EXCLUDE names {name!r}, which is no column here", node, suggestion=guess)
     return [
         Item(column.name, Reference(column.id, type=column.type), None)
         for column in columns
@@ -158,7 +158,7 @@ def _starred(binder: Binder, node: Any, scope: Scope) -> list[Item]:
     ]
 
 
-def _header(node: Any) -> str:
+def _header(node: Node) -> str:
     """The name of a column that has no alias: the column's, the function's, CASE, or ?column?."""
     while node.__class__ in {exp.Paren, exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls}:
         node = node.args["this"]
@@ -191,7 +191,7 @@ HEADERS = {
 class _Select:
     """What is known of a SELECT once its items are bound."""
 
-    def __init__(self, binder: Binder, node: Any, scope: Scope, items: list[Item]) -> None:
+    def __init__(self, binder: Binder, node: Node, scope: Scope, items: list[Item]) -> None:
         self.binder = binder
         self.node = node
         self.scope = scope
@@ -244,7 +244,7 @@ class _Select:
 
     # ---- GROUP BY ------------------------------------------------------------------------------------------------
 
-    def _group(self, group: Any) -> None:
+    def _group(self, group: Node) -> None:
         binder = self.binder
         if group.args.get("all"):
             return self._group_by_all()
@@ -262,7 +262,7 @@ class _Select:
             combined = itertools.product(*choices)
             self.sets = tuple(tuple(dict.fromkeys(itertools.chain.from_iterable(one))) for one in combined)
             if len(self.sets) > 4096:
-                binder.fail(f"GROUP BY makes {len(self.sets):,} grouping sets, at most 4,096 are allowed", group)
+                raise binder.error(f"GROUP BY makes {len(self.sets):,} grouping sets, at most 4,096 are allowed", group)
             self.grouping = binder.id("grouping")
         for key in keys:
             if isinstance(key, Reference) and plain and key.id not in self.scope.foreign:
@@ -284,7 +284,7 @@ class _Select:
             else:
                 self.keys.setdefault(expression, self.binder.id("key"))
 
-    def _sets(self, node: Any, keys: list[Expression]) -> list[tuple[int, ...]]:
+    def _sets(self, node: Node, keys: list[Expression]) -> list[tuple[int, ...]]:
         """The grouping sets that an element of GROUP BY stands for, as numbers of keys."""
         kind = node.__class__
         if kind is exp.GroupingSets:
@@ -295,7 +295,7 @@ class _Select:
                 chosen = [parts[:n] for n in range(len(parts), -1, -1)]
             else:
                 if len(parts) > 12:
-                    self.binder.fail("CUBE takes at most 12 columns", node)
+                    raise self.binder.error("CUBE takes at most 12 columns", node)
                 every = range(2 ** len(parts) - 1, -1, -1)
                 chosen = [[p for i, p in enumerate(parts) if bits >> (len(parts) - 1 - i) & 1] for bits in every]
             return [tuple(itertools.chain.from_iterable(one)) for one in chosen]
@@ -305,7 +305,7 @@ class _Select:
             return self._sets(node.this, keys)
         return [(self._key(node, keys),)]
 
-    def _key(self, node: Any, keys: list[Expression]) -> int:
+    def _key(self, node: Node, keys: list[Expression]) -> int:
         """The number of a key: a position, a column, an alias, an expression."""
         binder, scope = self.binder, self.scope
         before = scope.may_aggregate, scope.may_window, scope.clause
@@ -318,9 +318,11 @@ class _Select:
         scope.may_aggregate, scope.may_window, scope.clause = before
         made = references(bound)
         if not made.isdisjoint(scope.aggregates.values()):
-            binder.fail(f"GROUP BY {written(node)}: an aggregate is computed from groups, it cannot make them", node)
+            raise binder.error(
+                f"GROUP BY {written(node)}: an aggregate is computed from groups, it cannot make them", node
+            )
         if not made.isdisjoint(scope.windows.values()):
-            binder.fail(f"GROUP BY {written(node)}: a window function is computed after the groups", node)
+            raise binder.error(f"GROUP BY {written(node)}: a window function is computed after the groups", node)
         if bound in keys:
             return keys.index(bound)
         keys.append(bound)
@@ -333,33 +335,33 @@ class _Select:
         keys = tuple((id, key) for key, id in self.keys.items())
         for id, position in scope.captured:
             if id in self.below and id not in self.key_ids:
-                self._not_grouped(id, position)
+                raise self._not_grouped(id, position)
         return Aggregate(plan, keys, calls, self.sets, self.grouping), self._regrouped
 
-    def _not_grouped(self, id: str, place: Any) -> NoReturn:
+    def _not_grouped(self, id: str, place: Node) -> QueryError:
         name = id.partition("#")[0]
-        self.binder.fail(f"the column {name!r} must be in GROUP BY, or inside an aggregate", place)
+        return self.binder.error(f"the column {name!r} must be in GROUP BY, or inside an aggregate", place)
 
-    def _regrouped(self, expression: Expression, node: Any) -> Expression:
+    def _regrouped(self, expression: Expression, node: Node) -> Expression:
         """The expression over the rows of FROM as one over the groups."""
         key = self.keys.get(expression) if self.keys else None
         if key is not None:
             return Reference(key, type=expression.type, position=expression.position)
         if expression.__class__ is Reference:
-            if expression.id in self.below:  # type: ignore[attr-defined]  # a Reference
-                self._not_grouped(expression.id, expression.position if expression.position >= 0 else node)  # type: ignore[attr-defined]  # a Reference
+            if expression.id in self.below:
+                raise self._not_grouped(expression.id, expression.position if expression.position >= 0 else node)
             return expression
-        if expression.__class__ is Call and expression.function == "grouping":  # type: ignore[attr-defined]  # a Call
+        if expression.__class__ is Call and expression.function == "grouping":
             return self._grouping(expression, node)
         return rebuilt(expression, lambda one: self._regrouped(one, node))
 
-    def _grouping(self, call: Any, node: Any) -> Expression:
+    def _grouping(self, call: Node, node: Node) -> Expression:
         """GROUPING(a, b): a bit for each argument, taken out of the bits of all keys."""
         order = list(self.keys)
         result: Expression = Constant(0, type=BIGINT)
         for n, argument in enumerate(reversed(call.arguments)):
             if argument not in self.keys:
-                self.binder.fail(
+                raise self.binder.error(
                     "GROUPING takes expressions of GROUP BY", call.position if call.position >= 0 else node
                 )
             if self.grouping is None:
@@ -372,7 +374,7 @@ class _Select:
 
     # ---- ORDER BY, the result ------------------------------------------------------------------------------------
 
-    def _order(self, order: Any, distinct: bool) -> list[tuple[SortKey, Any]]:
+    def _order(self, order: Node, distinct: bool) -> list[tuple[SortKey, Any]]:
         if order is None:
             return []
         binder, scope = self.binder, self.scope
@@ -384,11 +386,13 @@ class _Select:
             if bound is None:
                 bound = binder.expression(one.this, scope)
             if distinct and bound not in known:
-                binder.fail(f"with DISTINCT, ORDER BY takes only what is selected, not {written(one.this)}", one.this)
+                raise binder.error(
+                    f"with DISTINCT, ORDER BY takes only what is selected, not {written(one.this)}", one.this
+                )
             keys.append((sort_key(bound, one), one.this))
         return keys
 
-    def _sorted_by(self, node: Any) -> Expression | None:
+    def _sorted_by(self, node: Node) -> Expression | None:
         """A position, or a name of the result."""
         if node.__class__ is exp.Literal and not node.args["is_string"]:
             return self.items[ordinal(self.binder, node, len(self.items), "ORDER BY")].expression
@@ -399,7 +403,7 @@ class _Select:
         if not found:
             return None
         if any(one != found[0] for one in found):
-            self.binder.fail(f"ORDER BY {node.name}: several columns of the result have that name", node)
+            raise self.binder.error(f"ORDER BY {node.name}: several columns of the result have that name", node)
         return found[0]
 
     def _finished(self, plan: Plan, order: list[tuple[SortKey, Any]], distinct: bool) -> Rows:
@@ -412,8 +416,8 @@ class _Select:
         def place(expression: Expression, name: str) -> str:
             id = ids.get(expression)
             if id is None:
-                if expression.__class__ is Reference and expression.id not in foreign:  # type: ignore[attr-defined]  # a Reference
-                    id = expression.id  # type: ignore[attr-defined]  # a Reference
+                if expression.__class__ is Reference and expression.id not in foreign:
+                    id = expression.id
                 else:
                     id = binder.id(name)
                 ids[expression] = id
@@ -444,11 +448,11 @@ def _bigint(operator: str, left: Expression, right: Expression) -> Expression:
     return Call(operator, (left, right), type=BIGINT)
 
 
-def _on_items(on: Any) -> list[Any]:
+def _on_items(on: Node) -> list[Node]:
     return list(on.expressions) if on.__class__ is exp.Tuple else [on]
 
 
-def _changed_window(call: WindowCall, change: Any, node: Any) -> WindowCall:
+def _changed_window(call: WindowCall, change: Any, node: Node) -> WindowCall:
     return replace(
         call,
         arguments=tuple(change(one, node) for one in call.arguments),

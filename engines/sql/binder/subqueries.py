@@ -1,10 +1,8 @@
 """Queries inside expressions -> Subquery. Which ids of outer queries the inner plan mentions says all about correlation."""
 
-from typing import Any
-
 from sqlglot import exp
 
-from engines.sql.binder.binding import Binder, binds, written
+from engines.sql.binder.binding import Binder, Node, binds, written
 from engines.sql.binder.literals import cast
 from engines.sql.binder.operators import COMPARISONS, as_text, common, compare, either, kinded, negated, row_items
 from engines.sql.binder.queries import bind_query
@@ -14,29 +12,29 @@ from engines.sql.types import BOOLEAN, Type
 
 
 @binds(exp.Subquery, exp.Select)
-def _scalar(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _scalar(binder: Binder, node: Node, scope: Scope) -> Expression:
     rows = bind_query(binder, node, scope)
     if len(rows.columns) != 1:
-        binder.fail(f"a subquery that stands for a value gives one column, this one {len(rows.columns)}", node)
+        raise binder.error(f"a subquery that stands for a value gives one column, this one {len(rows.columns)}", node)
     column = rows.columns[0]
     return Subquery("scalar", rows.plan, (column.id,), type=column.type, position=binder.position(node))
 
 
 @binds(exp.Exists)
-def _exists(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _exists(binder: Binder, node: Node, scope: Scope) -> Expression:
     rows = bind_query(binder, node.this, scope)
     return Subquery("exists", rows.plan, (), type=BOOLEAN, position=binder.position(node))
 
 
 @binds(exp.Any, exp.All)
-def _quantified(binder: Binder, node: Any, scope: Scope) -> Expression:
+def _quantified(binder: Binder, node: Node, scope: Scope) -> Expression:
     """`node` is the comparison that has ANY or ALL on its right, or an IN with a query."""
     if node.__class__ is exp.In:
         query, operator, every = node.args["query"], "=", False
     elif node.__class__ in COMPARISONS:
         query, operator, every = node.expression.this, COMPARISONS[node.__class__], node.expression.__class__ is exp.All
     else:
-        binder.fail("ANY and ALL stand on the right of a comparison", node)
+        raise binder.error("ANY and ALL stand on the right of a comparison", node)
     while query.__class__ is exp.Paren:
         query = query.this
     given = row_items(node.this)
@@ -44,11 +42,11 @@ def _quantified(binder: Binder, node: Any, scope: Scope) -> Expression:
     if query.__class__ is exp.Array or query.__class__ is exp.Tuple:
         return _of_list(binder, node, left, operator, every, query, scope)
     if not isinstance(query, (exp.Query, exp.Subquery, exp.Table)):
-        binder.unsupported(f"ANY or ALL of {written(query)}", node)
+        raise binder.unsupported(f"ANY or ALL of {written(query)}", node)
     rows = bind_query(binder, query, scope)
     if len(rows.columns) != len(left):
         there = f"{len(left)} value{'s'[: len(left) > 1]}"
-        binder.fail(f"{there} cannot be compared with a query of {len(rows.columns)} columns", node)
+        raise binder.error(f"{there} cannot be compared with a query of {len(rows.columns)} columns", node)
     left, rows = _alike(binder, left, rows, node)
     ids = tuple(column.id for column in rows.columns)
     position = binder.position(node)
@@ -58,18 +56,18 @@ def _quantified(binder: Binder, node: Any, scope: Scope) -> Expression:
         found = Subquery("in", rows.plan, ids, tuple(left), type=BOOLEAN, position=position)
         return Call("not", (found,), type=BOOLEAN, position=position)
     if len(left) > 1:
-        binder.unsupported(f"a row with {operator} {'ALL' if every else 'ANY'}", node)
+        raise binder.unsupported(f"a row with {operator} {'ALL' if every else 'ANY'}", node)
     if operator.startswith("is"):
-        binder.unsupported(f"{operator.upper()} with ANY or ALL", node)
+        raise binder.unsupported(f"{operator.upper()} with ANY or ALL", node)
     return Subquery("all" if every else "any", rows.plan, ids, tuple(left), operator, type=BOOLEAN, position=position)
 
 
 def _of_list(
-    binder: Binder, node: Any, left: list[Expression], operator: str, every: bool, query: Any, scope: Scope
+    binder: Binder, node: Node, left: list[Expression], operator: str, every: bool, query: Node, scope: Scope
 ) -> Expression:
-    """x = ANY (ARRAY[1, 2])"""
+    """X = ANY (ARRAY[1, 2])"""
     if len(left) > 1:
-        binder.unsupported("a row with ANY or ALL of an ARRAY", node)
+        raise binder.unsupported("a row with ANY or ALL of an ARRAY", node)
     items = [binder.expression(one, scope) for one in query.expressions]
     tests = [compare(binder, operator, left[0], item, node) for item in items]
     if every:
@@ -77,7 +75,7 @@ def _of_list(
     return either(tests)
 
 
-def _alike(binder: Binder, left: list[Expression], rows: Rows, node: Any) -> tuple[list[Expression], Rows]:
+def _alike(binder: Binder, left: list[Expression], rows: Rows, node: Node) -> tuple[list[Expression], Rows]:
     """Both sides of one kind; the query gets a projection if its columns must be cast."""
     sides = []
     casts = []
@@ -87,7 +85,7 @@ def _alike(binder: Binder, left: list[Expression], rows: Rows, node: Any) -> tup
         if type is None and value.type.text != column.type.text:
             type = column.type if value.type.text else value.type  # a text beside something else is read as that
         if type is None:
-            binder.fail(f"{value.type} and {column.type} cannot be compared: {written(node)}", node)
+            raise binder.error(f"{value.type} and {column.type} cannot be compared: {written(node)}", node)
         sides.append(kinded(value, type))
         casts.append(kinded(reference, type))
     if all(isinstance(one, Reference) for one in casts):

@@ -9,7 +9,7 @@ from engines.sql.column import Column
 from engines.sql.context import Context
 from engines.sql.functions import standard
 from engines.sql.functions.registry import present
-from engines.sql.types import BIGINT, INTERVAL, VARCHAR
+from engines.sql.types import BIGINT, INTERVAL, VARCHAR, decimal
 
 FUNCTIONS = standard()
 CONTEXT = Context(text="SELECT f(x)")
@@ -17,8 +17,12 @@ CONTEXT = Context(text="SELECT f(x)")
 
 def make(given, kind=None):
     """A column of Python's values."""
+    if kind is not None:
+        return values.column_of(given, kind)
     kinds = [values.type_of(value) for value in given if value is not None]
-    kind = kind or max(kinds, key=lambda kind: (kind.scale, kind.precision), default=VARCHAR)
+    kind = max(kinds, key=lambda kind: kind.scale, default=VARCHAR)
+    if kind.decimal:
+        kind = decimal(max(one.precision - one.scale for one in kinds) + kind.scale, kind.scale)
     return values.column_of(given, BIGINT if kind.integer else kind)
 
 

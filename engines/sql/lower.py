@@ -16,15 +16,15 @@ The order of pipelines, and with it their numbers, depends on nothing but the pl
 query gets the same pipelines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from engines.sql import expressions, logical, sort, window
 from engines.sql.aggregate import Aggregate
 from engines.sql.functions import Functions, standard
+from engines.sql.join import Joining
 from engines.sql.limit import Limit
-from engines.sql.logical import Bound, Constant, Expression, Plan, Query, Reference, output
+from engines.sql.logical import Bound, Constant, Expression, Plan, Query, Reference, output, references
 from engines.sql.nested import ApplyStep, Rounds, with_values
 from engines.sql.operators import Sink, Step
 from engines.sql.run import Bindable, Branch, Pipeline, Program
@@ -47,15 +47,21 @@ class Stream:
 def lower(query: Query, functions: Functions | None = None) -> Program:
     """Pipelines for a query whose subqueries the rewrite rules have turned into joins and Applies."""
     lowering = Lowering(functions)
-    stream = lowering.stream(query.plan)
-    lowering.close(stream, Collect([id for _, id, _ in query.columns]), query.plan)
+    ids = [id for _, id, _ in query.columns]
+    stream = lowering.stream(query.plan, ids)
+    lowering.close(stream, Collect(ids), query.plan)
     return Program(query, tuple(lowering.pipelines))
 
 
-def lower_plan(plan: Plan, ids: "tuple[str, ...]", functions: Functions | None) -> Program:
+def lower_plan(plan: Plan, ids: Sequence[str], functions: Functions | None) -> Program:
     """A plan inside another one: its columns are known by id."""
     types = output(plan)
     return lower(Query(plan, tuple((id, id, types[id]) for id in ids)), functions)
+
+
+def mentioned(expressions: Iterable[Expression | None]) -> set[str]:
+    """The ids that any of them mentions."""
+    return {id for one in expressions if one is not None for id in references(one)}
 
 
 class Lowering:
@@ -81,40 +87,46 @@ class Lowering:
         number = self.close(stream, sink, plan)
         return self.begin(Result(number, sink.batches), plan)
 
-    def stream(self, plan: Plan) -> Stream:
-        """An open stream of the plan's rows."""
+    def stream(self, plan: Plan, needed: Collection[str]) -> Stream:
+        """An open stream of the plan's rows, with at least the columns that are needed above."""
         match plan:
             case logical.Scan():
                 return self.begin(Table(plan), plan)
             case logical.Values():
                 return self.begin(Rows(plan, self._cells(plan)), plan)
             case logical.Working():
-                return self.begin(Working(plan.name), plan).then(Rename({id: old for id, old, _ in plan.columns}), plan)
+                stream = self.begin(Working(plan.name), plan)
+                return stream.then(Rename({id: old for id, old, _ in plan.columns}), plan)
             case logical.Filter():
-                return self.stream(plan.input).then(Filter(plan.condition, self.functions), plan)
+                below = self.stream(plan.input, {*needed, *references(plan.condition)})
+                return below.then(Filter(plan.condition, self.functions), plan)
             case logical.Project():
-                return self.stream(plan.input).then(Project(plan.columns, self.functions), plan)
+                below = self.stream(plan.input, mentioned(expression for _, expression in plan.columns))
+                return below.then(Project(plan.columns, self.functions), plan)
             case logical.Join():
-                return self._join(plan)
+                return self._join(plan, needed)
             case logical.Aggregate():
-                return self.through(plan, self.stream(plan.input), Aggregate(plan, self.functions))
+                below = self.stream(plan.input, _aggregated(plan))
+                return self.through(plan, below, Aggregate(plan, self.functions))
             case logical.Sort() | logical.TopN():
-                return self._sort(plan)
+                return self._sort(plan, needed)
             case logical.Limit():
-                return self.through(plan, self.stream(plan.input), Limit(tuple(output(plan)), plan.limit, plan.offset))
+                below = self.stream(plan.input, needed)
+                return self.through(plan, below, Limit(_kept(plan, needed), plan.limit, plan.offset))
             case logical.Window():
-                return self._window(plan)
+                return self._window(plan, needed)
             case logical.SetOperation():
                 return self._set_operation(plan)
             case logical.Unnest():
-                stream, arrays = self._computed(plan, self.stream(plan.input), [array for _, array in plan.arrays])
-                ids = [id for id, _ in plan.arrays]
-                step = Unnest(list(zip(ids, arrays, strict=True)), plan.ordinality, outer=plan.outer)
-                return stream.then(step, plan)
+                arrays = [array for _, array in plan.arrays]
+                below = self.stream(plan.input, {*needed, *mentioned(arrays)})
+                stream, found = self._computed(plan, below, arrays)
+                named = [(id, array) for (id, _), array in zip(plan.arrays, found, strict=True)]
+                return stream.then(Unnest(named, plan.ordinality, outer=plan.outer), plan)
             case logical.Shared():
                 return self._shared(plan)
             case logical.Apply():
-                return self._apply(plan)
+                return self._apply(plan, needed)
             case logical.Recursive():
                 return self._recursive(plan)
         raise TypeError(f"no step for {type(plan).__name__}")
@@ -122,52 +134,63 @@ class Lowering:
     def _cells(self, plan: logical.Values) -> expressions.Program:
         return expressions.compile([cell for row in plan.rows for cell in row], self.functions)
 
+    def _join(self, plan: logical.Join, needed: Collection[str]) -> Stream:
+        join = Joining(plan, self.functions, needed)
+        wanted = {*needed, *mentioned([plan.condition]), *mentioned(key for pair in plan.keys for key in pair)}
+        number = self.close(self.stream(join.build_plan, wanted), join.build, plan)
+        stream = self.stream(join.probe_plan, wanted).then(join.probe(number), plan)
+        if join.rest:
+            rest = self.begin(Result(number, join.leftovers), plan)
+            stream = Stream((*stream.branches, *rest.branches))
+        return stream
+
     def _shared(self, plan: logical.Shared) -> Stream:
         if plan.name not in self.shared:
             ids = tuple(output(plan.plan))
-            self.shared[plan.name] = self.close(self.stream(plan.plan), Collect(ids, f"WITH {plan.name}"), plan.plan)
+            sink = Collect(ids, f"WITH {plan.name}")
+            self.shared[plan.name] = self.close(self.stream(plan.plan, ids), sink, plan.plan)
         number = self.shared[plan.name]
-        read = self.pipelines[number].sink.batches
-        return self.begin(Result(number, read), plan).then(Rename({id: old for id, old, _ in plan.columns}), plan)
+        stream = self.begin(Result(number, self.pipelines[number].sink.batches), plan)
+        return stream.then(Rename({id: old for id, old, _ in plan.columns}), plan)
 
     def _set_operation(self, plan: logical.SetOperation) -> Stream:
-        left, right = self.stream(plan.left), self.stream(plan.right)
-        first, second = ({id: pair[side] for id, *pair, _ in plan.columns} for side in (0, 1))
+        first = {id: left for id, left, _, _ in plan.columns}
+        second = {id: right for id, _, right, _ in plan.columns}
+        left, right = self.stream(plan.left, first.values()), self.stream(plan.right, second.values())
         if plan.kind == "union":
             both = Stream((*left.then(Rename(first), plan).branches, *right.then(Rename(second), plan).branches))
             if plan.all:
                 return both
-            keys = tuple((id, logical.Reference(id=id, type=type)) for id, _, _, type in plan.columns)
+            keys = tuple((id, Reference(id=id, type=type)) for id, _, _, type in plan.columns)
             return self.through(plan, both, Aggregate(logical.Aggregate(plan, keys, ()), self.functions))
         both = Stream((*left.then(Side(first, 0), plan).branches, *right.then(Side(second, 1), plan).branches))
         return self.through(plan, both, Sets(plan))
 
-    def _sort(self, plan: logical.Sort | logical.TopN) -> Stream:
-        stream, found = self._computed(plan, self.stream(plan.input), [key.expression for key in plan.keys])
+    def _sort(self, plan: logical.Sort | logical.TopN, needed: Collection[str]) -> Stream:
+        wanted = [key.expression for key in plan.keys]
+        stream, found = self._computed(plan, self.stream(plan.input, {*needed, *mentioned(wanted)}), wanted)
         keys = [replace(key, expression=one) for key, one in zip(plan.keys, found, strict=True)]
-        ids = tuple(output(plan))
+        ids = _kept(plan, needed)
         if isinstance(plan, logical.Sort):
             return self.through(plan, stream, sort.Sort(keys, ids))
         return self.through(plan, stream, sort.TopN(keys, ids, plan.limit, plan.offset))
 
-    def _window(self, plan: logical.Window) -> Stream:
+    def _window(self, plan: logical.Window, needed: Collection[str]) -> Stream:
         wanted: list[Expression] = []
         for _, call in plan.calls:
             wanted += [*call.arguments, *call.partition, *(key.expression for key in call.order)]
             wanted += [] if call.where is None else [call.where]
-        stream, found = self._computed(plan, self.stream(plan.input), wanted)
+        below = self.stream(plan.input, {*needed, *mentioned(wanted)})
+        stream, found = self._computed(plan, below, wanted)
         made = dict(zip(wanted, found, strict=True))
-        calls = [
-            (id, replace(
-                call,
-                arguments=tuple(made[one] for one in call.arguments),
-                partition=tuple(made[one] for one in call.partition),
-                order=tuple(replace(key, expression=made[key.expression]) for key in call.order),
-                where=None if call.where is None else made[call.where],
-            ))
-            for id, call in plan.calls
-        ]  # fmt: skip
-        return self.through(plan, stream, window.Window(calls, tuple(output(plan.input))))
+        calls = []
+        for id, call in plan.calls:
+            order = tuple(replace(key, expression=made[key.expression]) for key in call.order)
+            arguments = tuple(made[one] for one in call.arguments)
+            partition = tuple(made[one] for one in call.partition)
+            where = None if call.where is None else made[call.where]
+            calls.append((id, replace(call, arguments=arguments, partition=partition, order=order, where=where)))
+        return self.through(plan, stream, window.Window(calls, _kept(plan.input, needed)))
 
     def _computed(self, plan: Plan, stream: Stream, wanted: Sequence[Expression]) -> tuple[Stream, list[Expression]]:
         """The stream with columns for these expressions, and references to them. Constants stay what they are."""
@@ -181,17 +204,26 @@ class Lowering:
             stream = stream.then(Extend(columns, self.functions), plan)
         return stream, [made.get(one, one) for one in wanted]
 
-    def _join(self, plan: logical.Join) -> Stream:
-        raise NotImplementedError
-
-    def _apply(self, plan: logical.Apply) -> Stream:
+    def _apply(self, plan: logical.Apply, needed: Collection[str]) -> Stream:
         types = output(plan.input)
         inner = with_values(plan.plan, {id: types[id] for id in plan.outer})
         ids = () if plan.kind in {"semi", "anti"} else tuple(output(plan.plan))
-        step: Any = ApplyStep(plan, lower_plan(inner, ids, self.functions))
-        return self.stream(plan.input).then(step, plan)
+        step = ApplyStep(plan, lower_plan(inner, ids, self.functions))
+        return self.stream(plan.input, {*needed, *plan.outer}).then(step, plan)
 
     def _recursive(self, plan: logical.Recursive) -> Stream:
-        base = lower_plan(plan.base, tuple(one for _, one, _, _ in plan.columns), self.functions)
-        step = lower_plan(plan.step, tuple(one for _, _, one, _ in plan.columns), self.functions)
+        base = lower_plan(plan.base, [one for _, one, _, _ in plan.columns], self.functions)
+        step = lower_plan(plan.step, [one for _, _, one, _ in plan.columns], self.functions)
         return self.begin(Rounds(plan, base, step), plan)
+
+
+def _kept(plan: Plan, needed: Collection[str]) -> tuple[str, ...]:
+    """The ids of a plan that somebody above asks for, in order."""
+    return tuple(id for id in output(plan) if id in needed)
+
+
+def _aggregated(plan: logical.Aggregate) -> set[str]:
+    found = mentioned(expression for _, expression in plan.keys)
+    for _, call in plan.calls:
+        found |= mentioned([*call.arguments, call.where, *(key.expression for key in call.order)])
+    return found

@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol
 from engines.nodes import DeadlinePassed
 from engines.sql.column import Batch
 from engines.sql.context import Context
+from engines.sql.join import Probe
 from engines.sql.logical import Plan, Query
 from engines.sql.operators import Sink, Step
 from engines.sql.scan import Open, Opened, Source
@@ -301,12 +302,16 @@ def _branch(job: Job, runner: Runner) -> list[Any]:
 
 
 def _hand_down(job: Job, opened: Open) -> None:
-    """What the joins of this branch know of their other sides, to the scan."""
+    """What the joins of this branch know of their other sides, to the scan.
+
+    Not what joins behind one with leftovers know: that one must see every row, to tell which of its own found nobody.
+    """
     keep: dict[str, Any] = {}
     for step in job.pipeline.branches[job.branch].steps:
-        offer = getattr(step, "keep", None)
-        if offer is not None:
-            keep |= offer(job.results, opened.plan, job.context)
+        if isinstance(step, Probe):
+            keep |= step.keep(job.results, opened.plan, job.context)
+            if step.join.rest:
+                break
     opened.keep = keep or None
 
 

@@ -1,0 +1,176 @@
+"""EXPLAIN: the steps of a query as a tree, with what each of them does, and with ANALYZE what it has touched.
+
+    Sort  revenue DESC                                    rows 10
+    └─ Aggregate  keys l_orderkey, ...; sum(...)          rows 11,620
+       └─ Join  inner, l_orderkey = o_orderkey            rows 30,519
+          ├─ Scan  lineitem: l_shipdate > 1995-03-15      rows 3,241,776   blocks 92 of 120
+          └─ ...
+
+The tree is the logical plan after the rewrite rules. Counters come from the pipelines: a streaming step's own time, a
+breaker's time to take rows in.
+"""
+
+from collections.abc import Callable
+
+from engines.display import Plan
+from engines.sql import logical
+from engines.sql.collected import Collected
+from engines.sql.context import Context
+from engines.sql.logical import Expression, inputs
+from engines.sql.result import Result
+from engines.sql.rewrite import estimate
+from engines.sql.run import Profile, Program
+from engines.sql.source import Predicate, Scanned, TableSource
+from engines.sql.types import VARCHAR, Type
+from engines.sql.values import engine_column, python_values
+
+OPERATORS = frozenset({"=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "and", "or", "like", "||"})
+LONGEST = 160
+
+
+def plan_of(
+    program: Program,
+    source: Callable[[str], TableSource],
+    profile: Profile | None = None,
+    scanned: Scanned | None = None,
+    seconds: float = 0.0,
+) -> Plan:
+    """The tree of a program. With a profile, what each step did when it was run."""
+    counted = {} if profile is None else _counters(program, profile)
+    root = _tree(program.query.plan, source, counted)
+    if scanned is not None:
+        root.counters["seconds_total"] = seconds
+        for name in scanned.__slots__:
+            if value := getattr(scanned, name):
+                root.counters[name] = value
+    return root
+
+
+def _counters(program: Program, profile: Profile) -> dict[int, dict[str, float]]:
+    """For each logical step (by id()) what its operators counted."""
+    found: dict[int, dict[str, float]] = {}
+    for (number, branch, step), counter in sorted(profile.counters.items()):
+        pipeline = program.pipelines[number]
+        plans = pipeline.branches[branch].plans
+        last = step == len(pipeline.branches[branch].steps)
+        plan = pipeline.plan if last else plans[step + 1]
+        one = found.setdefault(id(plan), {})
+        one["seconds"] = one.get("seconds", 0.0) + counter.seconds
+        if last:
+            one["rows_in"] = one.get("rows_in", 0) + counter.rows
+        else:
+            one["rows"] = counter.rows
+            one["batches"] = counter.batches
+    return found
+
+
+def _tree(plan: logical.Plan, source: Callable[[str], TableSource], counted: dict[int, dict[str, float]]) -> Plan:
+    counters = dict(counted.get(id(plan), {}))
+    if not counted:
+        counters["rows_estimated"] = round(estimate(plan, source))
+    children = [_tree(one, source, counted) for one in inputs(plan)]
+    return Plan(type(plan).__name__, _detail(plan), counters, children)
+
+
+def _detail(plan: logical.Plan) -> str:
+    match plan:
+        case logical.Scan():
+            tests = " and ".join(_predicate(one) for one in plan.predicates)
+            return _cut(f"{plan.table}{f': {tests}' if tests else ''}")
+        case logical.Filter():
+            return text_of(plan.condition)
+        case logical.Project():
+            return _listed(plan.columns)
+        case logical.Join():
+            keys = " and ".join(f"{text_of(a)} = {text_of(b)}" for a, b in plan.keys)
+            rest = f"; {text_of(plan.condition)}" if plan.condition is not None else ""
+            return _cut(f"{plan.kind}{f', {keys}' if keys else ''}{rest}; table of the {plan.build} side")
+        case logical.Aggregate():
+            keys = ", ".join(text_of(expression) for _, expression in plan.keys)
+            calls = ", ".join(_call(call.function, call.arguments, distinct=call.distinct) for _, call in plan.calls)
+            return _cut("; ".join(part for part in (f"by {keys}" if keys else "", calls) if part))
+        case logical.Window():
+            return _cut(", ".join(_call(call.function, call.arguments) for _, call in plan.calls))
+        case logical.Sort() | logical.TopN():
+            keys = ", ".join(text_of(key.expression) + (" desc" if key.descending else "") for key in plan.keys)
+            return _cut(keys if isinstance(plan, logical.Sort) else f"{keys}; {text_of(plan.limit)} rows")
+        case logical.Limit():
+            return f"{text_of(plan.limit)} rows" if plan.limit is not None else ""
+        case logical.SetOperation():
+            return f"{plan.kind}{' all' if plan.all else ''}"
+        case logical.Values():
+            return f"{len(plan.rows)} rows"
+        case logical.Apply():
+            return f"{plan.kind}, once for each {', '.join(map(_name, plan.outer)) or 'query'}"
+        case logical.Shared() | logical.Recursive() | logical.Working():
+            return plan.name
+    return ""
+
+
+def _predicate(one: Predicate) -> str:
+    value = one.value
+    if isinstance(value, Expression):
+        shown = text_of(value)
+    elif isinstance(value, bytes):
+        shown = repr(value.decode(errors="replace"))
+    else:
+        shown = "" if value is None else str(value)
+    return f"{one.column} {one.op} {shown}".rstrip()
+
+
+def _listed(columns: tuple[tuple[str, Expression], ...]) -> str:
+    return _cut(", ".join(text_of(expression) for _, expression in columns))
+
+
+def _call(function: str, arguments: tuple[Expression, ...], *, distinct: bool = False) -> str:
+    inner = ", ".join(map(text_of, arguments)) if arguments or function != "count" else "*"
+    return f"{function}({'distinct ' if distinct else ''}{inner})"
+
+
+def text_of(expression: Expression) -> str:
+    """An expression much as the user wrote it."""
+    match expression:
+        case logical.Reference():
+            return _name(expression.id)
+        case logical.Constant():
+            return _constant(expression)
+        case logical.Bound():
+            return f":{expression.name}"
+        case logical.Call(function=function, arguments=(left, right)) if function in OPERATORS:
+            return _cut(f"({text_of(left)} {function} {text_of(right)})")
+        case logical.Call():
+            return _cut(_call(expression.function, expression.arguments))
+        case logical.Cast():
+            return f"{text_of(expression.argument)}::{expression.type}"
+        case logical.Case():
+            return "case ... end"
+        case logical.Among():
+            return _cut(f"{text_of(expression.argument)} in ({', '.join(map(text_of, expression.items))})")
+    return type(expression).__name__.lower()
+
+
+def _name(id: str) -> str:
+    return id.partition("#")[0] or id
+
+
+def _constant(constant: logical.Constant) -> str:
+    if constant.value is None:
+        return "null"
+    if constant.type.kind == "interval":
+        months, microseconds = constant.value
+        return f"interval '{months} months {microseconds} us'"
+    (value,) = python_values(engine_column([constant.value], constant.type), 1)
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def as_result(plan: Plan) -> Result:
+    """The tree as the rows of a table, as EXPLAIN answers."""
+    lines: list[bytes] = [line.encode() for line in str(plan).split("\n")]
+    found = Collected()
+    found.add({"plan": engine_column(lines, VARCHAR)}, len(lines), Context(), "EXPLAIN")
+    columns: list[tuple[str, str, Type]] = [("QUERY PLAN", "plan", VARCHAR)]
+    return Result(found, columns)

@@ -38,7 +38,10 @@ Results = Mapping[int, Any]
 class Bindable(Protocol):
     """A step that needs what earlier pipelines left: the probe side of a join."""
 
-    needs: tuple[int, ...]
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """The pipelines whose results it uses."""
+        ...
 
     def bind(self, results: Results, context: Context) -> Step: ...
 

@@ -12,6 +12,7 @@ subquery. There is no search over rules and no cost model but that for join orde
     subqueries.py    subqueries become joins; correlation.py takes out what ties them to the outer query
     pushdown.py      filters go down; regions.py: inner joins as sets of leaves and terms; joinorder.py orders them
     prune.py         columns, projections        scans.py   predicates for the tables' sources
+    reduce.py        few groups instead of all
     limits.py        TopN, DISTINCT, empty inputs, build sides
     estimates.py     rows that a step gives, from statistics
 
@@ -36,6 +37,7 @@ from engines.sql.rewrite.joinorder import order_joins
 from engines.sql.rewrite.limits import choose_build, drop_distinct, drop_empty, limit_early
 from engines.sql.rewrite.prune import merge_projects, prune_columns, pruned
 from engines.sql.rewrite.pushdown import narrowed_join, push_predicates
+from engines.sql.rewrite.reduce import reduce_groups
 from engines.sql.rewrite.regions import derive_equalities, imply_or, sunk
 from engines.sql.rewrite.scans import push_to_scans
 from engines.sql.rewrite.shared import inline_shared, shared
@@ -58,6 +60,7 @@ RULES: Final = (
     Rule("imply_or", imply_or, "region"),
     Rule("order_joins", order_joins, "region"),
     Rule("sink_semi_joins", sunk, "region"),
+    Rule("reduce_groups", reduce_groups),
     Rule("drop_empty", drop_empty),
     Rule("drop_distinct", drop_distinct),
     Rule("merge_projects", merge_projects),

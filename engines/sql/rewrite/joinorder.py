@@ -5,9 +5,9 @@
                                        + 2 * rows of the smaller side + rows of the larger + rows that come out
 
 A set is a number with a bit for each leaf. Only sets that are connected by terms are looked at (Moerkotte and Neumann,
-2006, with a plainer enumeration), so that chains and stars of eight tables take well under a millisecond; where that
-would be more than a few thousand pairs, the two sets with the smallest result are joined, again and again. Sets that
-no term connects are multiplied last, small ones first.
+2006, here with a plainer enumeration), so that chains and stars of eight tables take well under a millisecond. Where
+that would be more than a few thousand pairs, the two sets with the smallest result are joined, again and again. Sets
+that no term connects are multiplied last, small ones first.
 
 The smaller side is the right one, of which the hash table is made. Of a class of equal columns one pair is a join's
 key; the others follow.
@@ -230,10 +230,10 @@ def _built(mask: int, best: Best, graph: _Graph) -> Plan:
     keys: list[tuple[Expression, Expression]] = []
     rest: list[Expression] = []
     for members in graph.classes:
-        mine = next((column for bit, column in members if bit & one), None)
-        theirs = next((column for bit, column in members if bit & other), None)
-        if mine is not None and theirs is not None:
-            keys.append((mine, theirs))
+        pairs = [(a, b) for bit, a in members if bit & one for other_bit, b in members if other_bit & other]
+        if pairs:
+            meeting = graph.work.estimates.meeting
+            keys.append(min(pairs, key=lambda pair: meeting(*pair)) if len(pairs) > 1 else pairs[0])
     for covered, term in graph.terms:
         if covered & ~mask or not covered & ~one or not covered & ~other:
             continue  # not yet, or done below

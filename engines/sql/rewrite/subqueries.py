@@ -177,6 +177,10 @@ def _joined(plan: Plan, inner: Plan, kind: JoinKind, work: Work, terms: tuple[Ex
     if found is None or found.empty is not None:
         inner = filtered(inner, terms)
         return Apply(plan, inner, _outer(plan, inner), kind)
+    if not terms and not found.terms:  # tied to nothing: it has a row for all, or for none
+        lifting = _Lifting(plan, work)
+        any_row = lifting.any_row(found.plan)
+        return Filter(lifting.plan, any_row if kind == "semi" else negation(any_row))
     keys, rest = keyed([*terms, *found.terms], plan, found.plan, work)
     return Join(plan, found.plan, kind, tuple(keys), conjunction(rest) if rest else None)
 
@@ -297,7 +301,7 @@ class _Lifting:
         if found is not None and found.empty is None:
             keys, rest = keyed([*terms, *found.terms], self.plan, found.plan, self._work)
             if not keys and not rest:
-                return self._any_row(found.plan)
+                return self.any_row(found.plan)
             if keys and not rest:
                 named = tuple([(self._work.label("met"), right) for _, right in keys])
                 met = [Reference(id, type=right.type) for id, right in named]
@@ -309,7 +313,7 @@ class _Lifting:
         self.plan = Apply(self.plan, inner, _outer(self.plan, inner), "semi", mark.id)
         return mark
 
-    def _any_row(self, inner: Plan) -> Expression:
+    def any_row(self, inner: Plan) -> Expression:
         """Whether a subquery that nothing ties has a row: counted once, up to one."""
         count = self._work.fresh("rows", BIGINT)
         first = Limit(inner, Constant(1, type=BIGINT))

@@ -212,6 +212,11 @@ class Numbering:
             return [names.column(self.types[0])] if isinstance(names, Interner) else []
         return [_decoded(part, codes) for part, codes in zip(self._parts, self._codes(), strict=True)]
 
+    def codes(self, i: int) -> tuple[int, Words] | None:
+        """(low, codes) of the i-th keys by number: value = low - 1 + code, 0 = NULL. None: they have names instead."""
+        part = self._parts[i]
+        return None if part.names is not None else (part.low, self._codes()[i])
+
     def __getstate__(self) -> Any:  # noqa: ANN401 - what pickle takes
         return self.types, self.nulls, self._parts, self._words
 

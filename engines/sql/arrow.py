@@ -20,7 +20,7 @@ import numpy as np
 from engines.errors import Invalid, TooLarge
 from engines.extras import extra
 from engines.sql import types
-from engines.sql.column import VECTOR, Array, Batch, Bytes, Column, Dictionary, expand
+from engines.sql.column import VECTOR, Array, Batch, Bytes, Column, Dictionary, expand, gather
 from engines.sql.source import Field, Schema
 from engines.sql.types import Type
 
@@ -289,7 +289,7 @@ def to_arrow(column: Column, rows: int) -> "pa.Array":
         return pa.Array.from_buffers(target, rows, buffers)
     if column.parts is not None:
         if kind == "row":
-            children = [to_arrow(part, rows) for part in column.parts.values()]
+            children = [to_arrow(gather(part, column.data), rows) for part in column.parts.values()]
             return pa.StructArray.from_arrays(
                 children, names=list(column.parts), mask=None if mask is None else pa.array(mask)
             )

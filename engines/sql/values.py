@@ -19,7 +19,7 @@ import numpy as np
 
 from engines.errors import Invalid
 from engines.sql import types
-from engines.sql.column import Array, Column, Dictionary, expand
+from engines.sql.column import Array, Column, Dictionary, expand, gather
 from engines.sql.types import EPOCH, EPOCH_TIME, Type
 
 TimeOfDay: Final = dt.time
@@ -263,7 +263,7 @@ def _nested(column: Column) -> list[Any]:
     parts = column.parts or {}
     if column.type.kind == "row":
         names = list(parts)
-        values = [python_values(expand(part, len(column)), len(column)) for part in parts.values()]
+        values = [python_values(gather(part, column.data), len(column)) for part in parts.values()]
         return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
     inner = {name: python_values(part, len(part)) for name, part in parts.items()}
     elements = next(iter(inner.values())) if len(inner) == 1 else list(zip(*inner.values(), strict=True))

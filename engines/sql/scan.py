@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from engines.errors import NotFound, nearest
 from engines.sql import expressions
 from engines.sql.column import Batch, Bytes, Column
 from engines.sql.context import Context
+from engines.sql.evaluation import positions
 from engines.sql.logical import Bound, Scan, Values
-from engines.sql.source import JoinFiltering, Partition, Predicate, TableSource
+from engines.sql.source import Partition, Predicate, TableSource
 from engines.sql.values import engine_column
 
 Keep = Mapping[str, Callable[[Column], Bytes]]  # column of the table -> mask of the rows that may find a partner
@@ -73,12 +76,33 @@ class Open:
         ids = {id: field.name for id, field in self.plan.columns}
         for partition in shares:
             context.check()
-            if self.keep and isinstance(self.source, JoinFiltering):
-                read = self.source.scan_where(partition, names, self.predicates, context.scanned, self.keep)
-            else:
-                read = self.source.scan(partition, names, self.predicates, context.scanned)
-            for batch in read:
+            for batch in self._read(partition, names, context):
                 yield from at_most(batch.renamed(ids) if ids else Batch(rows=batch.rows), context.vector)
+
+    def _read(self, partition: Partition, names: Sequence[str], context: Context) -> Iterator[Batch]:
+        keep = self.keep
+        where = getattr(self.source, "scan_where", None)  # a JoinFiltering; isinstance would look at every method of it
+        if keep and where is not None:
+            yield from where(partition, names, self.predicates, context.scanned, keep)
+            return
+        for batch in self.source.scan(partition, names, self.predicates, context.scanned):
+            found = passing(batch, keep) if keep else batch
+            if found.rows:
+                yield found
+
+
+def passing(batch: Batch, keep: Keep) -> Batch:
+    """The rows that no mask drops."""
+    mask: Bytes | None = None
+    for name, masked in keep.items():
+        column = batch.column(name)
+        if not column.constant:
+            more = masked(column)
+            mask = more if mask is None else mask & more
+    if mask is None:
+        return batch
+    kept = int(np.count_nonzero(mask))
+    return batch if kept == batch.rows else batch.take(positions(mask, kept))
 
 
 def bind(predicates: Sequence[Predicate], context: Context) -> tuple[list[Predicate], bool]:

@@ -1,0 +1,275 @@
+"""Scanning a table: the SQL floor's TableSource over row groups.
+
+    partitions    one for each row group that the zone maps leave; all columns of a table have theirs in memory
+    scan          deleted rows out, then predicates in the blocks' own domain, then lazy columns of the rows left
+
+        zone map says NO     the group is skipped           EVERY     no work          SOME     the column is decoded
+        narrow numbers       constant - base, a mask        codes     a mask of words, looked up by code
+        plain text           last, and only for the rows that are left
+
+Columns that no predicate names are decoded when somebody asks the batch for them. One group is one batch.
+
+A state (`State`) never changes: a transaction that writes makes a new one. A source holds one, so all that a query
+reads is of one moment, and the storage spares its blobs as long as the source is alive.
+
+The row number of a row, for DELETE and UPDATE, is the pseudo-column "$row": 65,536 times the place of its group in the
+table, plus its place in the group. It holds for one state only.
+
+Invariant: the rows of scan(p) are those rows of the group p that are not deleted and pass all EXACT predicates.
+"""
+
+import copy
+import functools
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engines._native import vector
+from engines.sql.column import Batch, Bytes, Column, Maker, Positions
+from engines.sql.source import Field, Partition, Placement, Predicate, Scanned, Schema, Statistics, Support
+from engines.sql.types import BIGINT, BOOLEAN, Type
+from engines.warehouse import distribute, predicates, statistics
+from engines.warehouse.cache import BlockCache
+from engines.warehouse.catalog import SMALL, ColumnDefinition, TableDefinition, loaded
+from engines.warehouse.constants import constant
+from engines.warehouse.pages import BlockReference, Group, Page, groups_of, zone
+from engines.warehouse.predicates import Test, Verdict, tests_of
+
+ROW: Final = "$row"
+Zones = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]  # low, high, there is a value
+
+
+@dataclass(eq=False)
+class State:
+    """A table at one moment: its shape, its pages. token: equal for equal states only."""
+
+    definition: TableDefinition
+    pages: tuple[Page, ...]
+    token: Hashable
+    sketches: Callable[[], Mapping[int, Bytes]]
+
+    @functools.cached_property
+    def groups(self) -> tuple[Group, ...]:
+        return groups_of(self.pages)
+
+    @functools.cached_property
+    def rows(self) -> int:
+        return sum(group.live for group in self.groups)
+
+    @functools.cached_property
+    def statistics(self) -> Statistics:
+        return statistics.statistics(self.definition, self.groups, self.sketches())
+
+    @functools.cached_property
+    def partitions(self) -> tuple[Partition, ...]:
+        return tuple(
+            Partition(str(place), group.live, group.bytes, group.slice, place)
+            for place, group in enumerate(self.groups)
+        )
+
+    @functools.cached_property
+    def zones(self) -> dict[int, Zones | None]:
+        """Filled by `zones_of`."""
+        return {}
+
+    def zones_of(self, column: ColumnDefinition) -> Zones | None:
+        """The zone maps of a column of whole numbers as arrays; None where they do not fit or there are none."""
+        if column.id not in self.zones:
+            self.zones[column.id] = _zones(column, self.groups)
+        return self.zones[column.id]
+
+
+def _zones(column: ColumnDefinition, groups: Sequence[Group]) -> Zones | None:
+    if not (column.type.whole or column.type.kind == "boolean"):
+        return None
+    found = [zone(group.blocks[column.id]) if column.id in group.blocks else (column.missing,) * 2 for group in groups]
+    if any(isinstance(bound, str) or abs(bound or 0) >= 2**63 for pair in found for bound in pair):
+        return None
+    there = np.array([low is not None for low, _ in found], bool)
+    lows, highs = (np.array([pair[side] or 0 for pair in found], np.int64) for side in (0, 1))
+    return lows, highs, there
+
+
+class Table:
+    """A table as a source: one state of it, read through a cache of blocks. pin: kept alive with it."""
+
+    def __init__(self, name: str, state: State, cache: BlockCache, slices: int, pin: object = None) -> None:
+        self.name = name
+        self.state = state
+        self._cache = cache
+        self._slices = slices
+        self._pin = pin
+        self._columns = {column.name: column for column in state.definition.columns}
+        self._types: dict[str, Type] = {column.name: column.type for column in state.definition.columns}
+        self._types[ROW] = BIGINT
+        self._schema: Schema = state.definition.schema()
+
+    def __repr__(self) -> str:
+        return f"<table {self.name}: {self.state.rows:,} rows>"
+
+    def numbered(self) -> "Table":
+        """The same with the pseudo-column "$row" as its last."""
+        other = copy.copy(self)
+        other._schema = (*self._schema, Field(ROW, BIGINT, nullable=False))  # noqa: SLF001 - its own class
+        return other
+
+    def pinned(self, pin: object) -> "Table":
+        """The same, which keeps `pin` alive."""
+        if pin is self._pin:
+            return self
+        other = copy.copy(self)
+        other._pin = pin  # noqa: SLF001 - its own class
+        return other
+
+    # -- what planning asks
+
+    def schema(self) -> Schema:
+        return self._schema
+
+    def version(self) -> Hashable:
+        return self.state.token
+
+    def statistics(self) -> Statistics:
+        return self.state.statistics
+
+    def support(self, predicate: Predicate) -> Support:
+        return predicates.support(self._types[predicate.column], predicate)
+
+    @property
+    def placement(self) -> Placement | None:
+        table = self.state.definition
+        if table.style == "all" or (table.style == "auto" and self.state.rows <= SMALL):
+            return Placement("all", self._slices)
+        if table.style == "key" and table.key is not None:
+            return Placement("key", self._slices, table.named([table.key]))
+        return Placement("even", self._slices)
+
+    # -- what running asks
+
+    def partitions(self, predicates: Sequence[Predicate], scanned: Scanned) -> Sequence[Partition]:
+        state = self.state
+        everything = state.partitions
+        width = len(state.definition.columns)
+        scanned.blocks_total += len(everything) * width
+        left = everything
+        tests = tests_of([one for one in predicates if one.column != ROW], self._types)
+        if tests:
+            keep = np.ones(len(everything), bool)
+            for test in tests:
+                self._prune(test, keep)
+            left = tuple(everything[place] for place in np.flatnonzero(keep).tolist())
+        left = tuple(partition for partition in left if partition.rows) if left else left
+        scanned.blocks_pruned += (len(everything) - len(left)) * width
+        return left
+
+    def _prune(self, test: Test, keep: npt.NDArray[np.bool_]) -> None:
+        """Clear `keep` where no row of a group can pass."""
+        column = self._columns[test.column]
+        if test.op == "=" and column.id == self.state.definition.key and self.state.definition.style == "key":
+            lies = {distribute.slice_of(value, column.type, self._slices) for value in test.values}
+            keep &= np.array([group.slice in lies for group in self.state.groups], bool)
+        zones = self.state.zones_of(column)
+        if test.never:
+            keep[:] = False
+        elif zones is not None and (found := test.may(zones[0], zones[1])) is not None:
+            keep &= found & zones[2]
+        else:
+            for place in np.flatnonzero(keep).tolist():
+                group = self.state.groups[place]
+                block = group.blocks.get(column.id)
+                keep[place] = test.verdict(block, group.rows, loaded(column.missing)) is not Verdict.NO
+
+    def scan(
+        self, partition: Partition, columns: Sequence[str], predicates: Sequence[Predicate], scanned: Scanned
+    ) -> Iterator[Batch]:
+        return self.scan_where(partition, columns, predicates, scanned, {})
+
+    def scan_where(
+        self,
+        partition: Partition,
+        columns: Sequence[str],
+        predicates: Sequence[Predicate],
+        scanned: Scanned,
+        keep: Mapping[str, Callable[[Any], Bytes]],
+    ) -> Iterator[Batch]:
+        place = int(partition.origin)
+        group = self.state.groups[place]
+        scanned.rows_scanned += group.rows
+        tests = []
+        for test in tests_of(predicates, self._types):
+            if test.column == ROW:
+                tests.append(test)
+                continue
+            column = self._columns[test.column]
+            verdict = test.verdict(group.blocks.get(column.id), group.rows, loaded(column.missing))
+            if verdict is Verdict.NO:
+                return
+            if verdict is Verdict.SOME:
+                tests.append(test)
+        wanted = dict.fromkeys((*columns, *(test.column for test in tests), *keep))
+        batch = Batch({name: self._maker(group, place, name, scanned) for name in wanted}, group.rows)
+        mask = None if group.mask is None else self._alive(group, scanned)
+        batch = self._thinned(batch, mask, tests)
+        for name, matches in keep.items():
+            if not batch.rows:
+                return
+            found = matches(batch.column(name))
+            if len(found) != batch.rows:
+                found = np.ascontiguousarray(np.broadcast_to(found, batch.rows))
+            batch = _kept(batch, found)
+        if batch.rows:
+            yield batch
+
+    def _thinned(self, batch: Batch, mask: Bytes | None, tests: Sequence[Test]) -> Batch:
+        late = []
+        for test in tests:
+            column = batch.column(test.column)
+            if column.plain and not column.constant:
+                late.append(test)
+                continue
+            found = test.mask(column, batch.rows)
+            mask = found if mask is None else mask & found
+        if mask is not None:
+            batch = _kept(batch, mask)
+        for test in late:
+            if not batch.rows:
+                break
+            batch = _kept(batch, test.mask(batch.column(test.column), batch.rows))
+        return batch
+
+    def _maker(self, group: Group, place: int, name: str, scanned: Scanned) -> "Maker | Column":
+        if name == ROW:
+            return lambda: Column(
+                BIGINT, np.arange(group.rows, dtype=np.uint16), place << 16, low=place << 16, high=(place + 1) << 16
+            )
+        column = self._columns[name]
+        block = group.blocks.get(column.id)
+        if block is None:
+            return constant(column.type, loaded(column.missing))
+        return functools.partial(self._column, group.blob, block, column.type, scanned)
+
+    def _column(self, blob: str, block: BlockReference, type: Type, scanned: Scanned) -> Column:
+        column = self._cache.column(blob, block, type, scanned)
+        return column if column.type == type else replace(column, type=type)
+
+    def _alive(self, group: Group, scanned: Scanned) -> Bytes:
+        """1 for the rows of a group that are not deleted."""
+        return 1 - deleted_rows(self._cache, group, scanned)
+
+
+def deleted_rows(cache: BlockCache, group: Group, scanned: Scanned | None = None) -> Bytes:
+    """1 for the deleted rows of a group."""
+    if group.mask is None:
+        return np.zeros(group.rows, np.uint8)
+    where = BlockReference(group.mask.offset, group.mask.length, 0, False, group.rows, 0, 0, 0, 1)  # noqa: FBT003 - a record
+    column = cache.column(group.mask.blob, where, BOOLEAN, scanned)
+    return np.ascontiguousarray(np.broadcast_to(column.data, group.rows))
+
+
+def _kept(batch: Batch, mask: Bytes) -> Batch:
+    at: Positions = np.empty(len(mask), np.int32)
+    count = vector.positions(mask, at)
+    return batch if count == batch.rows else batch.take(at[:count].copy() if count < len(at) // 8 else at[:count])

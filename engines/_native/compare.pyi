@@ -21,9 +21,7 @@ def compare(
     *,
     negate: bool = False,
 ) -> None: ...
-def member(
-    values: npt.NDArray[Any], low: int, table: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]
-) -> None: ...
+def member(values: npt.NDArray[Any], low: int, table: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> None: ...
 def compare_floats(
     less: bool,
     a: npt.NDArray[np.float64],

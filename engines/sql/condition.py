@@ -59,6 +59,8 @@ class Condition:
 
     def positions(self, batch: Batch, context: Context) -> Positions | None:
         """Where it is true, in order; None for all rows."""
+        if batch.rows == 0:
+            return None
         frame = self.nodes.frame(batch, context)
         at: Positions | None = None  # the frame's rows, in the batch
         mask: Bytes | None = None  # of the frame's rows; None = all

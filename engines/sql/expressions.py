@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from engines.errors import EngineError, QueryError
 from engines.sql import arithmetic, casts, comparisons, intervals, logic
-from engines.sql.column import Batch, Column, expand
+from engines.sql.column import Batch, Column, expand, nulls
 from engines.sql.condition import Condition, Range, Test
 from engines.sql.context import Context
 from engines.sql.evaluation import Frame, Nodes, Step, constant, strict
@@ -78,15 +78,18 @@ TRUTHS: Final = {
 class Program:
     """Compiled expressions. Threads may share one."""
 
-    __slots__ = ("nodes", "roots")
+    __slots__ = ("nodes", "roots", "types")
 
-    def __init__(self, nodes: Nodes, roots: Sequence[int]) -> None:
+    def __init__(self, nodes: Nodes, roots: Sequence[int], types: Sequence[Type]) -> None:
         self.nodes = nodes
         self.roots = roots
+        self.types = types
 
     def run(self, batch: Batch, context: Context) -> list[Column]:
         """A column for each expression, in their order. QueryError with the place in the text for what has no value."""
         frame = self.nodes.frame(batch, context)
+        if batch.rows == 0 and not any(type.fields for type in self.types):
+            return [nulls(type, 0) for type in self.types]  # not even a constant fails for no row
         return [frame.value(root) for root in self.roots]
 
 
@@ -94,7 +97,7 @@ def compile(expressions: Sequence[Expression], functions: Functions) -> Program:
     """A program that computes these expressions for any batch that has the columns they mention."""
     compiler = _Compiler(functions)
     roots = [compiler.node(expression) for expression in expressions]
-    return Program(compiler.nodes, roots)
+    return Program(compiler.nodes, roots, [expression.type for expression in expressions])
 
 
 def condition(expression: Expression, functions: Functions) -> Condition:

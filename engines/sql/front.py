@@ -13,9 +13,9 @@ it names still has the same columns, and every view the same text. Values, the t
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlglot import exp
 
@@ -30,6 +30,7 @@ from engines.sql.types import Type
 from engines.sql.values import type_of
 
 CACHED: Final = 256
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -64,10 +65,10 @@ class Cache:
         self.capacity = capacity
         self.hits = 0
         self.misses = 0
-        self._entries: dict[Any, Any] = {}
+        self._entries: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: Any) -> Any:
+    def get(self, key: Hashable) -> Any:  # noqa: ANN401 - whatever was put
         """What was put under the key; None if it is not there (any more)."""
         with self._lock:
             entry = self._entries.pop(key, None)
@@ -78,7 +79,7 @@ class Cache:
             self.hits += 1
             return entry
 
-    def put(self, key: Any, entry: Any) -> None:
+    def put(self, key: Hashable, entry: object) -> None:
         with self._lock:
             self._entries.pop(key, None)
             self._entries[key] = entry
@@ -121,7 +122,7 @@ def prepare(
     text: str,
     catalog: Catalog,
     dialect: Dialect = REDSHIFT,
-    values: Sequence[Node] = (),
+    values: Sequence[Any] = (),
     named: Mapping[str, Any] | None = None,
     *,
     cache: Cache | None = None,
@@ -143,40 +144,26 @@ def prepare(
             for one in entry.statements:
                 one.cached = True
             return iter(entry.statements)
-    return _prepared(text, catalog, dialect, parameters, cache, key)
-
-
-def _prepared(
-    text: str, catalog: Catalog, dialect: Dialect, parameters: dict[int | str, Type], cache: Cache | None, key: Any
-) -> Iterator[Statement]:
     parsed = [_Parsed.of(text, found, dialect) for found in split(tokenized(text, dialect))]
     if not parsed:
         raise QueryError("there is no statement here", text=text)
-    return _bound(parsed, text, catalog, dialect, parameters, cache, key)
+
+    def finished(statements: list[Statement], seen: Mapping[tuple[str, ...], Any]) -> None:
+        if cache is not None and all(one.query is not None for one in statements):
+            cache.put(key, _Entry(statements, tuple(seen.items())))
+
+    return _bound(parsed, Binder(text, catalog, dialect, parameters, parse=_view_parser(dialect)), finished)
 
 
 def _bound(
-    parsed: "list[_Parsed]",
-    text: str,
-    catalog: Catalog,
-    dialect: Dialect,
-    parameters: dict[int | str, Type],
-    cache: Cache | None,
-    key: Any,
+    parsed: "list[_Parsed]", binder: Binder, finished: Callable[[list[Statement], Mapping[tuple[str, ...], Any]], None]
 ) -> Iterator[Statement]:
     statements = []
-    seen: dict[tuple[str, ...], Any] = {}
-    placeholders = 0
-    for one in parsed:
-        binder = Binder(text, catalog, dialect, parameters, parse=functools.partial(_parse_view, dialect=dialect))
-        binder.placeholders = placeholders
-        statement = one.bound(binder)
-        placeholders = binder.placeholders
-        seen |= binder.seen
-        statements.append(statement)
-        if one is parsed[-1] and cache is not None and all(each.query is not None for each in statements):
-            cache.put(key, _Entry(statements, tuple(seen.items())))
-        yield statement
+    for number, one in enumerate(parsed, 1):
+        statements.append(one.bound(binder))
+        if number == len(parsed):
+            finished(statements, binder.seen)
+        yield statements[-1]
 
 
 @dataclass(slots=True)
@@ -220,6 +207,7 @@ class _Parsed:
         return cls("explain", inner.tree, found, text[found[0].start : found[-1].end + 1], analyze)
 
     def bound(self, binder: Binder) -> Statement:
+        binder.begin()
         if self.kind not in {"query", "explain"}:
             return Statement(
                 self.kind, self.text, binder.text, ast=self.tree, tokens=self.found, parameters=binder.parameters
@@ -228,11 +216,15 @@ class _Parsed:
         return Statement(self.kind, self.text, binder.text, query, self.analyze, parameters=binder.used)
 
 
-def _parse_view(text: str, dialect: Dialect) -> Any:
+def _parsed(text: str, dialect: Dialect) -> Node:
     return parse(text, tokenized(text, dialect), dialect.parser)
 
 
-def _guarded(binder: Binder, work: Callable[[], Any]) -> Any:
+def _view_parser(dialect: Dialect) -> Callable[[str], Node]:
+    return functools.partial(_parsed, dialect=dialect)
+
+
+def _guarded(binder: Binder, work: Callable[[], T]) -> T:
     try:
         return work()
     except RecursionError:
@@ -258,8 +250,8 @@ def bind_select(
 ) -> Query:
     """The query inside an INSERT or a CREATE TABLE AS: its syntax tree, or its text. text: what positions count in."""
     if isinstance(ast, str):
-        text, ast = ast, _parse_view(ast, dialect)
-    binder = Binder(text, catalog, dialect, parameters, parse=functools.partial(_parse_view, dialect=dialect))
+        text, ast = ast, _parsed(ast, dialect)
+    binder = Binder(text, catalog, dialect, parameters, parse=_view_parser(dialect))
     return _guarded(binder, lambda: whole_query(binder, ast))
 
 
@@ -297,7 +289,7 @@ def bind_expression(
         tree = parse(prefix + text, tokenized(prefix + text, dialect), dialect.parser)
         ast = tree.expressions[0]
         text = prefix + text
-    binder = Binder(text, catalog, dialect, parameters, parse=functools.partial(_parse_view, dialect=dialect))
+    binder = Binder(text, catalog, dialect, parameters, parse=_view_parser(dialect))
     known = [Column(name, id, type) for name, (id, type) in columns.items()]
     rows = Rows(Plan(), known)
     if table:

@@ -42,6 +42,11 @@ def column_of(argument):
     return made
 
 
+def moment(*parts):
+    """What a TIMESTAMP is in Python."""
+    return dt.datetime(*parts)  # noqa: DTZ001 - it has no zone
+
+
 def naive(value):
     return value.replace(tzinfo=None) if isinstance(value, dt.datetime) else value
 

@@ -1,10 +1,11 @@
 """What holds of every logical plan: `check(query)` raises AssertionError with what is wrong where.
 
-    every Reference resolves in the input of its step, in an outer plan, or in a lambda around it; its type is the column's
-    ids are made once: no two steps make the same one (a Shared plan counts once)
-    both sides of a join have different ids
-    conditions are BOOLEAN; sides of comparisons, branches of CASE, columns of set operations agree in kind
+every Reference resolves in the input of its step or in an outer plan; its type is that of the column
+ids are made once: no two steps make the same one (a Shared plan counts once)
+both sides of a join have different ids
+conditions are BOOLEAN; sides of comparisons, branches of CASE, columns of set operations agree in kind
 """
+# ruff: noqa: A001, A002, C901, PLR0912, PLR0915 - as in engines/sql: columns have ids and types, trees many kinds
 
 from collections.abc import Mapping
 

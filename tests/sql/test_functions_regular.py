@@ -7,8 +7,9 @@ import pytest
 from sql.calling import call, make, one
 
 from engines.errors import QueryError
+from engines.sql import values
 from engines.sql.functions.regular import similar, translated
-from engines.sql.types import VARBYTE
+from engines.sql.types import INTEGER, VARBYTE
 
 MAIL = ["Etiam.laoreet.libero@sodalesMaurisblandit.edu", "Suspendisse.tristique@nonnisiAenean.edu", "no mail", ""]
 
@@ -95,9 +96,13 @@ def test_digests():
 
 def test_fnv_hash_of_the_empty_text_is_the_offset():
     assert one("fnv_hash", "") == 0xCBF29CE484222325 - 2**64
-    assert one("fnv_hash", "a") == 0xAF63BD4C8601B7BE - 2**64  # published for FNV-1 of 64 bits
-    assert one("fnv_hash", "foobar") == 0x340D8765A4DDA9C2
-    assert one("fnv_hash", "bar", one("fnv_hash", "foo")) == 0x340D8765A4DDA9C2
+    assert one("fnv_hash", "a") == 0xAF63DC4C8601EC8C - 2**64  # published for FNV-1a of 64 bits
+    assert one("fnv_hash", "foobar") == 0x85944171F73967E8 - 2**64
+    assert one("fnv_hash", "bar", one("fnv_hash", "foo")) == 0x85944171F73967E8 - 2**64
+
+
+def test_fnv_hash_of_an_integer_is_that_of_its_four_bytes():
+    assert call("fnv_hash", values.column_of([1], INTEGER), rows=1) == [-5968735742475085980]  # Redshift's own example
 
 
 def test_other_bases():

@@ -99,10 +99,8 @@ def test_a_join_gives_the_rows_that_two_loops_give(kind, seed):
 
 def numbers(name, *columns):
     plan = scan(name, [BIGINT] * len(columns))
-    made = {
-        id: Column(BIGINT, np.array(values, np.int64)) for (id, _), values in zip(plan.columns, columns, strict=True)
-    }
-    return plan, [Batch(made, len(columns[0]))]
+    made = [Column(BIGINT, np.array(values, np.int64)) for values in columns]
+    return plan, [Batch(dict(zip(logical.output(plan), made, strict=True)), len(columns[0]))]
 
 
 def test_one_row_with_many_partners_comes_out_in_pieces_of_the_vector():

@@ -8,17 +8,17 @@ groups, so that SUM(SUM(x)) OVER () is meaningful; selects.py puts the steps in 
 """
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlglot import exp
 
 from engines.sql.binder import typing
 from engines.sql.binder.binding import Binder, Node, binds, written
 from engines.sql.binder.literals import cast
-from engines.sql.binder.operators import arithmetic, as_text, kinded, unify
+from engines.sql.binder.operators import arithmetic, as_text, both, unify
 from engines.sql.binder.scopes import Scope
 from engines.sql.functions import TypeMismatch
-from engines.sql.logical import AggregateCall, Constant, Expression, Frame, Reference, SortKey, WindowCall
+from engines.sql.logical import AggregateCall, Constant, Expression, Frame, FrameBound, Reference, SortKey, WindowCall
 from engines.sql.types import BIGINT, BOOLEAN, DAY, DOUBLE, NULL, VARBYTE, VARCHAR, Type, array
 
 SYNONYMS: Final = {
@@ -57,6 +57,8 @@ RANKINGS: Final = {
     "nth_value": NULL,
     "ratio_to_report": NULL,
 }
+Side = Literal["preceding", "following"]
+CURRENT_ROW: Final[FrameBound] = ("current row", None)
 NULLS_MATTER: Final = {"lag", "lead", "first_value", "last_value", "nth_value"}
 
 
@@ -76,7 +78,13 @@ def sort_key(expression: Expression, node: Node) -> SortKey:
 
 
 def bare(
-    binder: Binder, name: str, node: Node, scope: Scope, order: tuple[SortKey, ...], where: Expression | None
+    binder: Binder,
+    name: str,
+    node: Node,
+    scope: Scope,
+    *,
+    order: tuple[SortKey, ...] = (),
+    where: Expression | None = None,
 ) -> AggregateCall:
     """The call itself, its arguments bound in the scope as it is."""
     name = SYNONYMS.get(name, name)
@@ -98,7 +106,7 @@ def bare(
     arguments = tuple(binder.expression(one, scope) for one in nodes)
     if name == "countif":
         condition = binder.boolean(arguments[0], node, "COUNT_IF")
-        where = condition if where is None else kinded(_both(where, condition), BOOLEAN)
+        where = condition if where is None else both([where, condition])
         name, arguments = "count", ()
     arguments, order, type = _typed(binder, name, arguments, order, node)
     if name == "count" and len(arguments) == 1 and not distinct:
@@ -106,12 +114,6 @@ def bare(
         arguments = () if isinstance(only, Constant) and only.value is not None else arguments
     distinct = distinct and name not in NO_DISTINCT
     return AggregateCall(name, arguments, type, distinct, where, order, binder.position(node))
-
-
-def _both(left: Expression, right: Expression) -> Expression:
-    from engines.sql.binder.operators import both  # noqa: PLC0415 - keeps the import list above to what all need
-
-    return both([left, right])
 
 
 def _typed(
@@ -123,7 +125,7 @@ def _typed(
         try:
             types, result = own.resolve([one.type for one in arguments])
         except TypeMismatch as error:
-            raise binder.error(f"{name.upper()} {error}", node)
+            raise binder.error(f"{name.upper()} {error}", node) from None
         return tuple(cast(one, type) for one, type in zip(arguments, types, strict=True)), order, result
     if name == "count":
         return arguments, order, BIGINT
@@ -198,7 +200,7 @@ def aggregate(
     scope.clause = "the argument of an aggregate"
     keys = sort_keys(binder, order, scope)
     condition = None if where is None else binder.condition(where, scope, "FILTER")
-    call = bare(binder, name, node, scope, keys, condition)
+    call = bare(binder, name, node, scope, order=keys, where=condition)
     scope.may_aggregate, scope.may_window, scope.clause, captured = before
     del scope.captured[captured:]  # an argument sees the rows: whatever it and its subqueries mention is there
     return Reference(_column(binder, scope.aggregates, call), type=call.type, position=call.position)
@@ -246,11 +248,6 @@ def _modified(binder: Binder, node: Node, scope: Scope) -> Expression:
     return aggregate(binder, name, call, scope, order=order, where=where)
 
 
-def quantile(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    """QUANTILE(x, fraction): the same as PERCENTILE_CONT."""
-    return aggregate(binder, name, node, scope)
-
-
 # ---- window functions --------------------------------------------------------------------------------------------
 
 
@@ -276,8 +273,8 @@ def _window(binder: Binder, node: Node, scope: Scope) -> Expression:
             arguments, type = _ranking(binder, name, call, scope)
             bound = WindowCall(name, arguments, type, partition, order, frame, ignore, condition)
         elif name in AGGREGATES or name in binder.dialect.functions.aggregates:
-            inner = bare(binder, name, call, scope, keys, condition)
-            bound = _over_aggregate(binder, inner, partition, order, frame, node)
+            inner = bare(binder, name, call, scope, order=keys, where=condition)
+            bound = _over_aggregate(binder, inner, node, partition=partition, order=order, frame=frame)
         else:
             raise binder.error(f"{name.upper()} is no window function", node)
         if ignore and name not in NULLS_MATTER:
@@ -291,18 +288,18 @@ def _window(binder: Binder, node: Node, scope: Scope) -> Expression:
 def _over_aggregate(
     binder: Binder,
     inner: AggregateCall,
+    node: Node,
+    *,
     partition: tuple[Expression, ...],
     order: tuple[SortKey, ...],
     frame: Frame | None,
-    node: Node,
 ) -> WindowCall:
     arguments = inner.arguments
     if inner.order:  # LISTAGG and PERCENTILE_CONT see their whole partition, in their own order
         if order or frame:
             raise binder.error(f"{inner.function.upper()} WITHIN GROUP takes only PARTITION BY in OVER", node)
         order = inner.order
-        whole = Frame("rows", ("unbounded preceding", None), ("unbounded following", None))
-        frame = whole
+        frame = Frame("rows", ("unbounded preceding", None), ("unbounded following", None))
         if inner.function in WITHIN_GROUP:
             arguments = (order[0].expression, *arguments)
     return WindowCall(
@@ -381,11 +378,11 @@ def _frame(binder: Binder, spec: Node, order: tuple[SortKey, ...], node: Node) -
     if args.get("exclude"):
         raise binder.unsupported("EXCLUDE in a window's frame", node)
     unit = (args.get("kind") or "RANGE").lower()
-    start = _bound(binder, args["start"], args.get("start_side") or "PRECEDING", unit, order, node)
+    start = _bound(binder, args["start"], args.get("start_side") or "PRECEDING", unit=unit, order=order, node=node)
     end_given = args.get("end")
-    end = ("current row", None)
+    end = CURRENT_ROW
     if end_given is not None:
-        end = _bound(binder, end_given, args.get("end_side") or "FOLLOWING", unit, order, node)
+        end = _bound(binder, end_given, args.get("end_side") or "FOLLOWING", unit=unit, order=order, node=node)
     if start[0] == "unbounded following" or end[0] == "unbounded preceding" or _turned(start[0], end[0]):
         raise binder.error(f"the frame ends before it begins: {start[0].upper()} to {end[0].upper()}", node)
     if unit == "groups" and not order:
@@ -398,12 +395,12 @@ def _turned(start: str, end: str) -> bool:
     return rank.index(start) > rank.index(end)
 
 
-def _bound(binder: Binder, given: Node, side: str, unit: str, order: tuple[SortKey, ...], node: Node) -> Any:
-    side = side.lower()
+def _bound(binder: Binder, given: Node, word: str, *, unit: str, order: tuple[SortKey, ...], node: Node) -> FrameBound:
+    side: Side = "preceding" if word.upper() == "PRECEDING" else "following"
     if given == "CURRENT ROW":
-        return "current row", None
+        return CURRENT_ROW
     if given == "UNBOUNDED":
-        return f"unbounded {side}", None
+        return ("unbounded preceding" if side == "preceding" else "unbounded following"), None
     offset = binder.expression(given, Scope(clause="a window's frame"))
     if not isinstance(offset, Constant) or offset.value is None:
         raise binder.error(f"a frame's offset is a constant, not {written(given)}", node)
@@ -422,13 +419,17 @@ def _bound(binder: Binder, given: Node, side: str, unit: str, order: tuple[SortK
     return side, value
 
 
-def _range_offset(binder: Binder, offset: Constant, key: Type, node: Node) -> Any:
+def _plain(value: Any) -> int | float:  # noqa: ANN401 - of a Constant
+    return value if isinstance(value, float) else int(value)
+
+
+def _range_offset(binder: Binder, offset: Constant, key: Type, node: Node) -> int | float | tuple[int, int] | None:
     """The offset in engine values of the key: a number; (months, microseconds) only where there are months."""
     if key.number and offset.type.number:
         same = cast(offset, key if not key.integer else offset.type)
         if key.integer and not offset.type.integer:
             raise binder.error(f"RANGE over {key} counts with whole numbers", node)
-        return same.value if isinstance(same, Constant) else None
+        return _plain(same.value) if isinstance(same, Constant) else None
     if key.temporal and offset.type.kind == "interval":
         months, microseconds = offset.value
         if months:
@@ -437,8 +438,8 @@ def _range_offset(binder: Binder, offset: Constant, key: Type, node: Node) -> An
             return microseconds * (1000 if key.unit == "ns" else 1)
         return None if microseconds % DAY else microseconds // DAY
     if key.kind == "date" and offset.type.integer:
-        return offset.value
+        return _plain(offset.value)
     return None
 
 
-__all__ = ["AGGREGATES", "RANKINGS", "VARBYTE", "aggregate", "bare", "quantile", "sort_key", "sort_keys"]
+__all__ = ["AGGREGATES", "RANKINGS", "VARBYTE", "aggregate", "bare", "sort_key", "sort_keys"]

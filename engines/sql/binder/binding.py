@@ -112,6 +112,13 @@ class Binder:
         self.withs: list[dict[str, Any]] = []  # WITH queries in scope, innermost last
         self.views: tuple[str, ...] = ()  # those that are being bound
 
+    def begin(self) -> None:
+        """Before each statement of a text; parameters go on counting, what was seen stays seen."""
+        self.counter = 0
+        self.tables = {}
+        self.used = {}
+        self.withs = []
+
     # ---- ids and places ------------------------------------------------------------------------------------------
 
     def id(self, name: str) -> str:
@@ -187,7 +194,7 @@ def written(node: Node) -> str:
     """The node as text, short, for errors."""
     try:
         text = node.sql(dialect="redshift") if isinstance(node, exp.Expr) else str(node)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a generator that stumbles must not hide the error that is being told
         text = type(node).__name__
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlglot import exp
 
 from engines.errors import nearest
-from engines.sql.binder.aggregates import AGGREGATES, RANKINGS, aggregate, quantile
+from engines.sql.binder.aggregates import AGGREGATES, RANKINGS, aggregate
 from engines.sql.binder.binding import Binder, Node, binds, written
 from engines.sql.binder.columns import NO_PARENTHESES
 from engines.sql.binder.literals import cast, now
@@ -58,7 +58,7 @@ def _argument(binder: Binder, node: Node, scope: Scope) -> Expression:
     return binder.expression(node, scope)
 
 
-def _arguments(binder: Binder, name: str, node: Node, scope: Scope, least: int, most: int) -> list[Expression]:
+def _arguments(binder: Binder, name: str, node: Node, scope: Scope, *, least: int, most: int) -> list[Expression]:
     given = node.expressions
     if not least <= len(given) <= most:
         count = str(least) if least == most else f"{least} to {most}" if most < 1000 else f"at least {least}"
@@ -131,33 +131,33 @@ PARTED: Final = {
 
 
 def _coalesce(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    items = _arguments(binder, name, node, scope, 1, 1000)
+    items = _arguments(binder, name, node, scope, least=1, most=1000)
     shown = name if name in {"greatest", "least"} else "coalesce"
     items, type = unify(binder, items, node.expressions, node, f"the arguments of {name.upper()}")
     return items[0] if len(items) == 1 else Call(shown, tuple(items), type=type, position=binder.position(node))
 
 
 def _nullif(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    value, other = _arguments(binder, name, node, scope, 2, 2)
+    value, other = _arguments(binder, name, node, scope, least=2, most=2)
     equal = compare(binder, "=", value, other, node)
     return case(binder, [(equal, Constant(None, type=NULL))], value, node.expressions, node)
 
 
 def _nvl2(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    value, there, missing = _arguments(binder, name, node, scope, 3, 3)
+    value, there, missing = _arguments(binder, name, node, scope, least=3, most=3)
     condition = Call("is not null", (value,), type=BOOLEAN)
     return case(binder, [(condition, there)], missing, node.expressions[1:], node)
 
 
 def _iif(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    condition, yes, *no = _arguments(binder, name, node, scope, 2, 3)
+    condition, yes, *no = _arguments(binder, name, node, scope, least=2, most=3)
     condition = binder.boolean(condition, node.expressions[0], name.upper())
     return case(binder, [(condition, yes)], no[0] if no else Constant(None, type=NULL), node.expressions[1:], node)
 
 
 def _decode(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     """DECODE(value, search, result, ..., default): NULL finds NULL."""
-    value, *rest = _arguments(binder, name, node, scope, 3, 1000)
+    value, *rest = _arguments(binder, name, node, scope, least=3, most=1000)
     branches = []
     for i in range(0, len(rest) - 1, 2):
         search = rest[i]
@@ -171,18 +171,18 @@ def _decode(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
 
 
 def _mod(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    left, right = _arguments(binder, name, node, scope, 2, 2)
+    left, right = _arguments(binder, name, node, scope, least=2, most=2)
     return arithmetic(binder, "%", left, right, node)
 
 
 def _now(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    _arguments(binder, name, node, scope, 0, 0)
+    _arguments(binder, name, node, scope, least=0, most=0)
     moment = now(binder.position(node))
     return moment if name in {"getdate", "sysdate", "localtimestamp", "timeofday"} else cast(moment, TIMESTAMPTZ)
 
 
 def _today(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    _arguments(binder, name, node, scope, 0, 0)
+    _arguments(binder, name, node, scope, least=0, most=0)
     return cast(now(binder.position(node)), DATE)
 
 
@@ -190,24 +190,20 @@ def _grouping(binder: Binder, name: str, node: Node, scope: Scope) -> Expression
     """Stands as a call until the grouping sets are known, see selects.py."""
     if not scope.may_aggregate:
         raise binder.error(f"GROUPING is not allowed in {scope.clause}", node)
-    arguments = _arguments(binder, name, node, scope, 1, 60)
+    arguments = _arguments(binder, name, node, scope, least=1, most=60)
     return Call("grouping", tuple(arguments), type=BIGINT, position=binder.position(node))
 
 
 def _array(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    items = _arguments(binder, name, node, scope, 0, 100_000)
+    items = _arguments(binder, name, node, scope, least=0, most=100_000)
     if not items:
         return Call("array", (), type=array(NULL), position=binder.position(node))
     items, type = unify(binder, items, node.expressions, node, "the elements of an ARRAY")
     return Call("array", tuple(items), type=array(type), position=binder.position(node))
 
 
-def _quantile(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    return quantile(binder, name, node, scope)
-
-
 def _floor_of_quotient(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
-    left, right = _arguments(binder, name, node, scope, 2, 2)
+    left, right = _arguments(binder, name, node, scope, least=2, most=2)
     return scalar(binder, "trunc", [arithmetic(binder, "/", left, right, node)], node)
 
 
@@ -232,7 +228,7 @@ NO_PARENTHESES["sysdate"] = lambda binder, node, _: now(binder.position(node))
 
 
 @binds(exp.Lambda)
-def _lambda(binder: Binder, node: Node, scope: Scope) -> Expression:
+def _lambda(binder: Binder, node: Node, _: Scope) -> Expression:
     raise binder.error("x -> ... stands only as an argument of a function that takes one", node)
 
 

@@ -1,12 +1,10 @@
 """Column names in expressions: a, t.a, schema.t.a, with the fields of records behind them; names of lambdas."""
 
-from typing import Any
-
 from sqlglot import exp
 
 from engines.errors import nearest
-from engines.sql.binder.binding import Binder, Node, binds
-from engines.sql.binder.scopes import Ambiguous, Scope
+from engines.sql.binder.binding import Binder, Handler, Node, binds
+from engines.sql.binder.scopes import Ambiguous, Named, Scope
 from engines.sql.logical import Call, Constant, Expression, Reference
 from engines.sql.types import INTEGER, VARCHAR, Type
 
@@ -40,7 +38,7 @@ def bind_column(binder: Binder, node: Node, scope: Scope) -> Expression:
             except Ambiguous:
                 raise binder.error(
                     f"the column {parts[-1]}.{name} is ambiguous: the table has several of that name", node
-                )
+                ) from None
             if found is None:
                 guess = nearest(name, (column.name for column in relation.named.columns)).removeprefix("; ")
                 raise binder.error(f"the table {parts[-1]} has no column {name!r}", name_node, suggestion=guess)
@@ -71,7 +69,7 @@ def _bare(binder: Binder, node: Node, name: str, position: int, scope: Scope) ->
     return found
 
 
-NO_PARENTHESES: dict[str, Any] = {}  # functions that are written like columns; filled by calls.py
+NO_PARENTHESES: dict[str, Handler] = {}  # functions that are written like columns; filled by calls.py
 
 
 def _find(binder: Binder, node: Node, name: str, scope: Scope, position: int) -> Expression | None:
@@ -85,7 +83,7 @@ def _find(binder: Binder, node: Node, name: str, scope: Scope, position: int) ->
             except Ambiguous:
                 tables = [key for key, one in looking.rows.relations.items() if _has(one.named, name)]
                 choice = " or ".join(f"{table}.{name}" for table in tables) or "a table's name before it"
-                raise binder.error(f"the column {name!r} is ambiguous: write {choice}", node)
+                raise binder.error(f"the column {name!r} is ambiguous: write {choice}", node) from None
             if found is not None:
                 _seen(scope, looking, found.id, position)
                 return Reference(found.id, type=found.type, position=position)
@@ -97,7 +95,7 @@ def _find(binder: Binder, node: Node, name: str, scope: Scope, position: int) ->
     return None
 
 
-def _has(named: Any, name: str) -> bool:
+def _has(named: Named, name: str) -> bool:
     try:
         return named.find(name) is not None
     except Ambiguous:
@@ -105,7 +103,7 @@ def _has(named: Any, name: str) -> bool:
 
 
 def field(binder: Binder, record: Expression, name: str, node: Node) -> Expression:
-    """record.name"""
+    """The field of a record: record.name."""
     for known, type in record.type.fields:
         if known.lower() == name.lower() and record.type.kind == "row":
             text = Constant(known.encode(), type=VARCHAR)

@@ -69,8 +69,23 @@ REFUSED: Final[dict[Any, str]] = {
 }
 DEFAULT_CHAR: Final = 1
 DEFAULT_BPCHAR: Final = 256
-KNOWN: Final = ["BOOLEAN", "SMALLINT", "INTEGER", "BIGINT", "DECIMAL", "REAL", "DOUBLE", "CHAR", "VARCHAR", "TEXT"]
-KNOWN += ["VARBYTE", "DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"]
+KNOWN: Final = (
+    "BOOLEAN",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "DECIMAL",
+    "REAL",
+    "DOUBLE",
+    "CHAR",
+    "VARCHAR",
+    "TEXT",
+    "VARBYTE",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMPTZ",
+)
 
 
 def bind_type(node: "Node", binder: "Binder | None" = None) -> Type:
@@ -120,7 +135,9 @@ def _sized(node: "Node", kind: str, binder: "Binder | None") -> Type:
     return Type(kind, length=_number(node, 0, binder, 1, LONGEST_TEXT, f"the length of {kind.upper()}"))
 
 
-def _number(node: "Node", at: int, binder: "Binder | None", low: int, high: int, what: str) -> int:
+def _number(  # noqa: PLR0917 - bounds are clearest as they stand in the calls
+    node: "Node", at: int, binder: "Binder | None", low: int, high: int, what: str
+) -> int:
     text = node.expressions[at].name
     if not text.isdigit() or not low <= int(text) <= high:
         raise _wrong(

@@ -7,7 +7,7 @@ because DATE plus whole days is a DATE and DATE plus hours a TIMESTAMP.
 
 import datetime as dt
 import re
-from typing import Any, Final
+from typing import Final
 
 from sqlglot import exp
 
@@ -147,10 +147,10 @@ def number(binder: Binder, text: str, node: Node) -> Constant:
         try:
             return Constant(float(text), type=DOUBLE, position=position)
         except ValueError:
-            raise binder.error(f"{text!r} is no number", node)
+            raise binder.error(f"{text!r} is no number", node) from None
     whole, _, fraction = text.partition(".")
     if not (whole + fraction).isdigit():
-        raise binder.error(f"{text!r} is no number", node)
+        raise binder.error(f"{text!r} is no number", node) from None
     whole = whole.lstrip("0") or ("0" if whole else "")
     type = _digits(binder, len(whole) + len(fraction), len(fraction), node)
     return Constant(int(whole + fraction), type=type, position=position)
@@ -168,7 +168,7 @@ def _boolean(_: Binder, node: Node, __: Scope) -> Expression:
 
 
 @binds(exp.Null)
-def _null(_: Binder, __: Any, ___: Scope) -> Expression:
+def _null(_: Binder, __: Node, ___: Scope) -> Expression:
     return Constant(None, type=NULL)
 
 

@@ -6,7 +6,7 @@ Whole numbers in arithmetic are left as they are: the kernels know from the type
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlglot import exp
 
@@ -48,7 +48,7 @@ def common(expressions: Sequence[Expression]) -> Type | None:
 
 
 def unify(
-    binder: Binder, expressions: list[Expression], nodes: Sequence[Node], owner: Any, what: str
+    binder: Binder, expressions: list[Expression], nodes: Sequence[Node], owner: Node, what: str
 ) -> tuple[list[Expression], Type]:
     """All as their common type."""
     first = expressions[0].type
@@ -79,7 +79,7 @@ def _comparable(binder: Binder, left: Expression, right: Expression, node: Node)
     return kinded(left, type), kinded(right, type)
 
 
-def compare(binder: Binder, operator: str, left: Expression, right: Expression, node: Node) -> Expression:
+def compare(binder: Binder, operator: str, left: Expression, right: Expression, node: Node) -> Call:
     """Left operator right, for any of = <> < <= > >= and IS [NOT] DISTINCT FROM."""
     left, right = _comparable(binder, left, right, node)
     return Call(operator, (left, right), type=BOOLEAN, position=left.position)
@@ -167,15 +167,15 @@ def either(conditions: Sequence[Expression]) -> Expression:
 # ---- logic -------------------------------------------------------------------------------------------------------
 
 
-def chain(node: Node, kind: type) -> list[Node]:
-    """A AND b AND c, however deep the tree, as [a, b, c]."""
+def chain(node: Node, kind: type[exp.Expr]) -> list[Node]:
+    """The items of a AND b AND c, however deep the tree."""
     items = []
     waiting = [node]
     while waiting:
         one = waiting.pop()
-        while one.__class__ is exp.Paren:
+        while isinstance(one, exp.Paren):
             one = one.args["this"]
-        if one.__class__ is kind:
+        if isinstance(one, kind):
             waiting.append(one.args["expression"])
             waiting.append(one.args["this"])
         else:
@@ -242,6 +242,8 @@ def _in(binder: Binder, node: Node, scope: Scope) -> Expression:
     if node.args.get("unnest") is not None or node.args.get("field") is not None:
         raise binder.unsupported("IN with something other than a list or a query", node)
     nodes = node.expressions
+    if not nodes:
+        raise binder.error("IN needs at least one value between its parentheses", node)
     rows = row_items(node.this)
     if rows is not None:
         left = [binder.expression(one, scope) for one in rows]
@@ -335,20 +337,13 @@ ARITHMETIC: Final[dict[type, str]] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", 
 
 @binds(*ARITHMETIC)
 def _arithmetic(binder: Binder, node: Node, scope: Scope) -> Expression:
-    left_node = node.args["this"]
-    if left_node.__class__ not in ARITHMETIC:
-        left = binder.expression(left_node, scope)
-        return arithmetic(
-            binder, ARITHMETIC[node.__class__], left, binder.expression(node.args["expression"], scope), node
-        )
     path = []  # a + b + c + ... leans to the left: a loop, because a long one would be a deep recursion
-    while node.__class__ in ARITHMETIC:
-        path.append(node)
+    while (operator := ARITHMETIC.get(node.__class__)) is not None:
+        path.append((operator, node))
         node = node.args["this"]
     bound = binder.expression(node, scope)
-    for one in reversed(path):
-        right = binder.expression(one.args["expression"], scope)
-        bound = arithmetic(binder, ARITHMETIC[one.__class__], bound, right, one)
+    for operator, one in reversed(path):
+        bound = arithmetic(binder, operator, bound, binder.expression(one.args["expression"], scope), one)
     return bound
 
 
@@ -487,7 +482,7 @@ def scalar(binder: Binder, name: str, arguments: Sequence[Expression], node: Nod
     try:
         types, result = function.resolve([one.type for one in arguments])
     except TypeMismatch as error:
-        raise binder.error(f"{name.upper()} {error}", node)
+        raise binder.error(f"{name.upper()} {error}", node) from None
     cast_to = tuple(
         one if one.type == type or (one.type.text and type == VARCHAR) else cast(one, type)
         for one, type in zip(arguments, types, strict=True)
@@ -519,7 +514,11 @@ def _operator_function(binder: Binder, node: Node, scope: Scope) -> Expression:
 
 
 def case(
-    binder: Binder, branches: list[tuple[Expression, Expression]], otherwise: Expression, nodes: list[Node], node: Node
+    binder: Binder,
+    branches: Sequence[tuple[Expression, Expression]],
+    otherwise: Expression,
+    nodes: list[Node],
+    node: Node,
 ) -> Expression:
     """CASE, its values brought to one type."""
     values, type = unify(binder, [*(value for _, value in branches), otherwise], nodes, node, "the branches of CASE")

@@ -77,7 +77,7 @@ QUERIES: dict[type, Callable[[Binder, Any, Scope | None], Rows]] = {}
 # ---- WITH --------------------------------------------------------------------------------------------------------
 
 
-def _declare(binder: Binder, clause: Any, node: Node, outer: Scope | None) -> None:
+def _declare(binder: Binder, clause: Node, node: Node, outer: Scope | None) -> None:
     uses = Counter(one.name.lower() for one in node.find_all(exp.Table) if one.args.get("db") is None)
     known = binder.withs[-1]
     for one in clause.expressions:
@@ -96,7 +96,7 @@ def _declare(binder: Binder, clause: Any, node: Node, outer: Scope | None) -> No
         )
 
 
-def named_query(binder: Binder, name: str, node: Node) -> Rows | None:
+def named_query(binder: Binder, name: str) -> Rows | None:
     """The WITH query of that name; None if there is none."""
     folded = name.lower()
     for known in reversed(binder.withs):
@@ -228,7 +228,7 @@ def _combined(binder: Binder, node: Node, left: Rows, right: Rows) -> Rows:
         type = typing.common((a.type, b.type))
         if type is None:
             raise binder.error(
-                f"the column {a.name} of {name.upper()} is {a.type} on the left and {b.type} on the right: write a CAST",
+                f"{name.upper()}: the column {a.name} is {a.type} on the left and {b.type} on the right; write a CAST",
                 node.args["expression"],
             )
         types.append(type)
@@ -276,7 +276,7 @@ def limited(binder: Binder, node: Node, plan: Plan) -> Plan:
     limit, offset = node.args.get("limit"), node.args.get("offset")
     if limit is None and offset is None:
         return plan
-    count = None
+    count: Expression | None = None
     if limit is not None:
         options = limit.args.get("limit_options")
         if options is not None and (options.args.get("percent") or options.args.get("with_ties")):

@@ -14,13 +14,13 @@ from engines.sql.binder.binding import Binder, Node, View, written
 from engines.sql.binder.operators import both, compare
 from engines.sql.binder.queries import bind_query, named_query, renamed
 from engines.sql.binder.scopes import Ambiguous, Column, Named, Relation, Rows, Scope
-from engines.sql.logical import Apply, Call, Expression, Join, JoinKind, Project, Reference, Scan, Unnest, Values
+from engines.sql.logical import Apply, Call, Expression, Join, JoinKind, Plan, Project, Reference, Scan, Unnest, Values
 from engines.sql.types import BIGINT
 
 ONE_ROW = Values((), ((),))
 
 
-def bind_from(binder: Binder, select: Any, scope: Scope) -> Rows:
+def bind_from(binder: Binder, select: Node, scope: Scope) -> Rows:
     """Everything after FROM. Without FROM one row of no columns."""
     args = select.args
     start = args.get("from_")
@@ -31,7 +31,7 @@ def bind_from(binder: Binder, select: Any, scope: Scope) -> Rows:
     return _joined(binder, start.this, args.get("joins") or (), scope)
 
 
-def _joined(binder: Binder, first: Any, joins: Sequence[Node], scope: Scope) -> Rows:
+def _joined(binder: Binder, first: Node, joins: Sequence[Node], scope: Scope) -> Rows:
     """First JOIN ... , other JOIN ..."""
     done: Rows | None = None
     part = _item(binder, first, scope, None)
@@ -64,7 +64,7 @@ def _is_lateral(node: Node) -> bool:
 def _item(binder: Binder, node: Node, scope: Scope, left: Rows | None) -> Rows:
     kind = node.__class__
     if kind is exp.Table:
-        rows = _table(binder, node, scope)
+        rows = _table(binder, node)
     elif kind is exp.Subquery:
         rows = _derived(binder, node, scope)
     elif kind is exp.Values:
@@ -94,7 +94,7 @@ def _continued(binder: Binder, rows: Rows, joins: Sequence[Node], scope: Scope) 
     return rows
 
 
-def _table(binder: Binder, node: Node, scope: Scope) -> Rows:
+def _table(binder: Binder, node: Node) -> Rows:
     args = node.args
     name_node = args["this"]
     if not isinstance(name_node, exp.Identifier):
@@ -102,7 +102,7 @@ def _table(binder: Binder, node: Node, scope: Scope) -> Rows:
     parts = tuple(args[key].args["this"] for key in ("catalog", "db", "this") if args.get(key) is not None)
     alias = args.get("alias")
     if len(parts) == 1:
-        rows = named_query(binder, parts[0], node)
+        rows = named_query(binder, parts[0])
         if rows is not None:
             return _aliased(binder, rows, node, alias, parts[0])
     found = binder.catalog.find(parts)
@@ -134,7 +134,7 @@ def _named(rows: Rows) -> Named:
     return rows.named
 
 
-def _aliased(binder: Binder, rows: Rows, node: Node, alias: Any, own: str = "") -> Rows:
+def _aliased(binder: Binder, rows: Rows, node: Node, alias: Node, own: str = "") -> Rows:
     """Rows under a new name, their columns perhaps renamed."""
     name = alias.args["this"].name if alias is not None and alias.args.get("this") is not None else own
     columns = rows.columns
@@ -220,54 +220,37 @@ def _join(binder: Binder, node: Node, left: Rows, scope: Scope) -> Rows:
 
 
 def _using(binder: Binder, node: Node, left: Rows, right: Rows, kind: JoinKind, *, natural: bool) -> Rows:
-    """One column for the two that are equal: the left one, the right one of a RIGHT JOIN, of a FULL one what is there."""
+    """One column for two that are equal: the left one, of a RIGHT JOIN the right one, of a FULL one what is there."""
     if natural:
-        theirs = {column.name.lower() for column in right.columns}
-        names = [column.name for column in left.columns if column.name.lower() in theirs]
+        known = {column.name.lower() for column in right.columns}
+        names = [column.name for column in left.columns if column.name.lower() in known]
         nodes: list[Node] = [node.this] * len(names)
     else:
         nodes = node.args["using"]
         names = [one.name for one in nodes]
     relations = _merge_relations(binder, left, right, node)
     equal = []
-    merged: list[tuple[str, Column, Column]] = []
-    for name, place in zip(names, nodes, strict=True):
-        pair = [_common_column(binder, rows, name, place) for rows in (left, right)]
-        sides = [Reference(one.id, type=one.type) for one in pair]
-        equal.append(compare(binder, "=", sides[0], sides[1], place))
-        merged.append((name, pair[0], pair[1]))
-    plan: Any = Join(
-        left.plan, right.plan, kind if equal or kind != "inner" else "cross", (), both(equal) if equal else None
-    )
-    taken = {one.id for _, *pair in merged for one in pair}
-    rest = [column for column in left.columns + right.columns if column.id not in taken]
     first: list[Column] = []
     computed: dict[str, Expression] = {}
-    for name, ours, theirs_too in merged:
-        if kind != "full":
-            chosen = theirs_too if kind == "right" else ours
-            first.append(Column(name, chosen.id, chosen.type))
-            continue
-        condition = next(iter(one for one in equal if isinstance(one, Call)))
-        pair_of = next(
-            (one for one in equal if isinstance(one, Call) and _mentions(one, ours.id, theirs_too.id)), condition
-        )
-        id = binder.id(name)
-        type = pair_of.arguments[0].type
-        computed[id] = Call("coalesce", pair_of.arguments, type=type)
+    taken: set[str] = set()
+    for name, place in zip(names, nodes, strict=True):
+        ours, theirs = _common_column(binder, left, name, place), _common_column(binder, right, name, place)
+        sides = Reference(ours.id, type=ours.type), Reference(theirs.id, type=theirs.type)
+        equal.append(compare(binder, "=", *sides, place))
+        taken |= {ours.id, theirs.id}
+        chosen = theirs if kind == "right" else ours
+        id, type = chosen.id, chosen.type
+        if kind == "full":
+            id, type = binder.id(name), equal[-1].arguments[0].type
+            computed[id] = Call("coalesce", equal[-1].arguments, type=type)
         first.append(Column(name, id, type))
+    condition = both(equal) if equal else None
+    plan: Plan = Join(left.plan, right.plan, "cross" if condition is None and kind == "inner" else kind, (), condition)
     if computed:
-        kept: dict[str, Expression] = {
-            column.id: Reference(column.id, type=column.type) for rows in (left, right) for column in _all_columns(rows)
-        }
+        kept = {one.id: Reference(one.id, type=one.type) for rows in (left, right) for one in _all_columns(rows)}
         plan = Project(plan, tuple((kept | computed).items()))
+    rest = [column for column in left.columns + right.columns if column.id not in taken]
     return Rows(plan, first + rest, relations)
-
-
-def _mentions(comparison: Call, left: str, right: str) -> bool:
-    from engines.sql.logical import references  # noqa: PLC0415 - rare: FULL JOIN USING
-
-    return references(comparison) == {left, right}
 
 
 def _all_columns(rows: Rows) -> list[Column]:
@@ -281,7 +264,7 @@ def _common_column(binder: Binder, rows: Rows, name: str, node: Node) -> Column:
     try:
         found = rows.find(name)
     except Ambiguous:
-        raise binder.error(f"the column {name!r} of USING is ambiguous on one side", node)
+        raise binder.error(f"the column {name!r} of USING is ambiguous on one side", node) from None
     if found is None:
         guess = nearest(name, (column.name for column in rows.columns)).removeprefix("; ")
         raise binder.error(f"the column {name!r} of USING is not on both sides", node, suggestion=guess)

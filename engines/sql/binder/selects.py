@@ -1,4 +1,4 @@
-"""SELECT -> a plan. The steps, from below:
+"""How a SELECT becomes a plan. The steps, from below.
 
     FROM       rows             Filter     WHERE              Aggregate  GROUP BY and every aggregate of the SELECT
     Filter     HAVING           Window     every OVER         Filter     QUALIFY
@@ -216,7 +216,7 @@ class _Select:
         chosen = None if qualify is None else binder.condition(qualify.this, scope, "QUALIFY")
         distinct = args.get("distinct")
         on = None if distinct is None else distinct.args.get("on")
-        order = self._order(args.get("order"), distinct is not None and on is None)
+        order = self._order(args.get("order"), distinct=distinct is not None and on is None)
         on_keys = [] if on is None else [binder.expression(one, scope) for one in _on_items(on)]
         windows = scope.windows
         if group is not None or scope.aggregates or having is not None:
@@ -240,7 +240,7 @@ class _Select:
             plan = Window(plan, tuple((id, call) for call, id in windows.items()))
         if chosen is not None:
             plan = Filter(plan, chosen)
-        return self._finished(plan, order, distinct is not None and on is None)
+        return self._finished(plan, order, distinct=distinct is not None and on is None)
 
     # ---- GROUP BY ------------------------------------------------------------------------------------------------
 
@@ -264,12 +264,12 @@ class _Select:
             if len(self.sets) > 4096:
                 raise binder.error(f"GROUP BY makes {len(self.sets):,} grouping sets, at most 4,096 are allowed", group)
             self.grouping = binder.id("grouping")
-        for key in keys:
-            if isinstance(key, Reference) and plain and key.id not in self.scope.foreign:
-                self.keys[key] = key.id
-                self.key_ids.add(key.id)
-            elif key not in self.keys:
-                self.keys[key] = binder.id(key.id.partition("#")[0] if isinstance(key, Reference) else "key")
+        for bound in keys:
+            if isinstance(bound, Reference) and plain and bound.id not in self.scope.foreign:
+                self.keys[bound] = bound.id
+                self.key_ids.add(bound.id)
+            elif bound not in self.keys:
+                self.keys[bound] = binder.id(bound.id.partition("#")[0] if isinstance(bound, Reference) else "key")
         return None
 
     def _group_by_all(self) -> None:
@@ -329,7 +329,7 @@ class _Select:
         return len(keys) - 1
 
     def _aggregated(self, plan: Plan) -> tuple[Plan, Any]:
-        scope, binder = self.scope, self.binder
+        scope = self.scope
         self.below = output(plan)
         calls = tuple((id, call) for call, id in scope.aggregates.items())
         keys = tuple((id, key) for key, id in self.keys.items())
@@ -374,7 +374,7 @@ class _Select:
 
     # ---- ORDER BY, the result ------------------------------------------------------------------------------------
 
-    def _order(self, order: Node, distinct: bool) -> list[tuple[SortKey, Any]]:
+    def _order(self, order: Node, *, distinct: bool) -> list[tuple[SortKey, Any]]:
         if order is None:
             return []
         binder, scope = self.binder, self.scope
@@ -406,10 +406,9 @@ class _Select:
             raise self.binder.error(f"ORDER BY {node.name}: several columns of the result have that name", node)
         return found[0]
 
-    def _finished(self, plan: Plan, order: list[tuple[SortKey, Any]], distinct: bool) -> Rows:
+    def _finished(self, plan: Plan, order: list[tuple[SortKey, Any]], *, distinct: bool) -> Rows:
         binder = self.binder
         foreign = self.scope.foreign
-        columns: list[Column] = []
         ids: dict[Expression, str] = {}
         projected: dict[str, Expression] = {}
 
@@ -424,8 +423,7 @@ class _Select:
                 projected[id] = expression
             return id
 
-        for item in self.items:
-            columns.append(Column(item.name, place(item.expression, item.name), item.expression.type))
+        columns = [Column(one.name, place(one.expression, one.name), one.expression.type) for one in self.items]
         keys = tuple(
             replace(
                 key,
@@ -452,7 +450,7 @@ def _on_items(on: Node) -> list[Node]:
     return list(on.expressions) if on.__class__ is exp.Tuple else [on]
 
 
-def _changed_window(call: WindowCall, change: Any, node: Node) -> WindowCall:
+def _changed_window(call: WindowCall, change: Callable[[Expression, Node], Expression], node: Node) -> WindowCall:
     return replace(
         call,
         arguments=tuple(change(one, node) for one in call.arguments),

@@ -1,4 +1,4 @@
-"""Queries inside expressions -> Subquery. Which ids of outer queries the inner plan mentions says all about correlation."""
+"""Queries inside expressions. The outer ids that the inner plan mentions are all there is of correlation."""
 
 from sqlglot import exp
 
@@ -29,10 +29,11 @@ def _exists(binder: Binder, node: Node, scope: Scope) -> Expression:
 @binds(exp.Any, exp.All)
 def _quantified(binder: Binder, node: Node, scope: Scope) -> Expression:
     """`node` is the comparison that has ANY or ALL on its right, or an IN with a query."""
-    if node.__class__ is exp.In:
-        query, operator, every = node.args["query"], "=", False
-    elif node.__class__ in COMPARISONS:
-        query, operator, every = node.expression.this, COMPARISONS[node.__class__], node.expression.__class__ is exp.All
+    operator, every = COMPARISONS.get(node.__class__), False
+    if isinstance(node, exp.In):
+        query, operator = node.args["query"], "="
+    elif operator is not None:
+        query, every = node.expression.this, isinstance(node.expression, exp.All)
     else:
         raise binder.error("ANY and ALL stand on the right of a comparison", node)
     while query.__class__ is exp.Paren:
@@ -40,7 +41,7 @@ def _quantified(binder: Binder, node: Node, scope: Scope) -> Expression:
     given = row_items(node.this)
     left = [binder.expression(one, scope) for one in given or [node.this]]
     if query.__class__ is exp.Array or query.__class__ is exp.Tuple:
-        return _of_list(binder, node, left, operator, every, query, scope)
+        return _of_list(binder, node, query, scope, left=left, operator=operator, every=every)
     if not isinstance(query, (exp.Query, exp.Subquery, exp.Table)):
         raise binder.unsupported(f"ANY or ALL of {written(query)}", node)
     rows = bind_query(binder, query, scope)
@@ -63,9 +64,9 @@ def _quantified(binder: Binder, node: Node, scope: Scope) -> Expression:
 
 
 def _of_list(
-    binder: Binder, node: Node, left: list[Expression], operator: str, every: bool, query: Node, scope: Scope
+    binder: Binder, node: Node, query: Node, scope: Scope, *, left: list[Expression], operator: str, every: bool
 ) -> Expression:
-    """X = ANY (ARRAY[1, 2])"""
+    """ANY or ALL of a list: x = ANY (ARRAY[1, 2])."""
     if len(left) > 1:
         raise binder.unsupported("a row with ANY or ALL of an ARRAY", node)
     items = [binder.expression(one, scope) for one in query.expressions]

@@ -1,6 +1,6 @@
 """Digests and numbers in other bases: MD5, SHA1, SHA2, CRC32, FNV_HASH, STRTOL, TO_HEX, FROM_HEX.
 
-Digests are text in small hexadecimal digits. FNV_HASH is Fowler, Noll and Vo's FNV-1 of 64 bits, signed, over the
+Digests are text in small hexadecimal digits. FNV_HASH is Fowler, Noll and Vo's FNV-1a of 64 bits, signed, over the
 bytes of the value: text as UTF-8, whole numbers with the low byte first in the width of their type. These functions
 run in Python, once for each distinct value.
 """
@@ -57,7 +57,7 @@ def crc32(given: Given) -> Column:
     return given.for_each(lambda value: zlib.crc32(_bytes(value)))
 
 
-@scalar("fnv_hash", "any, integer? -> bigint", meaning="the 64-bit FNV-1 hash of x, going on from a seed")
+@scalar("fnv_hash", "any, integer? -> bigint", meaning="the 64-bit FNV-1a hash of x, going on from a seed")
 def fnv_hash(given: Given) -> Column:
     kind = given.columns[0].type.kind
 
@@ -70,7 +70,7 @@ def fnv_hash(given: Given) -> Column:
             data = _bytes(value)
         state = seed & 0xFFFF_FFFF_FFFF_FFFF
         for byte in data:
-            state = (state * FNV_PRIME & 0xFFFF_FFFF_FFFF_FFFF) ^ byte
+            state = (state ^ byte) * FNV_PRIME & 0xFFFF_FFFF_FFFF_FFFF
         return state - (state >> 63 << 64)
 
     return given.for_each(hashed)

@@ -88,12 +88,27 @@ def grammar(name: str) -> Any:  # noqa: ANN401 - a dialect of sqlglot
 
 
 def tokenize(text: str, dialect: str = "redshift") -> list[Token]:
-    """The tokens of a text. QueryError for a text, a quoted name or a comment that does not end."""
+    """The tokens of a text. QueryError for a text, a quoted name or a comment that does not end.
+
+    Each `?` becomes $1, $2, ... in the order of the text: the binder meets them in another one.
+    """
     try:
-        return grammar(dialect).tokenize(text)  # type: ignore[no-any-return]  # tokens
+        found: list[Token] = grammar(dialect).tokenize(text)
     except TokenError as error:
         message = "a text, a name in quotes or a comment begins and does not end"
         raise QueryError(message, text=text, position=_opened(text)) from error
+    return list(_numbered(found)) if "?" in text else found
+
+
+def _numbered(found: Sequence[Token]) -> Iterator[Token]:
+    number = 0
+    for token in found:
+        if token.token_type is not tokens.TokenType.PLACEHOLDER:
+            yield token
+            continue
+        number += 1
+        for kind, text in ((tokens.TokenType.PARAMETER, "$"), (tokens.TokenType.NUMBER, str(number))):
+            yield tokens.Token(kind, text, token.line, token.col, token.start, token.end)
 
 
 def _opened(text: str) -> int:

@@ -77,7 +77,6 @@ class Binder:
         "parameters",
         "parse",
         "placed",
-        "placeholders",
         "scalars",
         "seen",
         "tables",
@@ -104,7 +103,6 @@ class Binder:
         self.scalars = dialect.functions.scalars
         self.counter = 0
         self.near = 0  # the last place that was known
-        self.placeholders = 0  # ? met so far
         self.placed = True  # False inside a view: its places are not those of the text
         self.tables: dict[str, None] = {}  # full names of what is read
         self.seen: dict[tuple[str, ...], Any] = {}  # names looked up -> schema or View: the statement depends on them
@@ -113,7 +111,7 @@ class Binder:
         self.views: tuple[str, ...] = ()  # those that are being bound
 
     def begin(self) -> None:
-        """Before each statement of a text; parameters go on counting, what was seen stays seen."""
+        """Before each statement of a text; what was seen stays seen."""
         self.counter = 0
         self.tables = {}
         self.used = {}

@@ -191,10 +191,7 @@ def _array(binder: Binder, node: Node, scope: Scope) -> Expression:
 
 @binds(exp.Placeholder)
 def _placeholder(binder: Binder, node: Node, _: Scope) -> Expression:
-    name = node.args.get("this")
-    if name is None:
-        binder.placeholders += 1
-        return _parameter(binder, binder.placeholders, node)
+    name = node.args["this"]
     return _parameter(binder, name if isinstance(name, str) else name.name, node)
 
 

@@ -19,7 +19,7 @@ class Context:
 
     text: str = ""  # the statement, for errors
     tables: Mapping[str, TableSource] = field(default_factory=dict)
-    values: Mapping[int | str, Any] = field(default_factory=dict)  # engine values of Bound expressions; "now": us
+    values: Mapping[int | str, Any] = field(default_factory=dict)  # engine values of Bound expressions; "$now": us
     clock: Clock = field(default_factory=SystemClock)
     random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - SQL's RANDOM()
     rules: Mapping[str, Any] = field(default_factory=dict)  # the dialect's choices, see front.py

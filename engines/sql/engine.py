@@ -68,6 +68,7 @@ class SQL:
         memory: int = MEMORY,
         runner: Runner | None = None,
         vector: int = VECTOR,
+        user: str = "",
     ) -> None:
         self.catalog = catalog
         self.dialect = dialect
@@ -75,6 +76,7 @@ class SQL:
         self.memory = memory
         self.runner = runner or Local(threads)
         self.vector = vector
+        self.user = user
         self.cache = front.Cache()
 
     # ---- statements
@@ -183,7 +185,7 @@ class SQL:
         """What one run knows: the values as the engine holds them, the time, the tables as they are now."""
         if timeout is not None and timeout <= 0:
             raise Invalid(f"timeout is above 0 seconds, got {timeout:g}")
-        bound: dict[int | str, Any] = {"now": self.clock.now()}
+        bound: dict[int | str, Any] = {"$now": self.clock.now(), "$user": self.user.encode()}
         for number, value in enumerate(values, 1):
             bound[number] = engine_value(value, type_of(value))
         for name, value in (named or {}).items():

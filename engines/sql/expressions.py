@@ -353,7 +353,7 @@ def _reference(id: str, type: Type) -> Step:
 def _bound(name: int | str, type: Type) -> Step:
     def step(frame: Frame) -> Column:
         value = frame.context.values[name]
-        if name == "now" and value is not None and type.unit == "ns":
+        if name == "$now" and value is not None and type.unit == "ns":
             value *= 1000
         return constant(value, type)
 

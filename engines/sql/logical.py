@@ -57,7 +57,7 @@ class Constant(Expression):
 
 @dataclass(frozen=True, slots=True)
 class Bound(Expression):
-    """A constant that is known when the statement runs: a parameter by number or name, or "now"."""
+    """A constant that is known when the statement runs: a parameter by number or name, "$now", or "$user"."""
 
     name: int | str
 

@@ -383,8 +383,8 @@ def test_constants_of_a_run_are_computed_once_a_run():
 
 
 def test_now_is_the_moment_of_the_run():
-    now = Bound(name="now", type=TIMESTAMP)
-    assert evaluate(now, table(x=([1], BIGINT)), Context(values={"now": 77})) == [77]
+    now = Bound(name="$now", type=TIMESTAMP)
+    assert evaluate(now, table(x=([1], BIGINT)), Context(values={"$now": 77})) == [77]
 
 
 def test_a_column_of_a_plan_outside_is_a_constant_of_the_run():

@@ -39,13 +39,17 @@ def binds(*classes: type) -> Callable[[Handler], Handler]:
 
 
 class View:
-    """A query under a name. columns: names that replace its own, or none."""
+    """A query under a name. columns: names that replace its own, or none.
 
-    __slots__ = ("columns", "text")
+    catalog: where its own tables are found, if not where the view was: with the rights of the view's owner.
+    """
 
-    def __init__(self, text: str, columns: Iterable[str] = ()) -> None:
+    __slots__ = ("catalog", "columns", "text")
+
+    def __init__(self, text: str, columns: Iterable[str] = (), catalog: "Catalog | None" = None) -> None:
         self.text = text
         self.columns = tuple(columns)
+        self.catalog = catalog
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, View) and (self.text, self.columns) == (other.text, other.columns)

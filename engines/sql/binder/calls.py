@@ -17,7 +17,7 @@ from engines.sql.binder.columns import NO_PARENTHESES
 from engines.sql.binder.literals import cast, now
 from engines.sql.binder.operators import arithmetic, case, compare, scalar, unify
 from engines.sql.binder.scopes import Scope
-from engines.sql.logical import Call, Constant, Expression, Lambda, Reference
+from engines.sql.logical import Bound, Call, Constant, Expression, Lambda, Reference
 from engines.sql.types import BIGINT, BOOLEAN, DATE, DOUBLE, NULL, TIMESTAMPTZ, VARCHAR, array
 
 Special = Callable[[Binder, str, Any, Scope], Expression]
@@ -221,6 +221,14 @@ SPECIAL: Final[dict[str, Special]] = {
     "grouping": _grouping,
     "array": _array,
 }
+
+
+@binds(exp.CurrentUser, exp.SessionUser)
+def _user(binder: Binder, node: Node, _: Scope) -> Expression:
+    return Bound("$user", type=VARCHAR, position=binder.position(node))
+
+
+NO_PARENTHESES["user"] = _user
 NO_PARENTHESES["sysdate"] = lambda binder, node, _: now(binder.position(node))
 
 

@@ -216,7 +216,7 @@ def _parameter(binder: Binder, name: int | str, node: Node) -> Expression:
 
 def now(position: int = -1) -> Expression:
     """The time at which the statement began."""
-    return Bound("now", type=TIMESTAMP, position=position)
+    return Bound("$now", type=TIMESTAMP, position=position)
 
 
 @binds(exp.CurrentDate)

@@ -158,19 +158,20 @@ def _derived(binder: Binder, node: Node, scope: Scope) -> Rows:
 
 
 def _view(binder: Binder, view: View, parts: tuple[str, ...], node: Node) -> Rows:
-    name = ".".join(parts)
+    name = ".".join(parts) + ("" if view.catalog is None else " as its owner sees it")
     if name in binder.views:
         raise binder.error(f"the view {name} reads itself", node)
     if len(binder.views) > 30:
         raise binder.error(f"views lie more than {len(binder.views)} deep in each other", node)
-    before = binder.text, binder.placed, binder.views, binder.withs
+    before = binder.text, binder.placed, binder.views, binder.withs, binder.catalog
     tree = binder.parse(view.text)
+    binder.catalog = view.catalog or binder.catalog
     binder.text, binder.placed, binder.views, binder.withs = view.text, False, (*binder.views, name), []
     rows = bind_query(binder, tree, None)
     columns = rows.columns
     if view.columns:
         columns = renamed(binder, columns, list(view.columns), name, node)
-    binder.text, binder.placed, binder.views, binder.withs = before
+    binder.text, binder.placed, binder.views, binder.withs, binder.catalog = before
     return Rows(rows.plan, columns)
 
 

@@ -154,7 +154,7 @@ def _starred(binder: Binder, node: Node, scope: Scope) -> list[Item]:
     return [
         Item(column.name, Reference(column.id, type=column.type), None)
         for column in columns
-        if column.name.lower() not in excluded
+        if column.name.lower() not in excluded and not column.name.startswith("$")  # a pseudo-column: only by its name
     ]
 
 

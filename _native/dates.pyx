@@ -107,7 +107,8 @@ cdef inline uint16_t part_of(int64_t days, int part) noexcept nogil:
     return <uint16_t>(days - days_of(date.year, 1, 1) + 1)
 
 
-cdef multiversion_int parts_16(const uint16_t* days, int64_t base, int part, uint16_t* out, Py_ssize_t n) noexcept nogil:
+cdef multiversion_int parts_16(
+        const uint16_t* days, int64_t base, int part, uint16_t* out, Py_ssize_t n) noexcept nogil:
     """Dates of a block are nearly always 16 bits with a base: this loop is worth the clones."""
     cdef Py_ssize_t i
     if part == YEAR:

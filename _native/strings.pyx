@@ -289,7 +289,7 @@ cdef inline int32_t forward(const uint8_t* heap, int32_t at, int32_t end, int64_
 
 def cut_characters(const int32_t[::1] offsets not None, const uint8_t[::1] heap not None,
                    const int64_t[::1] first not None, const int64_t[::1] count not None,
-                   int32_t[::1] begins not None, int32_t[::1] made not None, *, bint ascii):
+                   int32_t[::1] begins not None, int32_t[::1] made not None, *, bint single):
     """Where characters first to first + count - 1 (from 1; what is outside the value does not count) begin.
 
     first and count: a number for each row, or one for all. Writes begins and the offsets of the pieces; gives the size.
@@ -318,7 +318,7 @@ def cut_characters(const int32_t[::1] offsets not None, const uint8_t[::1] heap 
                 begins[i] = a
                 made[i + 1] = <int32_t>total
                 continue
-            if ascii:
+            if single:
                 begins[i] = a + <int32_t>low
                 total += high - low
             else:

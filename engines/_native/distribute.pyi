@@ -1,8 +1,10 @@
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
-_Bytes = npt.NDArray[np.uint8]
-_Hashes = npt.NDArray[np.uint64]
+_Bytes: TypeAlias = npt.NDArray[np.uint8]
+_Hashes: TypeAlias = npt.NDArray[np.uint64]
 
 def hash_numbers(values: npt.NDArray[np.int64], valid: _Bytes | None, out: _Hashes) -> None: ...
 def hash_words(offsets: npt.NDArray[np.int32], heap: _Bytes, valid: _Bytes | None, out: _Hashes) -> None: ...

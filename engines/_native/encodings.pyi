@@ -1,12 +1,12 @@
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-_Bytes = npt.NDArray[np.uint8]
-_Numbers = npt.NDArray[np.int64]
-_Offsets = npt.NDArray[np.int32]
-_Codes = npt.NDArray[np.uint32]
+_Bytes: TypeAlias = npt.NDArray[np.uint8]
+_Numbers: TypeAlias = npt.NDArray[np.int64]
+_Offsets: TypeAlias = npt.NDArray[np.int32]
+_Codes: TypeAlias = npt.NDArray[np.uint32]
 
 def packed_size(count: int, width: int) -> int: ...
 def pack(values: _Numbers, base: int, shift: int, width: int, packed: _Bytes) -> None: ...

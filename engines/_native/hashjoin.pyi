@@ -1,13 +1,13 @@
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-_Narrow = npt.NDArray[Any]  # uint8, uint16, uint32 or uint64
-_Bytes = npt.NDArray[np.uint8]
-_Rows = npt.NDArray[np.int32]
-_Numbers = npt.NDArray[np.uint32]
-_Words = npt.NDArray[np.uint64]
+_Narrow: TypeAlias = npt.NDArray[Any]  # uint8, uint16, uint32 or uint64
+_Bytes: TypeAlias = npt.NDArray[np.uint8]
+_Rows: TypeAlias = npt.NDArray[np.int32]
+_Numbers: TypeAlias = npt.NDArray[np.uint32]
+_Words: TypeAlias = npt.NDArray[np.uint64]
 
 def compact(found: _Rows, at: _Rows, rows: _Rows) -> int: ...
 def choose(found: _Rows, there: bool, at: _Rows) -> int: ...

@@ -1,14 +1,14 @@
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-_Narrow = npt.NDArray[Any]  # uint8, uint16, uint32 or uint64
-_Bytes = npt.NDArray[np.uint8]
-_Words = npt.NDArray[np.uint64]
-_Numbers = npt.NDArray[np.uint32]
-_Found = npt.NDArray[np.int32]
-_Starts = npt.NDArray[np.int64]
+_Narrow: TypeAlias = npt.NDArray[Any]  # uint8, uint16, uint32 or uint64
+_Bytes: TypeAlias = npt.NDArray[np.uint8]
+_Words: TypeAlias = npt.NDArray[np.uint64]
+_Numbers: TypeAlias = npt.NDArray[np.uint32]
+_Found: TypeAlias = npt.NDArray[np.int32]
+_Starts: TypeAlias = npt.NDArray[np.int64]
 
 def number_direct(
     data: _Narrow,

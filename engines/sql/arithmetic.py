@@ -314,6 +314,7 @@ def checked(column: Column, context: Context, position: int) -> Column:
 
 
 def out_of_range(type: Type) -> str:
+    """What the error says of a number that a type does not hold."""
     kind = "numeric value" if type.decimal else type.kind
     return f"{kind} out of range: {type} holds numbers up to {_largest(type)}"
 

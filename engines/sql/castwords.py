@@ -348,10 +348,12 @@ def float_text(value: Any) -> str:  # noqa: ANN401 - a float of 32 or 64 bits
 
 
 def date_text(days: int) -> str:
+    """2024-02-29, of days since 1970."""
     return dt.date.fromordinal(days + EPOCH.toordinal()).isoformat()
 
 
 def time_text(microseconds: int) -> str:
+    """03:04:05 or 03:04:05.5, of microseconds since midnight."""
     seconds, fraction = divmod(microseconds, 1_000_000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{_fraction(fraction, 6)}"
 

@@ -137,13 +137,16 @@ def _type_of(kinds: set[type], scale: int) -> Type:
 
 def as_json(value: Any) -> str:  # noqa: ANN401 - any value of a document
     """Any value as JSON text; what JSON does not know (sets, bytes, exact numbers) as a list or text."""
-    return _ENCODER.encode(value).decode()
+    return _ENCODER.encode(_ordered(value)).decode()
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=repr)
-    return str(value)
+def _ordered(value: Any) -> Any:  # noqa: ANN401 - see above
+    """Sets as sorted lists, at any depth: the order in which a set comes differs from process to process."""
+    if isinstance(value, dict):
+        return {key: _ordered(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_ordered(inner) for inner in value]
+    return sorted(value) if isinstance(value, set | frozenset) else value
 
 
-_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=str, decimal_format="number")

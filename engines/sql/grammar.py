@@ -30,7 +30,7 @@ class _Refused(ParseError):
     """Wrong syntax at a token."""
 
     def __init__(self, message: str, token: Token) -> None:
-        super().__init__(message)
+        super().__init__(message, [{}])  # sqlglot notes there what it was trying
         self.token = token
 
 

@@ -58,6 +58,7 @@ def _scaled(pair: tuple[int, int], factor: float) -> tuple[int, int]:
 
 
 def negated(column: Column) -> Column:
+    """The intervals, backwards."""
     return _column([(-months, -time) for months, time in pairs_of(column, len(column))], column.type, column.valid)
 
 

@@ -84,6 +84,7 @@ def _both(
 
 
 def negation(argument: int) -> Step:
+    """NOT of the step's value; NULL stays NULL."""
     return strict(
         lambda columns, _, __: Column(BOOLEAN, flipped(columns[0].data), valid=columns[0].valid), [argument], BOOLEAN
     )

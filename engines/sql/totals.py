@@ -54,6 +54,7 @@ def grown(array: Array, used: int, room: int, fill: Any = 0) -> Array:  # noqa: 
 
 
 def numbers_of(groups: Groups | None, rows: int) -> Groups:
+    """The group of each row: group 0 for all where nothing is grouped."""
     if groups is not None:
         return groups
     return ZEROS[:rows] if rows <= len(ZEROS) else np.zeros(rows, np.uint32)
@@ -88,6 +89,7 @@ def whole_column(type: Type, data: Array, counts: Counts) -> Column:
 
 
 def float_column(type: Type, data: Array, counts: Counts) -> Column:
+    """A column of floats, one a group; NULL for a group that counted no value."""
     valid = None if counts.all() else (counts != 0).astype(np.uint8)
     if valid is not None:
         data = np.where(valid != 0, data, 0.0)
@@ -285,6 +287,7 @@ class ExtremeWhole:
 
 
 def validity(counts: Counts) -> npt.NDArray[np.uint8] | None:
+    """1 for a group that counted a value; None if all did."""
     return None if counts.all() else (counts != 0).astype(np.uint8)
 
 

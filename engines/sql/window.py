@@ -192,28 +192,34 @@ def narrowed_or_wide(values: Array) -> Array:
 
 
 def row_number(run: Running) -> Answer:
+    """The number of the row in its partition, from 1."""
     return run.whole(np.arange(1, run.rows.rows + 1) - run.rows.starts)
 
 
 def rank(run: Running) -> Answer:
+    """The number of the first of the row's peers: 1 1 3."""
     return run.whole(run.rows.peer_starts - run.rows.starts + 1)
 
 
 def dense_rank(run: Running) -> Answer:
+    """How many different keys came so far: 1 1 2."""
     groups = run.rows.groups()
     return run.whole(groups - groups[run.rows.starts] + 1)
 
 
 def percent_rank(run: Running) -> Answer:
+    """(rank - 1) / (rows - 1), 0 for a row that is alone."""
     others = run.rows.ends - run.rows.starts - 1
     return run.answer((run.rows.peer_starts - run.rows.starts) / np.maximum(others, 1), None)
 
 
 def cume_dist(run: Running) -> Answer:
+    """The share of the partition's rows up to the last of the row's peers."""
     return run.answer((run.rows.peer_ends - run.rows.starts) / (run.rows.ends - run.rows.starts), None)
 
 
 def ntile(run: Running) -> Answer:
+    """The number of the bucket, from 1; the first buckets are one row longer where it does not divide."""
     buckets = run.number(0, 0)
     if np.min(buckets) < 1:
         raise run.context.error(f"NTILE needs a number of buckets from 1 on, got {np.min(buckets)}", run.call.position)
@@ -247,10 +253,12 @@ class Present:
 
 
 def lag(run: Running) -> Answer:
+    """The value so many rows before."""
     return _shifted(run, -1)
 
 
 def lead(run: Running) -> Answer:
+    """The value so many rows behind."""
     return _shifted(run, 1)
 
 
@@ -277,10 +285,12 @@ def _shifted(run: Running, sign: int) -> Answer:
 
 
 def first_value(run: Running) -> Answer:
+    """The value of the frame's first row."""
     return _nth(run, 1)
 
 
 def last_value(run: Running) -> Answer:
+    """The value of the frame's last row."""
     low, high = run.frame()
     valid = run.valid() if run.call.ignore_nulls else None
     if valid is None:
@@ -290,6 +300,7 @@ def last_value(run: Running) -> Answer:
 
 
 def nth_value(run: Running) -> Answer:
+    """The value of the frame's nth row, from 1; NULL if it is shorter."""
     number = run.number(1, 1)
     if np.min(number) < 1:
         raise run.context.error(f"NTH_VALUE counts rows from 1 on, got {np.min(number)}", run.call.position)
@@ -307,15 +318,18 @@ def _nth(run: Running, number: npt.NDArray[np.int64] | int) -> Answer:
 
 
 def any_value(run: Running) -> Answer:
+    """The frame's first value that is not NULL."""
     run.call = replace(run.call, ignore_nulls=True)
     return _nth(run, 1)
 
 
 def least(run: Running) -> Answer:
+    """MIN over the frame."""
     return _extreme(run, descending=False)
 
 
 def greatest(run: Running) -> Answer:
+    """MAX over the frame."""
     return _extreme(run, descending=True)
 
 
@@ -333,6 +347,7 @@ def _extreme(run: Running, *, descending: bool) -> Answer:
 
 
 def count(run: Running) -> Answer:
+    """The frame's rows, or its values that are not NULL."""
     low, high = run.frame()
     return run.whole(_counts(run.valid(), low, high))
 
@@ -376,6 +391,7 @@ def _sums(run: Running, low: Positions, high: Positions) -> Array:
 
 
 def total(run: Running) -> Answer:
+    """SUM over the frame; NULL if it has no value."""
     low, high = run.frame()
     sums = _sums(run, low, high)
     if run.call.type.floating and run.arguments[0].type.scale:
@@ -425,10 +441,12 @@ def share(run: Running) -> Answer:
 
 
 def every(run: Running) -> Answer:
+    """BOOL_AND over the frame: the least of booleans."""
     return _extreme(run, descending=False)
 
 
 def some(run: Running) -> Answer:
+    """BOOL_OR over the frame: the greatest of booleans."""
     return _extreme(run, descending=True)
 
 

@@ -145,6 +145,7 @@ def _text(column: Column, valid: Bytes | None, wanted: str, *, sketch: bool) -> 
 
 
 def hash_numbers(values: Numbers, valid: Bytes | None) -> Hashes:
+    """The hash of each number; of NULL one and the same."""
     out = np.empty(len(values), np.uint64)
     distribute.hash_numbers(values, valid, out)
     return out

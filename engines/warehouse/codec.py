@@ -99,6 +99,7 @@ class Damaged(ValueError):
 
 
 def pad(data: bytes) -> bytes:
+    """The bytes with zeros up to a multiple of 8."""
     return data + bytes(-len(data) % 8)
 
 

@@ -37,10 +37,12 @@ class Payload:
 
 
 def compress(data: bytes) -> bytes:
+    """One zstd frame."""
     return zstandard.ZstdCompressor(level=LEVEL).compress(data)
 
 
 def width_of(low: int, high: int) -> int:
+    """Bits of a number between the two, less the lower one."""
     return (high - low).bit_length()
 
 
@@ -95,6 +97,7 @@ def filled(values: Numbers, valid: Bytes | None) -> tuple[Numbers, int, int]:
 
 
 def encode_whole(values: Numbers, valid: Bytes | None, low: int, high: int, wanted: str) -> Payload:
+    """Whole numbers between low and high, by the encoding that is wanted or else the smallest."""
     makers: dict[str, Callable[[], Payload | None]] = {
         "raw": lambda: Payload(Encoding.RAW, [numbers(values, low, high, raw=True)]),
         "zstd": lambda: Payload(Encoding.RAW, [numbers(values, low, high, raw=True)], compress=True),
@@ -194,6 +197,7 @@ def _number_dictionary(values: Numbers, valid: Bytes | None) -> Payload | None:
 
 
 def encode_wide(data: npt.NDArray[Any], valid: Bytes | None, low: int) -> Payload:
+    """Numbers of more than 64 bits, as two blocks: the upper and the lower halves."""
     values = (
         [int(value) for value in data.tolist()]
         if valid is None
@@ -205,6 +209,7 @@ def encode_wide(data: npt.NDArray[Any], valid: Bytes | None, low: int) -> Payloa
 
 
 def encode_doubles(values: npt.NDArray[np.float64], valid: Bytes | None, wanted: str) -> Payload:
+    """Floats, by the encoding that is wanted or else what suits them."""
     raw = Payload(Encoding.RAW, [values.tobytes()])
     if wanted in ("raw", "text"):
         return raw

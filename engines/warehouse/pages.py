@@ -151,6 +151,7 @@ def replaced(pages: Sequence[Page], changes: dict[int, Group | None]) -> tuple[P
 
 
 def groups_of(pages: Iterable[Page]) -> tuple[Group, ...]:
+    """The row groups of all pages, in order."""
     return tuple(itertools.chain.from_iterable(page.groups for page in pages))
 
 

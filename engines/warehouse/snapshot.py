@@ -14,6 +14,7 @@ AutoSnapshot says when `tick` takes one by itself: every so often, or after so m
 (Redshift: every 8 hours or 5 GB, for a day; manual ones until they are deleted.)
 """
 
+import builtins  # a snapshot has a field called bytes
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -56,7 +57,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     written: int = 0
 
     @classmethod
-    def decode(cls, data: bytes, digest: str) -> "Snapshot":
+    def decode(cls, data: builtins.bytes, digest: str) -> "Snapshot":
         try:
             return msgspec.msgpack.decode(data, type=cls)
         except msgspec.MsgspecError as error:
@@ -74,7 +75,7 @@ class AutoSnapshot:
 
 
 def seconds_of(duration: str | float) -> float:
-    """ "90s", "30m", "8h", "1d", "2w", or a number of seconds. Invalid for anything else."""
+    """Seconds of "90s", "30m", "8h", "1d", "2w", or a number of seconds. Invalid for anything else."""
     if isinstance(duration, (int, float)) and duration > 0:
         return float(duration)
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", str(duration))
@@ -241,7 +242,7 @@ def restore(
     holds a warehouse, Corrupted where the snapshot is damaged: then there is no warehouse.
     """
     place: Any = source if isinstance(source, Storage) else Place(source, files)
-    digest, record = find(place.refs, place.blobs, name)
+    _, record = find(place.refs, place.blobs, name)
     get = place.stored.get if isinstance(place, Storage) else place.blobs.get
     needed = reach(get, place.page, record.root)
     files = files or RealFileSystem()

@@ -46,6 +46,7 @@ def estimate(registers: Bytes) -> int:
 
 
 def encode(sketches: Mapping[int, Bytes]) -> bytes:
+    """The sketches of all columns as one compressed record; decode reads it."""
     content = msgspec.msgpack.encode({column: registers.tobytes() for column, registers in sorted(sketches.items())})
     return zstandard.ZstdCompressor(level=3).compress(content)
 

@@ -78,7 +78,9 @@ class Verifying:
             mask = group.mask
             self.block(f"{table}, deleted rows", mask.blob, mask.offset, mask.length, BOOLEAN, group.rows)
 
-    def block(self, what: str, blob: str, offset: int, length: int, type: Type, rows: int) -> None:
+    def block(  # noqa: PLR0917 - where, and what is expected there
+        self, what: str, blob: str, offset: int, length: int, type: Type, rows: int
+    ) -> None:
         if (blob, offset) in self._seen:
             return
         self._seen.add((blob, offset))
@@ -87,7 +89,7 @@ class Verifying:
             block = Block(self.storage.stored.get_range(blob, offset, length), (blob, offset))
             block.decode(type)
             if block.rows != rows:
-                raise block.corrupted(f"it has {block.rows:,} rows, its row group {rows:,}")  # noqa: TRY301 - reported below
+                raise block.corrupted(f"it has {block.rows:,} rows, its row group {rows:,}")
         except EngineError as error:
             self.problems.append(Problem(blob, offset, f"{what}: {error}"))
 

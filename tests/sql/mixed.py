@@ -36,7 +36,7 @@ def column(values, kind, rng):
 
 def batches(rows, types, *, vector=65_536, seed=0):
     """rows: tuples of engine values; types: id -> type. Batches of at most `vector` rows; some hidden by positions."""
-    rng = random.Random(seed)  # noqa: S311 - a seed, so that a failure comes again
+    rng = random.Random(seed)
     for start in range(0, len(rows), vector):
         piece = rows[start : start + vector]
         if rng.random() < 0.5:

@@ -5,7 +5,7 @@ ids are made once: no two steps make the same one (a Shared plan counts once)
 both sides of a join have different ids
 conditions are BOOLEAN; sides of comparisons, branches of CASE, columns of set operations agree in kind
 """
-# ruff: noqa: A001, A002, C901, PLR0912, PLR0915 - as in engines/sql: columns have ids and types, trees many kinds
+# ruff: noqa: C901, PLR0912, PLR0915 - as in engines/sql: columns have ids and types, trees many kinds
 
 from collections.abc import Mapping
 

@@ -112,7 +112,7 @@ def name(column):
     return column.partition("#")[0]
 
 
-def written(one):  # noqa: PLR0911 - one line a kind
+def written(one):
     match one:
         case Reference():
             return name(one.id)
@@ -136,7 +136,7 @@ def written(one):  # noqa: PLR0911 - one line a kind
     return str(one)
 
 
-def _line(plan):  # noqa: C901, PLR0911 - one line a kind
+def _line(plan):  # noqa: C901 - one line a kind
     match plan:
         case Scan():
             asked = [f"[{one.column} {one.op} {one.value}]" for one in plan.predicates]

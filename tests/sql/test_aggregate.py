@@ -47,7 +47,7 @@ def of(name):
     return Reference(id=name, type=TYPES[name])
 
 
-def call(function, *arguments, type, **options):  # noqa: A002 - as the plan calls it
+def call(function, *arguments, type, **options):
     return AggregateCall(function, tuple(of(a) if isinstance(a, str) else a for a in arguments), type, **options)
 
 

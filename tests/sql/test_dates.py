@@ -10,7 +10,7 @@ import pytest
 from engines._native import dates
 from engines.sql.types import EPOCH
 
-chance = random.Random(7)  # noqa: S311 - test data
+chance = random.Random(7)
 FIRST, LAST = dt.date.min, dt.date.max
 DAYS = sorted(
     {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import sql_expressions as model
 from sql.mixed import batch as mixed_batch
 from sql.mixed import engine_values
-from models import sql_expressions as model
 
 from engines.errors import QueryError
 from engines.sql import expressions

@@ -13,7 +13,7 @@ from engines.sql.functions.registry import INTERVAL_OF_TIME, TypeMismatch
 from engines.sql.types import DATE, INTERVAL, TIME, TIMESTAMP, TIMESTAMPTZ, VARCHAR, Type
 
 duckdb = pytest.importorskip("duckdb")
-chance = random.Random(5)  # noqa: S311 - test data
+chance = random.Random(5)
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 MOMENTS = [moment(1900, 1, 1) + dt.timedelta(microseconds=chance.randrange(201 * 365 * DAY)) for _ in range(300)] + [
@@ -31,7 +31,7 @@ def theirs(expression, *columns):
     """DuckDB's values of an expression over columns a, b, ..."""
     types = {dt.datetime: "TIMESTAMP", dt.date: "DATE", int: "BIGINT"}
     given = [f"unnest(?::{types[type(column[0])]}[]) AS {name}" for name, column in zip("ab", columns, strict=False)]
-    query = f"SELECT {expression} FROM (SELECT {', '.join(given)})"  # noqa: S608 - ours
+    query = f"SELECT {expression} FROM (SELECT {', '.join(given)})"
     return [row[0] for row in duckdb.execute(query, columns).fetchall()]
 
 

@@ -9,7 +9,7 @@ from sql.calling import call, moment, one
 
 from engines.errors import QueryError
 
-chance = random.Random(9)  # noqa: S311 - test data
+chance = random.Random(9)
 
 
 WHEN = moment(2002, 4, 20, 17, 31, 12, 660_000)

@@ -14,7 +14,7 @@ from engines.sql import types
 from engines.sql.column import Column
 from engines.sql.context import Context
 
-chance = random.Random(3)  # noqa: S311 - test data
+chance = random.Random(3)
 DECIMALS = [Decimal(chance.randint(-(10**9), 10**9)).scaleb(-4) for _ in range(300)] + [
     Decimal(text) for text in ("0.0000", "0.5000", "-0.5000", "2.5000", "-2.5000", "0.0050", "1.0050", "-1.0050")
 ]
@@ -79,7 +79,7 @@ def test_doubles():
 def test_doubles_agree_with_duckdb():
     duckdb = pytest.importorskip("duckdb")
     for name in ("round", "trunc", "ceil", "floor", "sign", "cbrt", "degrees", "radians", "atan", "sin", "cos"):
-        query = f"SELECT {name}(a) FROM (SELECT unnest(?::DOUBLE[]) AS a)"  # noqa: S608 - ours
+        query = f"SELECT {name}(a) FROM (SELECT unnest(?::DOUBLE[]) AS a)"
         values = [value for value in FLOATS if abs(value) < 1e100]
         theirs = [row[0] for row in duckdb.execute(query, [values]).fetchall()]
         assert call(name, values) == pytest.approx(theirs, rel=1e-12, abs=1e-12)

@@ -134,8 +134,8 @@ def test_what_is_no_json_is_an_error_or_null():
         one("json_extract_path_text", "{bad", "a")
     with pytest.raises(QueryError, match="is no JSON"):
         one("json_extract_path_text", '{"a":1, "b":}', "a")
-    assert one("json_extract_path_text", "{bad", "a", True) is None  # noqa: FBT003 - SQL's argument
-    assert one("json_array_length", "{}", True) is None  # noqa: FBT003 - SQL's argument
+    assert one("json_extract_path_text", "{bad", "a", True) is None
+    assert one("json_array_length", "{}", True) is None
     with pytest.raises(QueryError, match="no JSON array"):
         one("json_array_length", "{}")
     with pytest.raises(QueryError, match="nested too deeply"):

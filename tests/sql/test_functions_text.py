@@ -15,7 +15,7 @@ from engines.sql.functions.like import pieces_of
 from engines.sql.types import VARBYTE, VARCHAR
 
 duckdb = pytest.importorskip("duckdb")
-chance = random.Random(11)  # noqa: S311 - test data
+chance = random.Random(11)
 ALPHABET = "aab \u00e9\u20ac\U0001f600%_A"
 TEXTS = [
     "",
@@ -31,7 +31,7 @@ PLAIN = [text.encode("ascii", "replace").decode() for text in TEXTS]
 
 
 def theirs(expression, texts):
-    query = f"SELECT {expression} FROM (SELECT unnest(?::VARCHAR[]) AS a)"  # noqa: S608 - ours
+    query = f"SELECT {expression} FROM (SELECT unnest(?::VARCHAR[]) AS a)"
     return [row[0] for row in duckdb.execute(query, [texts]).fetchall()]
 
 

@@ -38,7 +38,8 @@ def test_equal_tuples_have_one_number_in_order_of_appearance_whatever_the_layout
         assert len(numbering) == len(known)
         if rng.random() < 0.2:
             numbering = pickle.loads(pickle.dumps(numbering))  # noqa: S301 - our own
-    keys = [values_of(column, len(known)) for column in numbering.keys()]
+    columns = numbering.keys()
+    keys = [values_of(column, len(known)) for column in columns]
     assert list(zip(*keys, strict=True)) == list(known)
     other = Numbering([TYPES[kind] for kind in kinds], nulls=nulls)
     assert other.merge(numbering).tolist() == list(range(len(known)))
@@ -83,7 +84,8 @@ def test_hints_make_a_packing_that_need_not_grow():
     index = hinted._words[-1].index
     hinted.number([whole([999, 0]), whole([9_000, 9_999])], 2)
     assert hinted._words[-1].index is index
-    assert [values_of(column, 3) for column in hinted.keys()] == [[5, 999, 0], [9_500, 9_000, 9_999]]
+    columns = hinted.keys()
+    assert [values_of(column, 3) for column in columns] == [[5, 999, 0], [9_500, 9_000, 9_999]]
 
 
 def test_small_codes_of_two_dictionaries_have_one_table():

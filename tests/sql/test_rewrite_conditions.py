@@ -21,7 +21,7 @@ TABLES = Tables(Bare("t", "a int, b int, c int, s text, d date, m dec"))
 
 
 def condition(text):
-    found = bound(f"select a from t where {text}", TABLES).plan  # noqa: S608 - the test's own text
+    found = bound(f"select a from t where {text}", TABLES).plan
     while not isinstance(found, Filter):
         found = found.input
     return found.condition

@@ -10,7 +10,8 @@ TABLES = Tables(
     Bare("b", "x int, y int, w int not null", rows=100),
     Bare(
         "s", "k int, z text, m dec", rows=500,
-        answers=dict.fromkeys(("=", "in", "is null"), Support.EXACT) | dict.fromkeys(("<", ">=", "prefix"), Support.PRUNE),
+        answers=dict.fromkeys(("=", "in", "is null"), Support.EXACT)
+        | dict.fromkeys(("<", ">=", "prefix"), Support.PRUNE),
     ),
 )  # fmt: skip
 

@@ -72,7 +72,7 @@ def test_rows_are_counted_as_wholes_and_nulls_are_equal(left, right, operation, 
 
 
 def test_rows_come_in_the_order_in_which_they_were_met_for_any_number_of_slices():
-    rng = random.Random(1)  # noqa: S311 - a seed, so that a failure comes again
+    rng = random.Random(1)
     left, right = ([(rng.randrange(9), rng.choice([b"a", None]), 0.5) for _ in range(50)] for _ in range(2))
     for kind, every in KINDS:
         one = combined((kind, every), left, right)
@@ -84,7 +84,7 @@ def test_rows_come_in_the_order_in_which_they_were_met_for_any_number_of_slices(
 @pytest.mark.parametrize(("kind", "every"), KINDS)
 def test_answers_as_duckdb_does(kind, every):
     duckdb = pytest.importorskip("duckdb")
-    rng = random.Random(kind)  # noqa: S311 - a seed, so that a failure comes again
+    rng = random.Random(kind)
     sides = [
         [(rng.choice([None, 1, 2, 3]), rng.choice([None, b"", b"x"]), rng.choice([None, 0.5])) for _ in range(30)]
         for _ in range(2)
@@ -95,7 +95,7 @@ def test_answers_as_duckdb_does(kind, every):
             f"({'null' if n is None else n}, {'null' if t is None else repr(t.decode())}, {'null' if x is None else x})"
             for n, t, x in side
         )
-        tables.append(f"select n::int, t::varchar, x::double from (values {values}) as v{number}(n, t, x)")  # noqa: S608 - its own numbers
+        tables.append(f"select n::int, t::varchar, x::double from (values {values}) as v{number}(n, t, x)")
     answer = duckdb.sql(f" {kind} {'all' if every else ''} ".join(tables)).fetchall()
     rows = [(n, None if t is None else t.encode(), x) for n, t, x in answer]
     assert Counter(combined((kind, every), *sides)) == Counter(rows)

@@ -96,7 +96,7 @@ def test_top_n_gives_the_first_rows_of_a_sort(rows, keys, limit, offset, vector)
 @pytest.mark.parametrize("nulls_first", [False, True])
 @pytest.mark.parametrize("column", list(VALUES))
 def test_top_n_that_drops_rows_early_drops_none_too_many(column, descending, nulls_first):
-    rng = random.Random(column)  # noqa: S311 - a seed, so that a failure comes again
+    rng = random.Random(column)
     pool = {
         "small": [None, *range(50)],
         "large": [None, 2**62, -(2**62), *range(50)],

@@ -45,7 +45,7 @@ def test_gather_gives_the_values_at_the_positions(words, chance):
 
 def test_gather_of_pieces_of_every_length_around_the_fast_copy():
     words = [bytes([65 + n % 26]) * n for n in range(130)]
-    at = np.array(random.Random(1).choices(range(130), k=1000), np.int32)  # noqa: S311 - test data
+    at = np.array(random.Random(1).choices(range(130), k=1000), np.int32)
     assert texts.to_words(gather(column(words), at)) == [words[i] for i in at]
 
 
@@ -114,10 +114,10 @@ def test_lengths_count_characters(words):
 def test_cutting_by_characters(words, first, count):
     numbers = np.array([first]), np.array([count])
     expected = [word.decode()[max(first - 1, 0) : max(first - 1 + max(count, 0), 0)].encode() for word in words]
-    assert cut(strings.cut_characters, words, *numbers, ascii=False) == expected
+    assert cut(strings.cut_characters, words, *numbers, single=False) == expected
     single = [word.decode().encode("ascii", "replace") for word in words]
     expected = [word[max(first - 1, 0) : max(first - 1 + max(count, 0), 0)] for word in single]
-    assert cut(strings.cut_characters, single, *numbers, ascii=True) == expected
+    assert cut(strings.cut_characters, single, *numbers, single=True) == expected
 
 
 @given(values)

@@ -53,7 +53,7 @@ def expected(rows, *, outer=False):
 
 
 def some(seed):
-    rng = random.Random(seed)  # noqa: S311 - a seed, so that a failure comes again
+    rng = random.Random(seed)
     return [
         (
             rng.choice([None, [], [None], [rng.randrange(5) for _ in range(rng.randrange(6))]]),

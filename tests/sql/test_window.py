@@ -38,7 +38,7 @@ def constant(value, kind=types.BIGINT):
 
 def made(rows, seed, nulls=0.2):
     """Rows of engine values with many ties, NULLs and small partitions."""
-    rng = random.Random(seed)  # noqa: S311 - a seed, so that a failure comes again
+    rng = random.Random(seed)
 
     def some(value):
         return None if rng.random() < nulls else value
@@ -217,7 +217,7 @@ def close(a, b):
 @pytest.mark.parametrize("text", list(RESULTS))
 def test_answers_as_duckdb_does(text):
     duckdb = pytest.importorskip("duckdb")
-    rng = random.Random(text)  # noqa: S311 - a seed, so that a failure comes again
+    rng = random.Random(text)
     connection = duckdb.connect()
     for attempt in range(12):
         rows = made(rng.choice([1, 5, 40, 90]), seed=attempt, nulls=rng.choice([0, 0.2, 0.6]))
@@ -229,7 +229,7 @@ def test_answers_as_duckdb_does(text):
         function, arguments, more = read(text)
         one = call(function, *arguments, returns=RESULTS[text], partition=partition, order=ordered, frame=frame, **more)
         head, _, where = text.partition(" filter ")
-        question = f"select {head}{' filter ' + where if where else ''} over ({over}) from data order by place"  # noqa: S608 - its own words
+        question = f"select {head}{' filter ' + where if where else ''} over ({over}) from data order by place"
         expected = [engine(row[0], RESULTS[text]) for row in connection.execute(question).fetchall()]
         found = answers(one, rows, vector=rng.choice([7, 65_536]), seed=attempt)
         wrong = [(row, a, b) for row, a, b in zip(rows, found, expected, strict=True) if not close(a, b)]

@@ -18,7 +18,7 @@ def test_a_table_with_everything_that_a_column_may_say():
         "CREATE TABLE IF NOT EXISTS sales.t (id INT IDENTITY(1,2), x DECIMAL(12,2) NOT NULL DEFAULT 0.5 + 1"
         ' ENCODE az64, "N" VARCHAR(20) DISTKEY, d DATE SORTKEY, PRIMARY KEY (id), FOREIGN KEY (x) REFERENCES u (x))'
     )
-    assert (found.name, found.style, found.distkey, found.sortkey) == ("sales.t", "key", "N", ("d",))
+    assert (found.name, found.style, found.distkey, found.sortkey) == ("sales.t", "key", "n", ("d",))
     assert found.if_not_exists
     one, two, three, four = found.columns
     assert (one.identity, one.type) == ((1, 2), types.INTEGER)

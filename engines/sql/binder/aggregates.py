@@ -431,7 +431,7 @@ def _range_offset(binder: Binder, offset: Constant, key: Type, node: Node) -> in
             raise binder.error(f"RANGE over {key} counts with whole numbers", node)
         return _plain(same.value) if isinstance(same, Constant) else None
     if key.temporal and offset.type.kind == "interval":
-        months, microseconds = offset.value
+        months, microseconds = map(int, offset.value)
         if months:
             return months, microseconds
         if key.kind != "date":

@@ -57,7 +57,7 @@ def bind_column(binder: Binder, node: Node, scope: Scope) -> Expression:
         tables += looking.rows.relations if looking.rows is not None else ()
         looking = looking.outer
     guess = nearest(parts[-1], tables).removeprefix("; ")
-    raise binder.error(f"no table {'.'.join(parts)!r} is in FROM here", node, suggestion=guess)
+    raise binder.error(f"no table {'.'.join(parts)!r} is in FROM here", args["table"], suggestion=guess)
 
 
 def _bare(binder: Binder, node: Node, name: str, position: int, scope: Scope) -> Expression:

@@ -106,7 +106,7 @@ def bind_type(node: "Node", binder: "Binder | None" = None) -> Type:
         if own is not None:
             return own
     if kind in PLAIN:
-        if kind is _T.FLOAT and node.expressions:
+        if kind in {_T.FLOAT, _T.DOUBLE} and node.expressions:  # the tokenizer calls FLOAT a DOUBLE
             return REAL if _number(node, 0, binder, 1, 53, "FLOAT") <= 24 else DOUBLE
         return PLAIN[kind]
     if kind in {_T.DECIMAL, _T.BIGDECIMAL}:

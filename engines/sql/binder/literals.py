@@ -270,7 +270,8 @@ def _unit(binder: Binder, name: str, node: Node) -> tuple[int, int]:
             return _MONTHS_OF[word], 0
         if word in _MICROSECONDS:
             return 0, _MICROSECONDS[word]
-    raise binder.error(f"{name!r} is no unit of an INTERVAL: write year, month, week, day, hour, minute, second", node)
+    known = "year, month, week, day, hour, minute, second"
+    raise binder.error(f"{folded!r} is no unit of an INTERVAL: write {known}", node)
 
 
 def interval(binder: Binder, text: str, unit: str, node: Node) -> Expression:

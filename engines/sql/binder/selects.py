@@ -70,7 +70,8 @@ def _select(binder: Binder, node: Node, outer: Scope | None) -> Rows:
     args = node.args
     for key in REFUSED.keys() & args.keys():
         if args[key]:
-            raise binder.unsupported(REFUSED[key], args[key][0] if isinstance(args[key], list) else args[key])
+            refused = args[key][0] if isinstance(args[key], list) else args[key]
+            raise binder.unsupported(REFUSED[key], refused if binder.position(refused) >= 0 else node)
     scope = Scope(outer=outer)
     rows = scope.rows = bind_from(binder, node, scope)
     plan = rows.plan
@@ -141,7 +142,7 @@ def _starred(binder: Binder, node: Node, scope: Scope) -> list[Item]:
         relation = rows.relation(parts) if rows is not None else None
         if relation is None:
             guess = nearest(parts[-1], rows.relations if rows is not None else ()).removeprefix("; ")
-            raise binder.error(f"no table {'.'.join(parts)!r} is in FROM here", node, suggestion=guess)
+            raise binder.error(f"no table {'.'.join(parts)!r} is in FROM here", node.args["table"], suggestion=guess)
         columns = relation.named.columns
     elif rows is None or not (rows.relations or columns):
         raise binder.error("SELECT * needs FROM", node)

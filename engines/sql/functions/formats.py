@@ -81,6 +81,7 @@ class Piece:
 
 @lru_cache(maxsize=256)
 def pieces(template: str) -> tuple[Piece, ...]:
+    """A template cut into codes (YYYY, FMMon, DDth) and what is copied as it stands."""
     made = []
     fill = True
     for found in PIECE.finditer(re.sub(r"(?i)FM(?![a-z\"])", "", template)):
@@ -101,6 +102,7 @@ def _like(word: str, written: str) -> str:
 
 
 def ordinal(number: int, written: str) -> str:
+    """st, nd, rd or th of a number, in the case in which the template wrote it."""
     last = 0 if 10 < number % 100 < 14 else number % 10
     ending = {1: "st", 2: "nd", 3: "rd"}.get(last, "th")
     return ending if written[:1].islower() else ending.upper()
@@ -179,7 +181,7 @@ def moment_as_text(moment: dt.datetime, template: str) -> str:
     return "".join(made)
 
 
-EPOCH_MOMENT: Final = dt.datetime.combine(EPOCH, dt.time())
+EPOCH_MOMENT: Final = dt.datetime.combine(EPOCH, dt.time.min)
 
 
 @scalar(
@@ -309,7 +311,7 @@ def _moment(read: dict[str, int], text: str) -> dt.datetime:
         moment = dt.datetime.combine(day, dt.time(hour, read.get("MI", 0), read.get("SS", 0), micro))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is no date or time: {error}") from None
-    return moment if seconds is None else dt.datetime.combine(day, dt.time()) + dt.timedelta(seconds=seconds)
+    return moment if seconds is None else dt.datetime.combine(day, dt.time.min) + dt.timedelta(seconds=seconds)
 
 
 @scalar("to_date", "text, text -> date", meaning="the date that a text shows by a template")

@@ -202,6 +202,7 @@ def whole_column(type: Type, data: npt.NDArray[Any], valid: Bytes | None = None)
 
 
 def mask_column(data: npt.NDArray[Any], valid: Bytes | None = None) -> Column:
+    """A BOOLEAN column of a mask."""
     return Column(BOOLEAN, np.ascontiguousarray(data, np.uint8), valid=valid)
 
 

@@ -168,10 +168,12 @@ def _zone(given: Given, i: int) -> dt.tzinfo:
 
 
 def to_utc(times: Numbers, zone: dt.tzinfo) -> Numbers:
+    """Wall clock times of a zone, microseconds, as UTC."""
     return times - offsets(times, zone, local=True)
 
 
 def from_utc(times: Numbers, zone: dt.tzinfo) -> Numbers:
+    """UTC, microseconds, as wall clock times of a zone."""
     return times + offsets(times, zone, local=False)
 
 

@@ -90,7 +90,7 @@ def initcap(given: Given) -> Column:
 def _cut(given: Given, first: Numbers, count: Numbers) -> Column:
     offsets, heap = given.every_text(0)
     begins, made = np.empty(given.rows, np.int32), np.empty(given.rows + 1, np.int32)
-    strings.cut_characters(offsets, heap, first, count, begins, made, ascii=strings.is_ascii(heap))
+    strings.cut_characters(offsets, heap, first, count, begins, made, single=strings.is_ascii(heap))
     return texts.cut_out(begins, heap, made, VARCHAR)
 
 

@@ -109,6 +109,7 @@ def _set(plan: SetOperation) -> Plan:
 
 
 def is_empty(plan: Plan) -> bool:
+    """Whether it is known that the plan gives no row."""
     return isinstance(plan, Values) and not plan.rows
 
 

@@ -75,6 +75,7 @@ def conjuncts(condition: Expression) -> list[Expression]:
 
 
 def disjuncts(condition: Expression) -> list[Expression]:
+    """The terms of an OR, flat; a condition that is none is its only term."""
     if type(condition) is Call and condition.function == "or":
         return [part for argument in condition.arguments for part in disjuncts(argument)]
     return [condition]
@@ -88,20 +89,24 @@ def conjunction(terms: Sequence[Expression]) -> Expression:
 
 
 def disjunction(terms: Sequence[Expression]) -> Expression:
+    """The OR of terms: FALSE of none, the term itself of one."""
     if len(terms) == 1:
         return terms[0]
     return Call("or", tuple(terms), type=BOOLEAN, position=terms[0].position) if terms else FALSE
 
 
 def negation(condition: Expression) -> Expression:
+    """NOT condition."""
     return Call("not", (condition,), type=BOOLEAN, position=condition.position)
 
 
 def filtered(plan: Plan, terms: Sequence[Expression]) -> Plan:
+    """The plan's rows for which all terms are true."""
     return Filter(plan, conjunction(terms)) if terms else plan
 
 
 def is_true(expression: Expression) -> bool:
+    """Whether it is the constant TRUE."""
     return type(expression) is Constant and expression.type.kind == "boolean" and expression.value in (True, 1)
 
 
@@ -163,6 +168,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def in_subquery(old: Subquery, plan: Plan, left: tuple[Expression, ...]) -> Subquery:
+    """The subquery, with another plan and left side."""
     return Subquery(old.kind, plan, old.columns, left, old.op, type=old.type, position=old.position)
 
 
@@ -301,10 +307,12 @@ def over(plan: Plan, below: Plan) -> Plan:
 
 
 def changed_keys(keys: tuple[SortKey, ...], change: Change) -> tuple[SortKey, ...]:
+    """The sort keys with changed expressions."""
     return tuple([SortKey(change(key.expression), key.descending, key.nulls_first) for key in keys])
 
 
 def changed_call(one: AggregateCall, change: Change) -> AggregateCall:
+    """The aggregate with changed arguments, condition and order; itself if nothing changed."""
     arguments = tuple([change(argument) for argument in one.arguments])
     where = None if one.where is None else change(one.where)
     if where is one.where and not one.order and all(map(_same, arguments, one.arguments)):
@@ -314,6 +322,7 @@ def changed_call(one: AggregateCall, change: Change) -> AggregateCall:
 
 
 def changed_window(one: WindowCall, change: Change) -> WindowCall:
+    """The window function with changed arguments, partition and order."""
     return WindowCall(
         one.function,
         tuple([change(argument) for argument in one.arguments]),

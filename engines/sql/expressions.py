@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from engines.errors import EngineError, QueryError
 from engines.sql import arithmetic, casts, comparisons, intervals, logic
+from engines.sql.arithmetic import places
 from engines.sql.column import Batch, Column, expand, nulls
 from engines.sql.condition import Condition, Range, Test
 from engines.sql.context import Context
@@ -271,6 +272,7 @@ class _Compiler:
             return strict(arithmetic.Arithmetic(name, type, position), below, type), True, risky, 3.0 if risky else 0.3
         if name in comparisons.TESTS:
             cost = 5.0 if given[0].bytes else 0.2
+            below = [self._unscaled(argument) for argument in call.arguments]
             return strict(partial(_comparison, test=name), below, BOOLEAN), True, False, cost
         match name:
             case "and" | "or":
@@ -296,6 +298,29 @@ class _Compiler:
             raise QueryError(f"there is no function {name!r}", position=max(position, 0))
         return _scalar(scalar, below, type, position), scalar.pure, name not in SAFE, 50.0
 
+    def _unscaled(self, expression: Expression) -> int:
+        """The node of what is compared: values of 64 bits need no more places first, comparisons know of scales."""
+        node = self.node(expression)
+        if not isinstance(expression, Cast) or expression.lenient or not expression.type.decimal:
+            return node
+        given, type = expression.argument.type, expression.type
+        shift = type.scale - places(given)
+        if given.kind not in casts.NUMBERS or shift < 0 or 2**63 * 10**shift > 10**type.precision:
+            return node
+        below = self.seen[id(expression.argument)]
+        key = "unscaled", node
+        if key not in self.numbers:
+
+            def step(frame: Frame) -> Column:
+                column = frame.value(below)
+                return frame.value(node) if column.wide else column  # Python's numbers may not fit the type
+
+            self.numbers[key] = len(self.infos)
+            self.infos.append(replace(self.infos[below], cost=self.infos[node].cost))
+            self.nodes.steps.append(step)
+            self.nodes.fixed.append(self.nodes.fixed[node])
+        return self.numbers[key]
+
     # ---- conditions
 
     def test(self, expression: Expression) -> Test:
@@ -303,7 +328,7 @@ class _Compiler:
         node = self.node(expression)
         info = self.infos[node]
         if isinstance(expression, Call) and expression.function in comparisons.TESTS:
-            a, b = (self.node(argument) for argument in expression.arguments)
+            a, b = (self._unscaled(argument) for argument in expression.arguments)
             test = expression.function
             if self.nodes.fixed[a]:
                 a, b, test = b, a, comparisons.MIRRORED[test]

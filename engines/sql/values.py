@@ -13,13 +13,14 @@ import datetime as dt
 import decimal
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from engines.errors import Invalid
 from engines.sql import types
-from engines.sql.column import Array, Column, Dictionary, expand, gather
+from engines.sql.column import Array, Column, Dictionary, expand, gather, gather_text
 from engines.sql.types import EPOCH, EPOCH_TIME, Type
 
 TimeOfDay: Final = dt.time
@@ -242,6 +243,9 @@ def decimals(values: Sequence[int], scale: int) -> list[decimal.Decimal]:
 
 def _texts(column: Column) -> list[Any]:
     decode = column.type.text
+    if column.words is not None and len(column.data) < len(column.words) // 4 and "strings" not in column.words.kept:
+        offsets, heap = gather_text(column.words.offsets, column.words.heap, column.data)  # few of many words
+        column = replace(column, data=offsets, heap=heap, words=None)
     if column.words is not None:
         words = strings(column.words) if decode else column.words.words()
         return [words[code] for code in column.data.tolist()]

@@ -268,6 +268,11 @@ class _NoTables:
 NO_TABLES: Final = _NoTables()
 
 
+def expression_of(text: str, dialect: Dialect = REDSHIFT) -> Node:
+    """The syntax tree of an expression."""
+    return _parsed(f"select {text}", dialect).expressions[0]
+
+
 def bind_expression(
     ast: Node,
     columns: Mapping[str, tuple[str, Type]],
@@ -285,10 +290,7 @@ def bind_expression(
     tables. wanted: the result is cast to this type where assignment allows it, else QueryError.
     """
     if isinstance(ast, str):
-        text, prefix = ast, "select "
-        tree = parse(prefix + text, tokenized(prefix + text, dialect), dialect.parser)
-        ast = tree.expressions[0]
-        text = prefix + text
+        text, ast = f"select {ast}", expression_of(ast, dialect)
     binder = Binder(text, catalog, dialect, parameters, parse=_view_parser(dialect))
     known = [Column(name, id, type) for name, (id, type) in columns.items()]
     rows = Rows(Plan(), known)
@@ -315,6 +317,7 @@ __all__ = [
     "bind_expression",
     "bind_select",
     "bind_type",
+    "expression_of",
     "parse",
     "prepare",
     "tokenize",

@@ -19,6 +19,7 @@ import msgspec
 from engines.errors import AlreadyExists, Corrupted, Invalid, NotFound, listed, nearest
 from engines.sql.source import Field, Schema
 from engines.sql.types import NESTED, Type
+from engines.warehouse.access import Access
 from engines.warehouse.blocks import NAMES
 
 Style = Literal["auto", "even", "key", "all"]
@@ -109,7 +110,8 @@ class ExternalTable(msgspec.Struct, frozen=True, omit_defaults=True):
 class Root(msgspec.Struct, frozen=True):
     """Everything at one moment. sequence: the number of the commit; slices: fixed when the warehouse is made.
 
-    written: bytes of blocks that were ever appended: what automated snapshots go by.
+    written: bytes of blocks that were ever appended: what automated snapshots go by. schemas: what may stand before the
+    dot of a name, beside public. access: who may read what.
     """
 
     slices: int
@@ -120,6 +122,8 @@ class Root(msgspec.Struct, frozen=True):
     external: dict[str, ExternalTable] = {}
     next_table: int = 1
     written: int = 0
+    schemas: tuple[str, ...] = ()
+    access: Access = Access()
     kind: str = "warehouse root"
 
     def encode(self) -> bytes:
@@ -177,14 +181,16 @@ class Root(msgspec.Struct, frozen=True):
 
     def drop_table(self, name: str) -> "Root":
         self.table(name)
-        return msgspec.structs.replace(self, tables=_without(self.tables, name))
+        return msgspec.structs.replace(self, tables=_without(self.tables, name), access=self.access.dropped(name))
 
     def rename_table(self, name: str, to: str) -> "Root":
         entry = self.table(name)
         if name == to:
             return self
         self.refuse_taken(to)
-        return msgspec.structs.replace(self, tables={**_without(self.tables, name), to: entry})
+        return msgspec.structs.replace(
+            self, tables={**_without(self.tables, name), to: entry}, access=self.access.renamed(name, to)
+        )
 
     def change(self, name: str, change: Callable[[TableDefinition], TableDefinition]) -> "Root":
         """Another definition for a table, of which `check` must approve."""
@@ -232,7 +238,7 @@ class Root(msgspec.Struct, frozen=True):
     def drop_view(self, name: str) -> "Root":
         if name not in self.views:
             raise NotFound(f"there is no view {name!r}{nearest(name, self.views)}")
-        return msgspec.structs.replace(self, views=_without(self.views, name))
+        return msgspec.structs.replace(self, views=_without(self.views, name), access=self.access.dropped(name))
 
     def put_external(self, name: str, table: ExternalTable) -> "Root":
         self.refuse_taken(name)
@@ -241,7 +247,7 @@ class Root(msgspec.Struct, frozen=True):
     def drop_external(self, name: str) -> "Root":
         if name not in self.external:
             raise NotFound(f"there is no external table {name!r}{nearest(name, self.external)}")
-        return msgspec.structs.replace(self, external=_without(self.external, name))
+        return msgspec.structs.replace(self, external=_without(self.external, name), access=self.access.dropped(name))
 
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from engines.errors import Closed
 from engines.sql.column import Batch, Bytes
 from engines.warehouse import delete, statistics, vacuum
-from engines.warehouse.catalog import ColumnDefinition, ExternalTable, Root, Style, TableEntry, View
+from engines.warehouse.catalog import ColumnDefinition, ExternalTable, Root, Style, TableDefinition, TableEntry, View
 from engines.warehouse.pages import Group, Page, paged, replaced
 from engines.warehouse.scan import State, Table
 from engines.warehouse.write import Writer
@@ -44,6 +44,15 @@ class Working:
     pages: tuple[Page, ...]
     sketches: Mapping[int, Bytes] | None = None
     table: Table | None = None  # over these pages, once somebody asks
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A transaction as it was before a statement."""
+
+    root: Root
+    working: dict[int, Working]
+    bytes: int
 
 
 class Transaction:
@@ -133,6 +142,10 @@ class Transaction:
         definition = msgspec.structs.replace(entry.definition, id=self.root.next_table)
         root = self.root.with_table(name, msgspec.structs.replace(entry, definition=definition))
         self._become(msgspec.structs.replace(root, next_table=self.root.next_table + 1))
+
+    def change(self, change: Callable[[Root], Root]) -> None:
+        """Another catalogue, made of the present one."""
+        self._become(change(self.root))
 
     def _become(self, root: Root) -> None:
         self._refuse_ended()
@@ -248,6 +261,17 @@ class Transaction:
         if gone:
             self._set(entry, replaced(working.pages, gone), working.sketches)
 
+    def redefine(self, name: str, change: Callable[[TableDefinition], TableDefinition]) -> None:
+        """Another definition, and every row written anew by it: other keys, encodings, types."""
+        source = self.table(name)
+        before = self.root.table(name)
+        names = [column.name for column in before.definition.columns]
+        self._become(self.root.change(name, change))
+        self.truncate(name)
+        self.append(name, source.rows(names))
+        entry = msgspec.structs.replace(self.root.table(name), identities=before.identities)
+        self.root = self.root.with_table(name, entry)
+
     def analyze(self, name: str) -> None:
         """Make the sketches of distinct values anew, from the rows that are there."""
         self._refuse_ended()
@@ -267,6 +291,14 @@ class Transaction:
         return self._storage.sketches(entry.sketches) if working.sketches is None else working.sketches
 
     # -- the end
+
+    def mark(self) -> "Mark":
+        """Where back_to() can return: what a statement that fails has done is undone, and the transaction goes on."""
+        return Mark(self.root, dict(self._working), self._bytes)
+
+    def back_to(self, mark: "Mark") -> None:
+        if self._open:
+            self.root, self._working, self._bytes = mark.root, dict(mark.working), mark.bytes
 
     def commit(self) -> int:
         """Make all of it true at once; the commit's number. Nothing is written where nothing was changed."""

@@ -124,6 +124,11 @@ class Table:
         other._pin = pin  # noqa: SLF001 - its own class
         return other
 
+    def rows(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """All rows, group by group."""
+        for partition in self.state.partitions:
+            yield from self.scan(partition, columns, (), Scanned())
+
     # -- what planning asks
 
     def schema(self) -> Schema:

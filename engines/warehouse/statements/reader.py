@@ -118,11 +118,11 @@ class Reader:
         raise self.expected(f"one of {listed(choices)}" if len(choices) > 1 else choices[0])
 
     def identifier(self, what: str = "a name") -> str:
-        """A name, lower-case unless it is quoted."""
+        """A name, in lower case: also in quotes, as Redshift has it unless it is told otherwise."""
         token = self.token
         if token is not None and token.token_type == TokenType.IDENTIFIER:
             self.at += 1
-            return token.text
+            return token.text.lower()
         if token is None or token.token_type in NAMELESS or not (token.text[:1].isalpha() or token.text[:1] in "_$#"):
             raise self.expected(what)
         self.at += 1

@@ -1,0 +1,583 @@
+"""The statements that are not queries: one handler for each kind of record (statements/records.py).
+
+A handler makes its changes inside `session.change()`, so all of a statement is done or nothing. INSERT, UPDATE, DELETE
+and MERGE are in dml.py, COPY and UNLOAD in load.py and unload.py.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from engines.display import Table
+from engines.errors import AlreadyExists, Invalid, NotFound, QueryError, listed, nearest
+from engines.sql import front
+from engines.sql.front import Statement
+from engines.sql.logical import Query
+from engines.sql.types import VARCHAR, Type
+from engines.warehouse import dml, layout
+from engines.warehouse.access import Access, Policy
+from engines.warehouse.catalog import ColumnDefinition, Root, TableDefinition, View
+from engines.warehouse.commit import Transaction
+from engines.warehouse.dml import done
+from engines.warehouse.statements import records
+
+if TYPE_CHECKING:
+    from engines.warehouse.session import Engine, Session
+    from engines.warehouse.storage import Storage
+
+ENCODINGS: Final = {  # the service's names for what is called otherwise here
+    "az64": "bitpack", "mostly8": "bitpack", "mostly16": "bitpack", "mostly32": "bitpack", "none": "raw",
+    "lzo": "zstd", "text255": "bytedict", "text32k": "bytedict", "delta32k": "delta",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Running:
+    """A statement that runs."""
+
+    session: "Session"
+    engine: "Engine"
+    statement: Statement
+    values: Sequence[Any]
+    named: Mapping[str, Any]
+
+    def error(self, message: str, node: Any = None) -> QueryError:  # noqa: ANN401 - of sqlglot's tree
+        """A QueryError at the place of a node, as far as it has one."""
+        return QueryError(message, text=self.statement.source, position=_place(node))
+
+    def bind(self, query: Any) -> Query:  # noqa: ANN401 - a syntax tree, or a text
+        """A query inside of the statement, bound. A text has its offsets in the whole statement (reader.blanked)."""
+        text = query if isinstance(query, str) else self.statement.source
+        return front.bind_select(
+            query, self.engine.catalog, self.engine.dialect, text=text, parameters=self.statement.parameters
+        )
+
+    @contextlib.contextmanager
+    def changing(self, name: str) -> Iterator[Transaction]:
+        """Changes of a table whose rows have numbers."""
+        names = self.session.names
+        with self.session.change(self.session.holder(name)) as transaction:
+            names.target = name
+            try:
+                yield transaction
+            finally:
+                names.target = None
+
+    def definition(self, transaction: Transaction, name: str, node: Any) -> TableDefinition:  # noqa: ANN401 - see error
+        """The table that is written to. QueryError, at the node, if there is none, or no table that can be."""
+        root = transaction.root
+        if name in root.tables:
+            return root.tables[name].definition
+        kind = root.kind_of(name)
+        if kind is not None:
+            raise self.error(f"{name!r} is a {kind}: rows are written into tables", node)
+        if name in self.session.warehouse.attached:
+            raise self.error(f"{name!r} is attached: write to it where it is", node)
+        raise self.error(f"there is no table {name!r}{nearest(name, root.tables)}", node)
+
+    def column(self, table: TableDefinition, name: str, node: Any) -> ColumnDefinition:  # noqa: ANN401 - see error
+        """A column by name. QueryError at the node, with the nearest name."""
+        for column in table.columns:
+            if column.name == name:
+                return column
+        hint = nearest(name, [column.name for column in table.columns])
+        raise self.error(f"the table has no column {name!r}{hint}", node)
+
+
+def _place(node: Any) -> int:  # noqa: ANN401 - of sqlglot's tree
+    """Where a node begins: it or the first below it that knows."""
+    if node is None:
+        return 0
+    for below in node.walk():
+        start = below.meta.get("start")
+        if start is not None:
+            return int(start)
+    return 0
+
+
+# ---- tables ------------------------------------------------------------------------------------------------------
+
+
+def create_table(running: Running, record: records.CreateTable) -> Table:
+    """CREATE TABLE: by columns, LIKE another, or AS a query."""
+    session = running.session
+    temporary = record.temporary or record.name.startswith("#")
+    storage = session.temporary() if temporary else session.warehouse.storage
+    with session.change(storage) as transaction:
+        if transaction.root.kind_of(record.name) is not None and record.if_not_exists:
+            return done("CREATE TABLE")
+        _refuse_schema(transaction.root, record.name)
+        style, key, sort = record.style, record.distkey, record.sortkey
+        query = None
+        if record.like is not None:
+            like = session.names.source(record.like)
+            state = getattr(like, "state", None)
+            if state is None:
+                raise Invalid(f"LIKE takes a table, and {record.like!r} is none")
+            columns = state.definition.columns
+            if style == "auto" and key is None and not sort:
+                style, key, sort = keys_of(state.definition)
+        elif record.query is not None:
+            query = running.bind(record.query)
+            columns = columns_of(query, record)
+        else:
+            columns = tuple(column_of(running, column) for column in record.columns)
+        transaction.create_table(record.name, columns, style=style, key=key, sort=sort)  # type: ignore[arg-type] # checked
+        if query is None:
+            return done("CREATE TABLE")
+        rows = fill(running, transaction, record.name, query)
+    return done("CREATE TABLE AS", rows)
+
+
+def fill(running: Running, transaction: Transaction, name: str, query: Query) -> int:
+    """A query's rows into a table whose columns are those of the query."""
+    definition = transaction.root.table(name).definition
+    query = dml.fitted(query, definition.columns, running.statement.source)
+    return transaction.append(name, dml.batches(dml.rows_of(running, query), query))
+
+
+def columns_of(query: Query, record: records.CreateTable) -> tuple[ColumnDefinition, ...]:
+    """Columns for the rows of a query: its headers and types."""
+    names = [header.lower() for header, _, _ in query.columns]
+    if record.columns:
+        names = [column.name for column in record.columns]
+        if len(names) != len(query.columns):
+            raise Invalid(f"{len(names)} columns are named, and the query has {len(query.columns)}")
+    if "?column?" in names:
+        raise Invalid(f"column {names.index('?column?') + 1} of the query has no name: give it one with AS")
+    return tuple(
+        ColumnDefinition(name, _storable(type)) for name, (_, _, type) in zip(names, query.columns, strict=True)
+    )
+
+
+def _storable(type: Type) -> Type:
+    return VARCHAR if type.kind == "null" else type
+
+
+def column_of(running: Running, column: records.ColumnDefinition) -> ColumnDefinition:
+    """A column as the catalogue has it. QueryError for a DEFAULT that is none."""
+    default = None if column.default is None else column.default.strip()
+    if column.default is not None:
+        text = column.default
+        try:
+            front.bind_expression(text.strip(), {}, running.engine.dialect, wanted=dml.unbounded(column.type))
+        except QueryError as error:
+            raise QueryError(
+                f"DEFAULT of column {column.name!r}: {error.message}",
+                text=running.statement.source,
+                position=len(text) - len(text.lstrip()),
+            ) from error
+    encode = (column.encode or "auto").lower()
+    return ColumnDefinition(
+        column.name, column.type, column.nullable, default, column.identity, ENCODINGS.get(encode, encode)
+    )
+
+
+def keys_of(table: TableDefinition) -> tuple[str, str | None, tuple[str, ...]]:
+    """Style, DISTKEY and SORTKEY by name."""
+    return table.style, None if table.key is None else table.named([table.key])[0], table.named(table.sort)
+
+
+def _refuse_schema(root: Root, name: str) -> None:
+    schema, dot, _ = name.rpartition(".")
+    if dot and schema not in root.schemas:
+        raise NotFound(f"there is no schema {schema!r}{nearest(schema, root.schemas)}: CREATE SCHEMA {schema} first")
+
+
+def drop(running: Running, record: records.Drop) -> Table:
+    """DROP of tables, views, policies, schemas."""
+    session = running.session
+    dropped = 0
+    storages = {session.holder(name) for name in record.names}
+    with contextlib.ExitStack() as stack:
+        open = {storage: stack.enter_context(session.change(storage)) for storage in storages}
+        for name in record.names:
+            dropped += _drop(running, open[session.holder(name)], record, name)
+    return done(f"DROP {record.kind.upper()}", dropped)
+
+
+def _drop(running: Running, transaction: Transaction, record: records.Drop, name: str) -> int:
+    root = transaction.root
+    if record.kind == "policy":
+        if record.if_exists and name not in root.access.policies:
+            return 0
+        _rules(transaction, lambda access: access.drop(name))
+        return 1
+    if record.kind == "schema":
+        return _drop_schema(running, transaction, record, name)
+    kind = root.kind_of(name)
+    if kind is None:
+        if record.if_exists:
+            return 0
+        raise NotFound(
+            f"there is no {record.kind} {name!r}{nearest(name, [*root.tables, *root.views, *root.external])}"
+        )
+    if (kind == "view") != (record.kind == "view"):
+        raise Invalid(f"{name!r} is a {kind}: DROP {'VIEW' if kind == 'view' else 'TABLE'} it")
+    for reader in readers(running, root, name):
+        if not record.cascade:
+            raise Invalid(f"view {reader!r} reads {name!r}: DROP it first, or DROP {record.kind.upper()} ... CASCADE")
+        if reader in transaction.root.views:
+            _drop(running, transaction, records.Drop("view", (), if_exists=True, cascade=True), reader)
+    if kind == "table":
+        held = [view for view, one in root.views.items() if one.materialized == name]
+        if held:
+            raise Invalid(f"{name!r} holds the rows of the materialized view {held[0]!r}: DROP that")
+        transaction.drop_table(name)
+    elif kind == "external table":
+        transaction.drop_external(name)
+    else:
+        materialized = root.views[name].materialized
+        transaction.drop_view(name)
+        if materialized is not None:
+            transaction.drop_table(materialized)
+    return 1
+
+
+def _drop_schema(running: Running, transaction: Transaction, record: records.Drop, name: str) -> int:
+    root = transaction.root
+    if name not in root.schemas:
+        if record.if_exists:
+            return 0
+        raise NotFound(f"there is no schema {name!r}{nearest(name, root.schemas)}")
+    inside = [one for one in (*root.views, *root.tables, *root.external) if one.startswith(f"{name}.")]
+    if inside and not record.cascade:
+        raise Invalid(f"schema {name!r} holds {listed(inside)}: DROP SCHEMA ... CASCADE drops them too")
+    for one in inside:
+        kind = transaction.root.kind_of(one)
+        if kind is not None:
+            what: Any = "view" if kind == "view" else "table"
+            _drop(running, transaction, records.Drop(what, (), if_exists=True, cascade=True), one)
+    transaction.change(
+        lambda now: msgspec.structs.replace(now, schemas=tuple(one for one in now.schemas if one != name))
+    )
+    return 1
+
+
+def readers(running: Running, root: Root, name: str) -> list[str]:
+    """The views that read this table or view. One that cannot be bound any more reads nothing."""
+    found = []
+    for view, one in root.views.items():
+        if view == name:
+            continue
+        watching = _Watching(running.engine.catalog)
+        with contextlib.suppress(QueryError):
+            front.bind_select(one.text, watching, running.engine.dialect)
+        if name in watching.seen:
+            found.append(view)
+    return found
+
+
+class _Watching:
+    """A catalogue that remembers what it was asked for."""
+
+    def __init__(self, catalog: Any) -> None:  # noqa: ANN401 - Names
+        self._catalog = catalog
+        self.seen: set[str] = set()
+
+    def find(self, parts: tuple[str, ...]) -> Any:  # noqa: ANN401 - see front.Catalog
+        self.seen.add(dml.folded(parts))
+        return self._catalog.find(parts)
+
+    def names(self) -> Iterator[str]:
+        yield from self._catalog.names()
+
+
+def alter(running: Running, record: records.Alter) -> Table:
+    """ALTER TABLE."""
+    session = running.session
+    name = record.name
+    with session.change(session.holder(name)) as transaction:
+        table = running.definition(transaction, name, None)
+        match record.action:
+            case "add":
+                _add_column(running, transaction, record)
+            case "drop":
+                transaction.drop_column(name, record.old)
+            case "rename column":
+                transaction.rename_column(name, record.old, record.new)
+            case "rename":
+                schema, dot, _ = name.rpartition(".")
+                transaction.rename_table(name, f"{schema}{dot}{record.new}")
+            case "append":
+                return _append_from(transaction, table, record)
+            case "row level security":
+                _rules(transaction, lambda access: access.secure(name, on=record.new == "on"))
+            case "owner":
+                pass  # users are names here
+            case _:
+                transaction.redefine(name, lambda one: _changed(one, record))
+    return done("ALTER TABLE")
+
+
+def _add_column(running: Running, transaction: Transaction, record: records.Alter) -> None:
+    if record.column is None:
+        raise Invalid("ALTER TABLE ADD names a column")
+    column = column_of(running, record.column)
+    if column.identity is not None:
+        raise Invalid(f"column {column.name!r}: an IDENTITY is there from the beginning: make a new table")
+    missing = None
+    if column.default is not None:
+        value = front.bind_expression(column.default, {}, running.engine.dialect, wanted=dml.unbounded(column.type))
+        found = dml.rows_of(running, dml.constant_row(column.name, value))
+        missing = dml.engine_value_of(found, column)
+    transaction.add_column(record.name, msgspec.structs.replace(column, missing=missing))
+
+
+def _append_from(transaction: Transaction, table: TableDefinition, record: records.Alter) -> Table:
+    """ALTER TABLE t APPEND FROM s: the rows of s move."""
+    source = transaction.table(record.old)
+    names = [column.name for column in source.state.definition.columns]
+    if names != [column.name for column in table.columns]:
+        raise Invalid(f"{record.old!r} and {record.name!r} have not the same columns in the same order")
+    rows = transaction.append(record.name, source.rows(names))
+    transaction.truncate(record.old)
+    return done("ALTER TABLE APPEND", rows)
+
+
+def _changed(table: TableDefinition, record: records.Alter) -> TableDefinition:
+    """A definition with another DISTKEY, SORTKEY, encoding or length."""
+    match record.action:
+        case "distkey":
+            return msgspec.structs.replace(table, style="key", key=table.column(record.new).id)
+        case "diststyle":
+            return msgspec.structs.replace(table, style=record.new, key=None)
+        case "sortkey":
+            return msgspec.structs.replace(table, sort=tuple(table.column(name).id for name in record.names))
+    column = table.column(record.old)
+    if record.action == "encode":
+        encode = ENCODINGS.get(record.new, record.new)
+        new = msgspec.structs.replace(column, encode=encode)
+    elif record.column is not None and record.column.type.kind == column.type.kind == "varchar":
+        new = msgspec.structs.replace(column, type=record.column.type)
+    else:
+        raise Invalid(f"column {record.old!r} is {column.type}: ALTER COLUMN ... TYPE changes the length of a VARCHAR")
+    return msgspec.structs.replace(table, columns=tuple(new if one is column else one for one in table.columns))
+
+
+def truncate(running: Running, record: records.Truncate) -> Table:
+    """TRUNCATE. Inside a transaction it can be rolled back, as in Postgres; Redshift would commit."""
+    with running.session.change(running.session.holder(record.name)) as transaction:
+        running.definition(transaction, record.name, None)
+        rows = transaction.table(record.name).state.rows
+        transaction.truncate(record.name)
+    return done("TRUNCATE", rows)
+
+
+def vacuum(running: Running, record: records.Vacuum) -> Table:
+    """VACUUM of a table, or of all of them, each in a transaction of its own."""
+    mode: Any = "full" if record.mode == "reindex" else record.mode
+    session = running.session
+    if session.begun:
+        raise Invalid("VACUUM cannot run inside a transaction: COMMIT first")
+    names = sorted(session.root.tables) if record.name is None else [record.name]
+    groups = 0
+    for name in names:
+        with session.change(session.holder(name)) as transaction:
+            running.definition(transaction, name, None)
+            groups += transaction.vacuum(name, mode)
+    return done("VACUUM", groups)
+
+
+def analyze(running: Running, record: records.Analyze) -> Table:
+    """ANALYZE, or ANALYZE COMPRESSION: a row for each column and encoding."""
+    session = running.session
+    if record.compression:
+        names = sorted(session.root.tables) if record.name is None else [record.name]
+        made = [(name, one) for name in names for one in layout.compression(_stored(running, name))]
+        return Table(
+            {
+                "table": [name for name, _ in made],
+                "column": [one.column for _, one in made],
+                "encoding": [one.encoding for _, one in made],
+                "bytes": [one.bytes for _, one in made],
+                "saved": [round(100 * one.saved, 2) for _, one in made],
+                "chosen": [one.chosen for _, one in made],
+            },
+            title="encodings of a sample: saved, in per cent against RAW",
+        )
+    names = sorted(session.root.tables) if record.name is None else [record.name]
+    for name in names:
+        with session.change(session.holder(name)) as transaction:
+            running.definition(transaction, name, None)
+            transaction.analyze(name)
+    return done("ANALYZE", len(names))
+
+
+def _stored(running: Running, name: str) -> Any:  # noqa: ANN401 - scan.Table
+    table = running.session.names.source(name)
+    if not hasattr(table, "state"):
+        raise Invalid(f"{name!r} is not stored here: nothing is encoded")
+    return table
+
+
+# ---- views -------------------------------------------------------------------------------------------------------
+
+
+def create_view(running: Running, record: records.CreateView) -> Table:
+    """CREATE [OR REPLACE] [MATERIALIZED] VIEW."""
+    with running.session.change() as transaction:
+        _refuse_schema(transaction.root, record.name)
+        query = running.bind(record.query)
+        if record.columns and len(record.columns) != len(query.columns):
+            raise Invalid(f"{len(record.columns)} columns are named, and the query has {len(query.columns)}")
+        text = record.query.strip().rstrip(";")
+        if not record.materialized:
+            transaction.put_view(record.name, View(text, record.columns), replace=record.replace)
+            running.bind(f"SELECT 1 FROM {dml.quoted_name(record.name)}")  # does it read itself?
+            return done("CREATE VIEW")
+        schema, dot, bare = record.name.rpartition(".")
+        table = f"{schema}{dot}mv_tbl__{bare}__0"
+        named = records.CreateTable(table, tuple(records.ColumnDefinition(one, VARCHAR) for one in record.columns))
+        transaction.put_view(record.name, View(text, record.columns, table))
+        transaction.create_table(table, columns_of(query, named))
+        rows = fill(running, transaction, table, query)
+    return done("CREATE MATERIALIZED VIEW", rows)
+
+
+def refresh(running: Running, record: records.Refresh) -> Table:
+    """REFRESH MATERIALIZED VIEW: its query is run again, all of it."""
+    with running.session.change() as transaction:
+        view = transaction.root.views.get(record.name)
+        if view is None or view.materialized is None:
+            known = [name for name, one in transaction.root.views.items() if one.materialized is not None]
+            raise NotFound(f"there is no materialized view {record.name!r}{nearest(record.name, known)}")
+        transaction.truncate(view.materialized)
+        query = front.bind_select(view.text, running.engine.catalog, running.engine.dialect)
+        rows = fill(running, transaction, view.materialized, query)
+    return done("REFRESH MATERIALIZED VIEW", rows)
+
+
+# ---- schemas, rights, transactions -------------------------------------------------------------------------------
+
+
+def create_schema(running: Running, record: records.CreateSchema) -> Table:
+    """CREATE SCHEMA."""
+    with running.session.change() as transaction:
+        known = transaction.root.schemas
+        if record.name in known or record.name == "public":
+            if record.if_not_exists:
+                return done("CREATE SCHEMA")
+            raise AlreadyExists(f"there is a schema {record.name!r} already", name=record.name)
+        transaction.change(lambda root: msgspec.structs.replace(root, schemas=(*known, record.name)))
+    return done("CREATE SCHEMA")
+
+
+def _rules(transaction: Transaction, change: Callable[[Access], Access]) -> None:
+    transaction.change(lambda root: msgspec.structs.replace(root, access=change(root.access)))
+
+
+def _columns(running: Running, name: str) -> list[str]:
+    """The columns of whatever has this name. NotFound if nothing has."""
+    running.session.names.names()
+    try:
+        return running.session.columns_of(f"SELECT * FROM {dml.quoted_name(name)}", running.engine.catalog)
+    except QueryError as error:
+        raise NotFound(f"there is no table {name!r}{nearest(name, running.session.names.names())}") from error
+
+
+def grant(running: Running, record: records.Grant) -> Table:
+    """GRANT and REVOKE SELECT."""
+    with running.session.change() as transaction:
+        every = _columns(running, record.name)
+        for column in record.columns:
+            if column not in every:
+                raise NotFound(f"{record.name!r} has no column {column!r}{nearest(column, every)}")
+        if record.give:
+            _rules(transaction, lambda access: access.grant(record.name, record.user, record.columns))
+        else:
+            _rules(transaction, lambda access: access.revoke(record.name, record.user, record.columns, every))
+    return done("GRANT" if record.give else "REVOKE")
+
+
+def create_policy(running: Running, record: records.CreatePolicy) -> Table:
+    """CREATE RLS POLICY: its condition must be one over its columns."""
+    columns = {column.name: (column.name, column.type) for column in record.columns}
+    front.bind_expression(record.using.strip(), columns, running.engine.dialect, catalog=running.engine.catalog)
+    policy = Policy(tuple((column.name, column.type) for column in record.columns), record.using.strip())
+    with running.session.change() as transaction:
+        _rules(transaction, lambda access: access.create(record.name, policy))
+    return done("CREATE RLS POLICY")
+
+
+def attach_policy(running: Running, record: records.AttachPolicy) -> Table:
+    """ATTACH and DETACH RLS POLICY."""
+    with running.session.change() as transaction:
+        if record.attach:
+            columns = _columns(running, record.table)
+            _rules(transaction, lambda access: access.attach(record.policy, record.table, record.user, columns))
+        else:
+            _rules(transaction, lambda access: access.detach(record.policy, record.table, record.user))
+    return done("ATTACH RLS POLICY" if record.attach else "DETACH RLS POLICY")
+
+
+def control(running: Running, record: records.Control) -> Table:
+    """BEGIN, COMMIT, ROLLBACK."""
+    getattr(running.session, record.action)()
+    return done(record.action.upper())
+
+
+def show(running: Running, record: records.Show) -> Table:
+    """SHOW TABLES, COLUMNS, SCHEMAS, TABLE."""
+    root = running.session.root
+    if record.what == "schemas":
+        return Table({"schema": ["public", *root.schemas]})
+    if record.what == "tables":
+        kinds = [("table", root.tables), ("view", root.views), ("external table", root.external)]
+        named = sorted(
+            (name, kind)
+            for kind, names in kinds
+            for name in names
+            if not record.name or (name.rpartition(".")[0] or "public") == record.name
+        )
+        return Table({"table": [name for name, _ in named], "kind": [kind for _, kind in named]})
+    source = running.session.names.source(record.name)
+    if record.what == "columns":
+        fields = source.schema()
+        return Table(
+            {
+                "column": [field.name for field in fields],
+                "type": [str(field.type) for field in fields],
+                "nullable": [field.nullable for field in fields],
+            }
+        )
+    return Table({"statement": [statement_of(record.name, _stored(running, record.name).state.definition)]})
+
+
+def statement_of(name: str, table: TableDefinition) -> str:
+    """The CREATE TABLE that makes such a table."""
+    lines = []
+    for column in table.columns:
+        words = [column.name, str(column.type)]
+        words += ["NOT NULL"] if not column.nullable else []
+        words += [f"DEFAULT {column.default}"] if column.default is not None else []
+        words += [f"IDENTITY({column.identity[0]}, {column.identity[1]})"] if column.identity is not None else []
+        words += [f"ENCODE {column.encode}"] if column.encode != "auto" else []
+        lines.append("    " + " ".join(words))
+    style, key, sort = keys_of(table)
+    ends = [f"DISTSTYLE {style.upper()}"]
+    ends += [f"DISTKEY({key})"] if key is not None else []
+    ends += [f"SORTKEY({', '.join(sort)})"] if sort else []
+    return f"CREATE TABLE {name} (\n" + ",\n".join(lines) + "\n) " + " ".join(ends)
+
+
+Handler = Callable[[Running, Any], Table]
+HANDLERS: Final[dict[type, Handler]] = {
+    records.CreateTable: create_table,
+    records.Drop: drop,
+    records.Alter: alter,
+    records.Truncate: truncate,
+    records.Vacuum: vacuum,
+    records.Analyze: analyze,
+    records.CreateView: create_view,
+    records.Refresh: refresh,
+    records.CreateSchema: create_schema,
+    records.Grant: grant,
+    records.CreatePolicy: create_policy,
+    records.AttachPolicy: attach_policy,
+    records.Control: control,
+    records.Show: show,
+}

@@ -1,0 +1,216 @@
+"""What a query moves between slices: where the rows of each step lie, and what that makes of each join.
+
+    Rows lie    by key    on the slice that hash64(key) says: all rows of one key are on one slice
+                even      on slices, anyhow
+                all       every slice may read all of them
+                leader    in one place: what an aggregate or a sort has left
+
+    DS_DIST_NONE        both sides lie by the key of the join: slice i meets slice i, nothing moves
+    DS_DIST_ALL_NONE    every slice reads the inner side by itself: nothing moves
+    DS_BCAST_INNER      the inner side is sent to every slice
+    DS_DIST_ALL_INNER   the outer side is in one place, so the inner side comes there
+    DS_DIST_INNER, DS_DIST_OUTER, DS_DIST_BOTH    one or both sides would go to the slices of the key
+
+The inner side is the one a hash table is made of. The outer side never moves here: slices share a memory, or are few,
+and a table that is sent whole costs less than rows that are sent twice. So the last three are never chosen; Redshift
+takes them where the inner side is too large to be sent to every node.
+
+The leader also wants to know which pipelines can stay on their slices (`apart`): the inner sides of joins that move
+nothing, and aggregates with the key that rows lie by among theirs, for no group of those is on two slices.
+
+Invariant: if rows lie by key, any two with equal values of one of these ids are on the same slice, whatever table.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from engines.sql import logical
+from engines.sql.aggregate import Aggregate
+from engines.sql.join import Build, Joining, Probe
+from engines.sql.logical import Cast, Expression, Plan, Reference
+from engines.sql.program import Pipeline, Program
+from engines.sql.run import ALONE
+from engines.sql.scan import Result, Table
+from engines.sql.source import Placement, TableSource
+from engines.sql.types import Type
+
+Label = Literal["DS_DIST_NONE", "DS_DIST_ALL_NONE", "DS_BCAST_INNER", "DS_DIST_ALL_INNER"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the rows of a step lie. ids: the columns that they lie by."""
+
+    style: Literal["key", "even", "all", "leader"]
+    ids: frozenset[str] = frozenset()
+
+
+LEADER: Final = Place("leader")
+EVEN: Final = Place("even")
+
+
+class Motion:
+    """A program over tables that lie on `slices`. source: the table of a name."""
+
+    def __init__(self, program: Program, source: Callable[[str], TableSource], slices: int) -> None:
+        self._program = program
+        self._source = source
+        self._slices = slices
+        self._places: dict[int, Place] = {}
+        self._staying: set[int] = set()  # aggregates, by id(), whose groups stay on their slices
+        self._joins: dict[int, tuple[Joining, int]] = {}  # by id() of the logical join; with the inner side's pipeline
+        for pipeline in program.pipelines:
+            for branch in pipeline.branches:
+                for step in branch.steps:
+                    if isinstance(step, Probe):
+                        self._joins[id(step.join.plan)] = step.join, step.needs[0]
+        self.apart = self._stay()  # the pipelines whose results stay on their slices
+
+    def labels(self) -> Mapping[int, Label]:
+        """The label of each join, by the id() of its logical step."""
+        return {number: self._label(join) for number, (join, _) in self._joins.items()}
+
+    def _stay(self) -> frozenset[int]:
+        found: set[int] = set()
+        if self._slices < 2:
+            return frozenset()
+        probing = {
+            step.needs[0]: branch
+            for pipeline in self._program.pipelines
+            for branch in pipeline.branches
+            for step in branch.steps
+            if isinstance(step, Probe)
+        }
+        for pipeline in self._program.pipelines[:-1]:
+            if not self._sliced(pipeline, found):
+                continue
+            if isinstance(pipeline.sink, Aggregate):
+                stays = bool(self._grouped(pipeline.sink.plan)) and self._read_once(pipeline)
+                if stays:
+                    self._staying.add(id(pipeline.plan))
+            elif isinstance(pipeline.sink, Build):
+                by_slice = self._by_slice(probing[pipeline.number].source, found)
+                stays = by_slice and self._label(pipeline.sink.join) == "DS_DIST_NONE"
+            else:
+                stays = False
+            if stays:
+                found.add(pipeline.number)
+        return frozenset(found)
+
+    def _sliced(self, pipeline: Pipeline, apart: set[int]) -> bool:
+        """Whether all that it reads is there by slice."""
+        return all(self._by_slice(branch.source, apart) for branch in pipeline.branches)
+
+    def _by_slice(self, source: object, apart: set[int]) -> bool:
+        match source:
+            case Table():
+                table = self._source(source.plan.table)
+                placement = table.placement
+                large = (table.statistics().rows or 0) >= ALONE
+                return large and placement is not None and placement.slices == self._slices and placement.style != "all"
+            case Result():
+                return source.number in apart
+        return False
+
+    def _read_once(self, pipeline: Pipeline) -> bool:
+        readers = sum(list(other.needs()).count(pipeline.number) for other in self._program.pipelines)
+        return readers == 1
+
+    # ---- where rows lie
+
+    def place(self, plan: Plan) -> Place:
+        """Where the rows of a step lie."""
+        if id(plan) not in self._places:
+            self._places[id(plan)] = self._place(plan)
+        return self._places[id(plan)]
+
+    def _place(self, plan: Plan) -> Place:
+        match plan:
+            case logical.Scan():
+                return self._scanned(plan)
+            case logical.Filter():
+                return self.place(plan.input)
+            case logical.Project():
+                below = self.place(plan.input)
+                ids = frozenset(id for id, one in plan.columns if isinstance(one, Reference) and one.id in below.ids)
+                return Place(below.style, ids) if ids or below.style != "key" else EVEN
+            case logical.Join():
+                return self._joined(plan)
+            case logical.Aggregate() if id(plan) in self._staying:
+                return Place("key", self._grouped(plan))
+        return LEADER
+
+    def _grouped(self, plan: logical.Aggregate) -> frozenset[str]:
+        """The keys of groups by which their rows lie already."""
+        below = self.place(plan.input)
+        if below.style != "key" or plan.sets is not None:
+            return frozenset()
+        return frozenset(id for id, one in plan.keys if isinstance(one, Reference) and one.id in below.ids)
+
+    def _scanned(self, plan: logical.Scan) -> Place:
+        placement: Placement | None = self._source(plan.table).placement
+        if placement is None or placement.slices != self._slices:
+            return LEADER
+        if placement.style != "key":
+            return Place(placement.style)
+        ids = frozenset(id for id, column in plan.columns if column.name in placement.columns)
+        return Place("key", ids) if ids and len(placement.columns) == 1 else EVEN
+
+    def _joined(self, plan: logical.Join) -> Place:
+        found = self._joins.get(id(plan))
+        if found is None:
+            return LEADER
+        join, _ = found
+        outer, inner = self.place(join.probe_plan), self.place(join.build_plan)
+        if outer.style == "all" and inner.style != "all":
+            return inner if inner.style == "leader" else EVEN
+        if outer.style != "key":
+            return EVEN if join.rest and outer.style == "all" else outer
+        ids = outer.ids
+        if self._label(join) == "DS_DIST_NONE":
+            if plan.kind == "inner":
+                pairs = self._pairs(join)
+                ids |= {theirs for mine, theirs in pairs if mine in ids}
+            elif join.rest:  # rows of the inner side that found nobody lie by its key, and the outer side's is NULL
+                ids = inner.ids if join.emit == "nothing" or plan.kind in {"left", "right"} else frozenset()
+        elif join.rest:
+            ids = frozenset()
+        return Place("key", ids) if ids else EVEN
+
+    # ---- joins
+
+    def _label(self, join: Joining) -> Label:
+        outer, inner = self.place(join.probe_plan), self.place(join.build_plan)
+        if inner.style == "all":
+            return "DS_DIST_ALL_NONE"
+        if outer.style in {"all", "leader"}:
+            return "DS_DIST_ALL_INNER"
+        if outer.style == inner.style == "key" and any(
+            mine in outer.ids and theirs in inner.ids for mine, theirs in self._pairs(join)
+        ):
+            return "DS_DIST_NONE"
+        return "DS_BCAST_INNER"
+
+    @staticmethod
+    def _pairs(join: Joining) -> list[tuple[str, str]]:
+        """Ids that are compared, of the outer and the inner side, where equal values have equal hashes."""
+        found = []
+        for outer, inner in zip(join.probe_keys.keys, join.build_keys.keys, strict=True):
+            mine, theirs = _column(outer), _column(inner)
+            if mine is not None and theirs is not None and _hash_alike(mine.type, theirs.type):
+                found.append((mine.id, theirs.id))
+        return found
+
+
+def _column(expression: Expression) -> Reference | None:
+    """The column that a key is. A cast from one kind of integer to another changes no value, and so no hash."""
+    if isinstance(expression, Cast) and expression.type.integer and expression.argument.type.integer:
+        expression = expression.argument
+    return expression if isinstance(expression, Reference) else None
+
+
+def _hash_alike(one: Type, other: Type) -> bool:
+    if one.integer and other.integer:
+        return True
+    return (one.kind, one.scale, one.unit, one.fields) == (other.kind, other.scale, other.unit, ())

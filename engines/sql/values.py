@@ -244,8 +244,8 @@ def decimals(values: Sequence[int], scale: int) -> list[decimal.Decimal]:
 def _texts(column: Column) -> list[Any]:
     decode = column.type.text
     if column.words is not None and len(column.data) < len(column.words) // 4 and "strings" not in column.words.kept:
-        offsets, heap = gather_text(column.words.offsets, column.words.heap, column.data)  # few of many words
-        column = replace(column, data=offsets, heap=heap, words=None)
+        few = gather_text(column.words.offsets, column.words.heap, column.data)
+        column = replace(column, data=few[0], heap=few[1], words=None)
     if column.words is not None:
         words = strings(column.words) if decode else column.words.words()
         return [words[code] for code in column.data.tolist()]

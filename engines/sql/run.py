@@ -1,197 +1,60 @@
 """Running a lowered plan: pipelines one after the other, each of them over slices side by side.
 
-    Program    pipelines, each after those it needs; the last one's rows are the answer
-    Pipeline   branches that feed one sink (UNION ALL has many, most have one)
-    Branch     source ──> step ──> step ──> ... ──> the sink's state of that slice
+    program.py   what is run: Program, Pipeline, Branch
+    work.py      what one slice does: a pure function of partitions and earlier results
+    here         the order of pipelines, who gets which partitions, what becomes of the states
 
 A branch over a table is divided: the partitions that pruning has left are dealt out to slices, each slice has a state
 of its own, and the states are merged in the order of branches and slices. So the answer does not depend on which
 thread was faster. Fewer than 131,072 rows are not worth a thread: to hand them over costs 50 microseconds.
 
-Who runs the slices is a Runner's affair: `Local` has threads. A leader of compute nodes sends (query, pipeline, branch,
-partitions, results that the branch needs) instead: a node that lowers the same query gets the same pipelines, calls
-`work`, and sends the state back, which is plain data.
+Who runs the slices is a Runner's affair: `Local` has threads. A leader of compute nodes sends (query, pipeline,
+partitions, results that are needed) instead: a node that lowers the same query gets the same pipelines, calls `work`,
+and sends the state back, which is plain data. A runner that knows where rows lie also says which pipelines are run by
+slice, inside those that need them (`Layout`, and `Parted` in work.py).
 
 When a slice fails, the others are told to stop, and the first failure in the order of slices is raised once.
 """
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from engines.nodes import DeadlinePassed
-from engines.sql.column import Batch
 from engines.sql.context import Context
-from engines.sql.join import Probe
-from engines.sql.logical import Plan, Query
-from engines.sql.operators import Sink, Step
-from engines.sql.scan import Open, Opened, Source
+from engines.sql.program import Bindable, Branch, Counter, Pipeline, Profile, Program, Results
+from engines.sql.scan import Open, Opened, Result
 from engines.sql.source import Partition
+from engines.sql.work import Job, Parted, Portion, Share, known_of_joins, parted, work
 
 ALONE: Final = 131_072  # rows that one thread reads sooner than two
-Results = Mapping[int, Any]
-
-
-class Bindable(Protocol):
-    """A step that needs what earlier pipelines left: the probe side of a join."""
-
-    @property
-    def needs(self) -> tuple[int, ...]:
-        """The pipelines whose results it uses."""
-        ...
-
-    def bind(self, results: Results, context: Context) -> Step: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
-    """source and steps; `plans`: the logical step of the source, and of each step, for explain."""
+class Layout:
+    """apart: the pipelines whose results stay on their slices. slices: that the rows lie on."""
 
-    source: Source
-    steps: tuple[Step | Bindable, ...]
-    plans: tuple[Plan, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """Branches into one sink. plan: the logical step that the sink is."""
-
-    number: int
-    branches: tuple[Branch, ...]
-    sink: Sink
-    plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A query, lowered: no values and no data are in it, so it runs many times, and in several threads."""
-
-    query: Query
-    pipelines: tuple[Pipeline, ...]
-
-
-@dataclass(slots=True)
-class Counter:
-    """What passed an operator."""
-
-    rows: int = 0
-    batches: int = 0
-    seconds: float = 0.0
-
-    def add(self, other: "Counter") -> None:
-        self.rows += other.rows
-        self.batches += other.batches
-        self.seconds += other.seconds
-
-
-@dataclass(slots=True)
-class Profile:
-    """Counters by (pipeline, branch, step); step -1 is the source, the number of steps is the sink."""
-
-    counters: dict[tuple[int, int, int], Counter] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, place: tuple[int, int, int], counter: Counter) -> None:
-        with self.lock:
-            self.counters.setdefault(place, Counter()).add(counter)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A branch in one run, for any number of slices."""
-
-    program: Program
-    pipeline: Pipeline
-    branch: int
-    opened: Opened
-    results: Results
-    context: Context
-    profile: Profile | None = None
+    slices: int = 1
+    apart: frozenset[int] = frozenset()
 
 
 class Runner(Protocol):
     """Who runs slices."""
 
-    def states(self, job: Job, shares: Sequence[Sequence[Partition]]) -> list[Any]:
-        """The state that each share leaves, in their order. Raises the first failure, once nothing runs any more."""
+    def layout(self, program: Program, context: Context) -> Layout:
+        """Which pipelines of the program are run by slice, inside others."""
         ...
 
     def slices(self, job: Job) -> int:
-        """How many shares the branch's partitions are to be dealt into."""
+        """How many shares the job's partitions are to be dealt into."""
         ...
 
-
-def work(job: Job, share: Sequence[Partition], context: Context) -> Any:  # noqa: ANN401 - the state of the job's sink
-    """One slice of a branch: the sink's state after all batches of these partitions."""
-    branch, sink = job.pipeline.branches[job.branch], job.pipeline.sink
-    state = sink.start()
-    if job.profile is not None:
-        _work_profiled(job, share, context, state)
-        return state
-    stream = job.opened.batches(share, context)
-    for step in branch.steps:
-        stream = _through(bound(step, job.results, context), stream, context)
-    full = getattr(sink, "full", None)
-    for batch in stream:
-        context.check()
-        sink.add(state, batch, context)
-        if full is not None and full(state, context):
-            break
-    return state
-
-
-def bound(step: Step | Bindable, results: Results, context: Context) -> Step:
-    """The step, ready for batches of this run."""
-    bind = getattr(step, "bind", None)
-    return step if bind is None else bind(results, context)  # type: ignore[return-value] # one of the two
-
-
-def _through(step: Step, stream: Iterator[Batch], context: Context) -> Iterator[Batch]:
-    push = step.push
-    for batch in stream:
-        for out in push(batch, context):
-            if out.rows:
-                yield out
-
-
-def _work_profiled(job: Job, share: Sequence[Partition], context: Context, state: Any) -> None:  # noqa: ANN401 - see work
-    """As work, with a clock before and behind every step: each one's own time, without that of the steps before it."""
-    branch, sink = job.pipeline.branches[job.branch], job.pipeline.sink
-    timer = context.clock.timer
-    counters = [Counter() for _ in range(len(branch.steps) + 2)]
-
-    def timed(stream: Iterator[Batch], at: int) -> Iterator[Batch]:
-        while True:
-            began = timer()
-            batch = next(stream, None)
-            counters[at].seconds += timer() - began
-            if batch is None:
-                return
-            counters[at].rows += batch.rows
-            counters[at].batches += 1
-            yield batch
-
-    stream = timed(job.opened.batches(share, context), 0)
-    for at, step in enumerate(branch.steps, 1):
-        stream = timed(_through(bound(step, job.results, context), stream, context), at)
-    full = getattr(sink, "full", None)
-    for batch in stream:
-        context.check()
-        began = timer()
-        sink.add(state, batch, context)
-        counters[-1].seconds += timer() - began
-        counters[-1].rows += batch.rows
-        counters[-1].batches += 1
-        if full is not None and full(state, context):
-            break
-    for at in range(len(branch.steps), 0, -1):
-        counters[at].seconds -= counters[at - 1].seconds
-    if job.profile is not None:
-        for at, counter in enumerate(counters, -1):
-            job.profile.add((job.pipeline.number, job.branch, at), counter)
+    def states(self, job: Job, shares: Sequence[Share]) -> list[Any]:
+        """The states that the shares leave, in their order. Raises the first failure, once nothing runs any more."""
+        ...
 
 
 # ---- who runs slices ----------------------------------------------------------------------------------------------
@@ -205,11 +68,15 @@ class Local:
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
+    def layout(self, program: Program, context: Context) -> Layout:
+        del program, context
+        return Layout()
+
     def slices(self, job: Job) -> int:
         del job
         return self.threads
 
-    def states(self, job: Job, shares: Sequence[Sequence[Partition]]) -> list[Any]:
+    def states(self, job: Job, shares: Sequence[Share]) -> list[Any]:
         contexts = [job.context.for_slice() for _ in shares]
         try:
             return self._states(job, shares, contexts)
@@ -217,7 +84,7 @@ class Local:
             for context in contexts:
                 job.context.scanned.add(context.scanned)
 
-    def _states(self, job: Job, shares: Sequence[Sequence[Partition]], contexts: Sequence[Context]) -> list[Any]:
+    def _states(self, job: Job, shares: Sequence[Share], contexts: Sequence[Context]) -> list[Any]:
         if len(shares) == 1:
             return [work(job, shares[0], contexts[0])]
         pool = self._threads()
@@ -230,7 +97,12 @@ class Local:
             first = _guarded(job, shares[0], contexts[0])
         except BaseException as error:  # noqa: BLE001 - raised below, after the others have stopped
             failures.append(error)
-        wait(others)
+        try:
+            wait(others)
+        except BaseException:  # Ctrl-C: nothing is left running
+            job.context.cancelled.set()
+            wait(others)
+            raise
         failures += [failure for future in others if (failure := future.exception()) is not None]
         if failures:
             raise next((failure for failure in failures if not _told(failure)), failures[0])
@@ -243,8 +115,15 @@ class Local:
                 weakref.finalize(self, self._pool.shutdown, wait=False)
             return self._pool
 
+    def close(self) -> None:
+        """Let the threads go; another call starts new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False)
 
-def _guarded(job: Job, share: Sequence[Partition], context: Context) -> Any:  # noqa: ANN401 - see work
+
+def _guarded(job: Job, share: Share, context: Context) -> Any:  # noqa: ANN401 - see work
     try:
         return work(job, share, context)
     except BaseException:
@@ -257,6 +136,60 @@ def _told(error: BaseException) -> bool:
     return isinstance(error, DeadlinePassed) and "cancelled" in str(error)
 
 
+# ---- one run ------------------------------------------------------------------------------------------------------
+
+
+def run(program: Program, context: Context, runner: Runner, profile: Profile | None = None) -> Any:  # noqa: ANN401 - a state
+    """The state of the last pipeline's sink."""
+    results: dict[int, Any] = {}
+    uses = _last_uses(program)
+    layout = runner.layout(program, context)
+    for pipeline in program.pipelines:
+        opened = {at: branch.source.open(results, context) for at, branch in enumerate(pipeline.branches)}
+        _hand_down(pipeline, opened, results, context)
+        if pipeline.number in layout.apart:
+            job = Job(program, pipeline, opened, dict(results), context, profile)
+            results[pipeline.number] = _kept_apart(job, layout.slices)
+        else:
+            states = _states(Job(program, pipeline, opened, results, context, profile), runner, layout)
+            context.check()
+            began = context.clock.timer()
+            results[pipeline.number] = pipeline.sink.merge(states, context)
+            if profile is not None:
+                place = pipeline.number, len(pipeline.branches) - 1, len(pipeline.branches[-1].steps)
+                profile.add(place, Counter(seconds=context.clock.timer() - began))
+        for number in [number for number in results if uses.get(number, -1) == pipeline.number]:
+            del results[number]
+    return results[program.pipelines[-1].number]
+
+
+def _states(job: Job, runner: Runner, layout: Layout) -> list[Any]:
+    """The states of all branches: those that need results by slice together, the others one by one."""
+    together = _by_slice(job)
+    states = []
+    if together:
+        rows = sum(result.rows for result in _parts_of(job))
+        part = Job(job.program, job.pipeline, together, job.results, job.context, job.profile)
+        portions = portions_of(part, layout.slices)
+        rows += sum(portion.rows for portion in portions)
+        slices = min(runner.slices(part), layout.slices) if rows >= ALONE else 1
+        states += _run(part, [portions[i::slices] for i in range(slices)], runner)
+    for at, opened in job.opened.items():
+        if at not in together:
+            part = Job(job.program, job.pipeline, {at: opened}, job.results, job.context, job.profile)
+            partitions = opened.partitions
+            slices = 1
+            if partitions is not None and sum(partition.rows for partition in partitions) >= ALONE:
+                slices = runner.slices(part)
+            shares = dealt(partitions or (), slices)
+            states += _run(part, [[Portion({at: share})] for share in shares], runner)
+    return states
+
+
+def _run(job: Job, shares: Sequence[Share], runner: Runner) -> list[Any]:
+    return runner.states(job, shares) if len(shares) > 1 else [work(job, shares[0], job.context)]
+
+
 def dealt(partitions: Sequence[Partition], slices: int) -> list[list[Partition]]:
     """The partitions by slice, in their order. Where they lie on no slices (all say 0), one after the other."""
     shares: list[list[Partition]] = [[] for _ in range(slices)]
@@ -266,76 +199,69 @@ def dealt(partitions: Sequence[Partition], slices: int) -> list[list[Partition]]
     return [share for share in shares if share] or [[]]
 
 
-# ---- one run ------------------------------------------------------------------------------------------------------
+def portions_of(job: Job, slices: int) -> list[Portion]:
+    """What each slice has of the job's tables."""
+    found: list[dict[int, list[Partition]]] = [{} for _ in range(slices)]
+    for at, opened in job.opened.items():
+        for partition in opened.partitions or ():
+            found[partition.slice % slices].setdefault(at, []).append(partition)
+    return [Portion(partitions, slice) for slice, partitions in enumerate(found)]
 
 
-def run(program: Program, context: Context, runner: Runner, profile: Profile | None = None) -> Any:  # noqa: ANN401 - a state
-    """The state of the last pipeline's sink."""
-    results: dict[int, Any] = {}
-    uses = _last_uses(program)
-    for pipeline in program.pipelines:
-        states = []
-        for at in range(len(pipeline.branches)):
-            states += _branch(Job(program, pipeline, at, _NOTHING, results, context, profile), runner)
-        context.check()
-        began = context.clock.timer()
-        results[pipeline.number] = pipeline.sink.merge(states, context)
-        if profile is not None:
-            branch = pipeline.branches[-1]
-            place = pipeline.number, len(pipeline.branches) - 1, len(branch.steps)
-            profile.add(place, Counter(seconds=context.clock.timer() - began))
-        for number in [number for number in results if uses.get(number, -1) == pipeline.number]:
-            del results[number]
-    return results[program.pipelines[-1].number]
+def _kept_apart(job: Job, slices: int) -> Parted:
+    portions = portions_of(job, slices)
+    rows = sum(portion.rows for portion in portions) + sum(result.rows for result in _parts_of(job))
+    return Parted(job, portions, rows)
 
 
-def _branch(job: Job, runner: Runner) -> list[Any]:
-    branch, context = job.pipeline.branches[job.branch], job.context
-    opened = branch.source.open(job.results, context)
-    job = Job(job.program, job.pipeline, job.branch, opened, job.results, context, job.profile)
-    partitions = opened.partitions
-    if partitions is None:
-        return [work(job, (), context)]
-    if isinstance(opened, Open):
-        _hand_down(job, opened)
-    slices = runner.slices(job)
-    if slices > 1 and sum(partition.rows for partition in partitions) >= ALONE:
-        return runner.states(job, dealt(partitions, slices))
-    return [work(job, partitions, context)]
+def _parts_of(job: Job) -> Iterable[Parted]:
+    """The results by slice that the job uses."""
+    return [found for number in {*job.pipeline.needs()} if isinstance(found := job.results[number], Parted)]
 
 
-def _hand_down(job: Job, opened: Open) -> None:
-    """What the joins of this branch know of their other sides, to the scan.
+def _by_slice(job: Job) -> dict[int, Opened]:
+    """The branches that are worked on slice by slice: all over tables, and over results by slice, if one needs such."""
+    apart = parted(job.results)
+    if apart.isdisjoint(job.pipeline.needs()):
+        return {}
+    return {
+        at: opened
+        for at, opened in job.opened.items()
+        if opened.partitions is not None
+        or (isinstance(source := job.pipeline.branches[at].source, Result) and source.number in apart)
+    }
 
-    Not what joins behind one with leftovers know: that one must see every row, to tell which of its own found nobody.
-    """
-    keep: dict[str, Any] = {}
-    for step in job.pipeline.branches[job.branch].steps:
-        if isinstance(step, Probe):
-            keep |= step.keep(job.results, opened.plan, job.context)
-            if step.join.rest:
-                break
-    opened.keep = keep or None
+
+def _hand_down(pipeline: Pipeline, opened: Mapping[int, Opened], results: Results, context: Context) -> None:
+    """What the joins of each branch know of their other sides, to its scan."""
+    for at, one in opened.items():
+        if isinstance(one, Open):
+            one.keep = known_of_joins(pipeline.branches[at], one, results, context) or None
 
 
 def _last_uses(program: Program) -> dict[int, int]:
     """For each pipeline the last one that needs its result: it can be forgotten after that."""
-    last: dict[int, int] = {}
-    for pipeline in program.pipelines:
-        for branch in pipeline.branches:
-            for needed in (branch.source, *branch.steps):
-                number = getattr(needed, "number", None)
-                for one in (*getattr(needed, "needs", ()), *(() if number is None else (number,))):
-                    last[one] = pipeline.number
-    return last
+    return {needed: pipeline.number for pipeline in program.pipelines for needed in pipeline.needs()}
 
 
-class _Nothing:
-    partitions: Sequence[Partition] | None = None
-
-    def batches(self, shares: Sequence[Partition], context: Context) -> Iterator[Batch]:
-        del shares, context
-        return iter(())
-
-
-_NOTHING: Final = _Nothing()
+__all__ = [
+    "ALONE",
+    "Bindable",
+    "Branch",
+    "Counter",
+    "Job",
+    "Layout",
+    "Local",
+    "Parted",
+    "Pipeline",
+    "Portion",
+    "Profile",
+    "Program",
+    "Results",
+    "Runner",
+    "Share",
+    "dealt",
+    "portions_of",
+    "run",
+    "work",
+]

@@ -157,16 +157,14 @@ class Reader:
     def texts(self, most: int = VECTOR) -> "tuple[npt.NDArray[np.int32], Bytes]":
         """Lengths and heap, as offsets and heap."""
         lengths, base = self.numbers(most)
+        if not 0 <= base <= LARGEST or (lengths.dtype == np.int64 and ((lengths < 0) | (lengths > LARGEST)).any()):
+            raise Damaged("a text has a length that none can have")  # nor may their sum overflow
         offsets = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
         if base:
             offsets += np.arange(len(offsets)) * base
         total = int(offsets[-1])
-        if (
-            not 0 <= total <= len(self.data)
-            or (lengths.dtype == np.int64 and len(lengths) and lengths.min() < 0)
-            or base < 0
-        ):
+        if total > len(self.data):
             raise Damaged(f"the lengths of texts add up to {total:,} bytes")
         return offsets.astype(np.int32), np.frombuffer(self.aligned(total), np.uint8)
 
@@ -253,15 +251,14 @@ class Block:
         if self.kind is Kind.FLOAT:
             return Column(type, self._full(self._doubles(reader)), valid=valid)
         data, base = self._whole(reader)
+        self._full(data)
         if self.kind is Kind.BOOLEAN:
             if base not in (0, 1) or data.dtype != np.uint8 or (base and data.any()) or (data > 1).any():
                 raise Damaged("a boolean is neither 0 nor 1")
             data, base = data + np.uint8(base) if base else data, 0
-        elif base == 0 and data.dtype == np.int64:
-            pass
         if self.encoding in (Encoding.RAW, Encoding.BITPACK) and self._same(reader.data) and valid is None:
             return Column(type, data[:1].copy(), base, constant=True)
-        return Column(type, self._full(data), base, valid)
+        return Column(type, data, base, valid)
 
     @staticmethod
     def _same(payload: memoryview) -> bool:

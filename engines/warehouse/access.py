@@ -3,15 +3,15 @@
     GRANT SELECT (name, city) ON customer TO bob            columns that a user sees; the others are not there for him
     CREATE RLS POLICY mine WITH (seller VARCHAR) USING (seller = current_user)
     ATTACH RLS POLICY mine ON sales TO ROLE bob, or PUBLIC
-    ALTER TABLE sales ROW LEVEL SECURITY ON                 rows for which every policy that is his is true; without one none
+    ALTER TABLE sales ROW LEVEL SECURITY ON                 rows for which all his policies are true; without one, none
 
 Nothing of this reaches storage or execution. Under a table's name a restricted user finds a view, which reads the table
 with its owner's rights, so the planner pushes a policy down to the zone maps like any other condition:
 
     sales, asked for by bob   =   SELECT item, price FROM sales WHERE (seller = current_user)
 
-Whoever opens the folder owns everything: `session(user=...)` restricts what a program hands on, it is no lock. The rules
-are part of the catalogue, so they are committed, rolled back, snapshotted and restored with the tables.
+Whoever opens the folder owns everything: `session(user=...)` restricts what a program hands on, it is no lock.
+Rules are part of the catalogue, so they are committed, rolled back, snapshotted and restored with the tables.
 
 Simpler than the service: users are names, roles are users, and SELECT is the only right that is granted.
 """
@@ -138,10 +138,9 @@ class Access(msgspec.Struct, frozen=True, omit_defaults=True):
         """The query that a user finds under a table's name."""
         columns = ", ".join(quoted(column) for column in self.columns(table, user, every))
         where = " AND ".join(f"({condition})" for condition in self.conditions(table, user))
-        name = ".".join(quoted(part) for part in table.split("."))
-        return f"SELECT {columns} FROM {name}" + (f" WHERE {where}" if where else "")  # noqa: S608 - names quoted, policies are SQL
+        return f"SELECT {columns} FROM {quoted(table)}" + (f" WHERE {where}" if where else "")  # noqa: S608 - names quoted, policies are SQL
 
 
 def quoted(name: str) -> str:
-    """A name as SQL takes it, whatever letters it has."""
-    return '"' + name.replace('"', '""') + '"'
+    """A name, with its schema if it has one, as SQL takes it whatever letters it has."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))

@@ -34,7 +34,6 @@ from engines.sql.source import Field, TableSource
 from engines.sql.sources import RowsSource, table_source
 from engines.sql.types import Type
 from engines.sql.values import engine_value, python_values
-from engines.warehouse.access import quoted
 from engines.warehouse.catalog import ColumnDefinition, TableDefinition, stored
 from engines.warehouse.commit import Transaction
 from engines.warehouse.names import folded
@@ -108,7 +107,7 @@ def _assigned(value: Expression, column: ColumnDefinition, text: str) -> Express
 
 def unbounded(type: Type) -> Type:
     """A type of text without its length: a cast would cut there; whoever stores it refuses what is too long."""
-    return replace(type, length=None) if type.text else type
+    return replace(type, length=0) if type.text else type
 
 
 def _position(plan: Plan, id: str) -> int:
@@ -162,11 +161,6 @@ def engine_value_of(found: Collected, column: ColumnDefinition) -> Any:  # noqa:
     if column.type.bytes and column.type.length and value is not None and len(value) > column.type.length:
         raise Invalid(f"DEFAULT of column {column.name!r} is longer than {column.type}")
     return stored(value)
-
-
-def quoted_name(name: str) -> str:
-    """A table's name, as SQL takes it."""
-    return ".".join(map(quoted, name.split(".")))
 
 
 # ---- INSERT ------------------------------------------------------------------------------------------------------
@@ -386,9 +380,9 @@ def merge(running: "Running") -> Table:
         coming: list[tuple[Collected, Query]] = []
         taken: Node = None
         for when in matched:
-            rows, found = _when_matched(running, table, ast, when, taken)
-            going.append(rows)
-            coming += found
+            gone, come = _when_matched(running, table, ast, when, taken)
+            going.append(gone)
+            coming += come
             taken = _either(taken, when.args.get("condition"))
         taken = None
         for when in others:
@@ -398,9 +392,9 @@ def merge(running: "Running") -> Table:
         if len(np.unique(numbers)) < len(numbers):
             raise Invalid("MERGE: two clauses want the same row of the target")
         transaction.delete(name, numbers)
-        for found, query in coming:
-            _appended(transaction, name, found, query)
-        inserted = sum(found.rows for found, _ in coming[len(coming) - len(others) :]) if others else 0
+        for rows, query in coming:
+            _appended(transaction, name, rows, query)
+        inserted = sum(rows.rows for rows, _ in coming[len(coming) - len(others) :]) if others else 0
     return done("MERGE", len(numbers) + inserted)
 
 
@@ -452,7 +446,7 @@ def _when_not_matched(
 
 def _both(one: Node, other: Node, taken: Node) -> Node:
     """A condition with a clause's own, and not those of the clauses before it."""
-    condition = exp.paren(one.copy())
+    condition: Node = exp.paren(one.copy())
     if other is not None:
         condition = exp.And(this=condition, expression=exp.paren(other.copy()))
     if taken is not None:

@@ -22,11 +22,11 @@ from engines.warehouse.access import Access, Policy
 from engines.warehouse.catalog import ColumnDefinition, Root, TableDefinition, View
 from engines.warehouse.commit import Transaction
 from engines.warehouse.dml import done
+from engines.warehouse.names import folded
 from engines.warehouse.statements import records
 
 if TYPE_CHECKING:
     from engines.warehouse.session import Engine, Session
-    from engines.warehouse.storage import Storage
 
 ENCODINGS: Final = {  # the service's names for what is called otherwise here
     "az64": "bitpack", "mostly8": "bitpack", "mostly16": "bitpack", "mostly32": "bitpack", "none": "raw",
@@ -279,7 +279,7 @@ class _Watching:
         self.seen: set[str] = set()
 
     def find(self, parts: tuple[str, ...]) -> Any:  # noqa: ANN401 - see front.Catalog
-        self.seen.add(dml.folded(parts))
+        self.seen.add(folded(parts))
         return self._catalog.find(parts)
 
     def names(self) -> Iterator[str]:
@@ -427,7 +427,7 @@ def create_view(running: Running, record: records.CreateView) -> Table:
         text = record.query.strip().rstrip(";")
         if not record.materialized:
             transaction.put_view(record.name, View(text, record.columns), replace=record.replace)
-            running.bind(f"SELECT 1 FROM {dml.quoted_name(record.name)}")  # does it read itself?
+            running.session.columns_of(record.name, running.engine.catalog)  # does it read itself?
             return done("CREATE VIEW")
         schema, dot, bare = record.name.rpartition(".")
         table = f"{schema}{dot}mv_tbl__{bare}__0"
@@ -472,9 +472,8 @@ def _rules(transaction: Transaction, change: Callable[[Access], Access]) -> None
 
 def _columns(running: Running, name: str) -> list[str]:
     """The columns of whatever has this name. NotFound if nothing has."""
-    running.session.names.names()
     try:
-        return running.session.columns_of(f"SELECT * FROM {dml.quoted_name(name)}", running.engine.catalog)
+        return running.session.columns_of(name, running.engine.catalog)
     except QueryError as error:
         raise NotFound(f"there is no table {name!r}{nearest(name, running.session.names.names())}") from error
 
@@ -526,10 +525,10 @@ def show(running: Running, record: records.Show) -> Table:
     if record.what == "schemas":
         return Table({"schema": ["public", *root.schemas]})
     if record.what == "tables":
-        kinds = [("table", root.tables), ("view", root.views), ("external table", root.external)]
+        kinds = {"table": list(root.tables), "view": list(root.views), "external table": list(root.external)}
         named = sorted(
             (name, kind)
-            for kind, names in kinds
+            for kind, names in kinds.items()
             for name in names
             if not record.name or (name.rpartition(".")[0] or "public") == record.name
         )

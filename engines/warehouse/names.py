@@ -16,7 +16,6 @@ from engines.errors import NotFound, nearest
 from engines.sql.binder import View
 from engines.sql.source import TableSource
 from engines.warehouse import system
-from engines.warehouse.access import quoted
 from engines.warehouse.catalog import Root, TableEntry
 from engines.warehouse.scan import Table
 
@@ -97,7 +96,7 @@ class Names:
             self._owner = Names(self.session)
             self._owner._owner = self._owner  # noqa: SLF001 - its own class: it has the rights itself
         if isinstance(found, View):
-            columns = self.session.columns_of(f"SELECT * FROM {'.'.join(map(quoted, name.split('.')))}", self._owner)
+            columns = self.session.columns_of(name, self._owner)
         else:
             columns = [field.name for field in found.schema() if not field.name.startswith("$")]
         text = self.root.access.view(name, self.session.user, columns)

@@ -24,6 +24,7 @@ from engines.sql.engine import SQL
 from engines.sql.front import Statement
 from engines.sql.source import TableSource
 from engines.warehouse import dml, execute
+from engines.warehouse.access import quoted
 from engines.warehouse.catalog import Root, TableEntry
 from engines.warehouse.commit import Transaction
 from engines.warehouse.names import Names
@@ -139,9 +140,10 @@ class Session:
             return execute.HANDLERS[type(record)](running, record)
         return dml.HANDLERS[statement.kind](running)
 
-    def columns_of(self, text: str, catalog: front.Catalog) -> list[str]:
-        """The headers of a query."""
-        query = front.bind_select(text, catalog, self.warehouse.engine.dialect)
+    def columns_of(self, name: str, catalog: front.Catalog) -> list[str]:
+        """The columns of a table or view. QueryError if there is none, or if it cannot be bound."""
+        everything = f"SELECT * FROM {quoted(name)}"  # noqa: S608 - a name in quotes
+        query = front.bind_select(everything, catalog, self.warehouse.engine.dialect)
         return [header for header, _, _ in query.columns]
 
     # -- what is read

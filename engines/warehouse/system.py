@@ -254,7 +254,9 @@ def _views(session: "Session") -> Iterator[Row]:
 def _policies(session: "Session") -> Iterator[Row]:
     access = session.root.access
     for name, policy in sorted(access.policies.items()):
-        places = [(table, user) for table, pairs in access.attached.items() for one, user in pairs if one == name]
+        places: list[tuple[str | None, str | None]] = [
+            (table, user) for table, pairs in access.attached.items() for one, user in pairs if one == name
+        ]
         for table, user in places or [(None, None)]:
             yield name, policy.using, table, user, table in access.secured
 

@@ -44,8 +44,8 @@ class Warehouse:
 
     nodes: a number of compute nodes, threads of this process. slices: of each node; a new warehouse has nodes * slices
     of them (2 a node), and keeps that number, because rows lie by slice: later, slice i is worked on by node
-    i mod nodes. durability: "commit" (default) answers when a change is on disk, "interval" within 50 ms, "checkpoint" at
-    close(). cache: bytes of blocks that are held; memory: bytes that a step of a query may hold. snapshots: when tick()
+    i mod nodes. durability: "commit" (default) answers when a change is on disk, "interval" within 50 ms, "checkpoint"
+    at close(). cache: bytes of blocks held; memory: bytes that a step of a query may hold. snapshots: when tick()
     takes one by itself; None for never.
 
     Locked if another process writes there, Invalid if the folder is another engine's, Corrupted where bytes in it are
@@ -90,7 +90,7 @@ class Warehouse:
         self._local = threading.local()
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self.engine = Engine(
-            _Nobody(),  # type: ignore[arg-type] # a session puts its own there
+            _Nobody(),
             dialect=DIALECT,
             clock=self.clock,
             memory=memory,
@@ -176,7 +176,7 @@ class Warehouse:
         taken = "table" if name in self.attached else self.storage.view().root.kind_of(name)
         if taken is not None:
             raise AlreadyExists(f"there is a {taken} {name!r} already: detach or drop it, or name another", name=name)
-        self.attached = {**self.attached, name: Attached(name, table_source(name, source))}  # type: ignore[dict-item] # it hands on
+        self.attached = {**self.attached, name: Attached(name, table_source(name, source))}
 
     def detach(self, name: str) -> None:
         """Forget an attached table. NotFound."""

@@ -9,6 +9,7 @@ types of its parameters and the columns of its tables.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from random import Random
 from typing import Any, Final
 
 from engines.clock import Clock, SystemClock
@@ -77,6 +78,7 @@ class SQL:
         self.runner = runner or Local(threads)
         self.vector = vector
         self.user = user
+        self.random = Random(0)  # noqa: S311 - SQL's RANDOM()
         self.cache = front.Cache()
 
     # ---- statements
@@ -197,6 +199,7 @@ class SQL:
             clock=self.clock,
             rules=self.dialect.rules,
             deadline=None if timeout is None else self.clock.timer() + timeout,
+            random=self.random,
             memory=self.memory,
             vector=self.vector,
         )

@@ -30,6 +30,7 @@ from engines.warehouse import snapshot as snapshots
 from engines.warehouse.catalog import ExternalTable
 from engines.warehouse.layout import layout
 from engines.warehouse.names import Attached, Names, folded
+from engines.warehouse.results import ResultCache
 from engines.warehouse.session import STATEMENTS, Engine, Session, TransactionSession
 from engines.warehouse.snapshot import AutoSnapshot, Snapshot
 from engines.warehouse.storage import SLICES, Durability, Storage
@@ -46,7 +47,7 @@ class Warehouse:
     of them (2 a node), and keeps that number, because rows lie by slice: later, slice i is worked on by node
     i mod nodes. durability: "commit" (default) answers when a change is on disk, "interval" within 50 ms, "checkpoint"
     at close(). cache: bytes of blocks held; memory: bytes that a step of a query may hold. snapshots: when tick()
-    takes one by itself; None for never.
+    takes one by itself; None for never. result_cache: keep answers, and give them again while no table has changed.
 
     Locked if another process writes there, Invalid if the folder is another engine's, Corrupted where bytes in it are
     not what was written.
@@ -64,6 +65,7 @@ class Warehouse:
         cache: int = 1 << 30,
         memory: int = MEMORY,
         snapshots: AutoSnapshot | None = AutoSnapshot(),  # noqa: B008 - frozen
+        result_cache: bool = False,
         files: FileSystem | None = None,
     ) -> None:
         if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 1:
@@ -86,6 +88,7 @@ class Warehouse:
         self.log = Log(self.clock)
         self.attached: dict[str, TableSource] = {}
         self._external: dict[str, tuple[ExternalTable, TableSource]] = {}
+        self.results = ResultCache() if result_cache else None
         self._closed = False
         self._local = threading.local()
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -152,7 +155,15 @@ class Warehouse:
         timeout: float | None,
     ) -> Table:
         """A query's rows."""
-        return engine.answer(statement, values, named, timeout=timeout)
+        if self.results is None or statement.query is None:
+            return engine.answer(statement, values, named, timeout=timeout)
+        key = self.results.key(engine, statement.query, statement.text, values, named)
+        found = None if key is None else self.results.get(key)
+        if found is None:
+            found = engine.answer(statement, values, named, timeout=timeout)
+            if key is not None:
+                self.results.put(key, found)
+        return found
 
     def explained(
         self, engine: Engine, statement: Statement, values: Sequence[Any], named: Mapping[str, Any], *, analyze: bool

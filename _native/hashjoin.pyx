@@ -135,6 +135,21 @@ def mark(const int32_t[::1] found not None, uint8_t[::1] marks not None):
 # ---- filters for scans -------------------------------------------------------------------------------------------
 
 
+def bits_add(const uint64_t[::1] keys not None, uint8_t[::1] bits not None):
+    """Set the bits of keys. IndexError for a key beyond the bits."""
+    cdef Py_ssize_t i
+    cdef uint64_t size = <uint64_t>bits.shape[0] * 8
+    cdef bint beyond = False
+    with nogil:
+        for i in range(keys.shape[0]):
+            if keys[i] >= size:
+                beyond = True
+                break
+            bits[keys[i] >> 3] |= <uint8_t>(1 << (keys[i] & 7))
+    if beyond:
+        raise IndexError(f"a key is beyond the {size} bits")
+
+
 def bits_mask(
     const narrow[::1] data not None, uint64_t offset, const uint8_t[::1] valid, const uint8_t[::1] bits not None,
     uint8_t[::1] out not None,
@@ -194,16 +209,26 @@ def bloom_mask(
 ):
     """1 where data + offset (mod 2^64) may be among the keys entered; 0 for NULL."""
     cdef Py_ssize_t rows = data.shape[0], i
-    cdef uint64_t hashed, bits, last = words.shape[0] - 1
     if out.shape[0] < rows or (valid is not None and valid.shape[0] < rows):
         raise ValueError(f"no room for a mask of {rows} rows")
     if words.shape[0] < 1 or words.shape[0] & (words.shape[0] - 1):
         raise ValueError(f"a power of two of words, not {words.shape[0]}")
+    if rows == 0:
+        return
     with nogil:
-        for i in range(rows):
-            hashed = mix(<uint64_t>data[i] + offset)
-            bits = three_bits(hashed)
-            out[i] = words[(hashed >> 20) & last] & bits == bits
+        _bloom_mask(&data[0], offset, &words[0], words.shape[0] - 1, &out[0], rows)
         if valid is not None:
             for i in range(rows):
                 out[i] &= valid[i]
+
+
+cdef multiversion_int _bloom_mask(
+    const narrow* data, uint64_t offset, const uint64_t* words, uint64_t last, uint8_t* out, Py_ssize_t rows
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef uint64_t hashed, bits
+    for i in range(rows):
+        hashed = mix(<uint64_t>data[i] + offset)
+        bits = three_bits(hashed)
+        out[i] = words[(hashed >> 20) & last] & bits == bits
+    return 0

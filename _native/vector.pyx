@@ -7,7 +7,7 @@ Whoever keeps nearly all rows leaves long runs of positions that follow each oth
 once (the check vectorises) and copies 32 items. Positions are checked against the array's length: one more vectorised
 pass, a tenth of the gathering.
 
-Scatter and positions are not compiled for several instruction sets: their loops are bound by one store after another.
+Scatter is not compiled for several instruction sets: its loop is bound by one store after another.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -255,24 +255,45 @@ def positions(mask, out):
     return kept
 
 
-cdef Py_ssize_t positions_loop(const uint8_t* mask, Py_ssize_t n, int32_t* out) noexcept nogil:
-    """Every position is written, the cursor moves only for the ones. Eight zeros or eight ones go in one step."""
+cdef uint8_t[256][8] ONES  # of each byte: the places of its ones, in order, then zeros
+
+
+def _fill_ones():
+    cdef Py_ssize_t byte, bit, kept
+    for byte in range(256):
+        kept = 0
+        for bit in range(8):
+            ONES[byte][bit] = 0
+        for bit in range(8):
+            if byte >> bit & 1:
+                ONES[byte][kept] = <uint8_t>bit
+                kept += 1
+
+
+_fill_ones()
+
+
+cdef multiversion_int64 positions_loop(const uint8_t* mask, Py_ssize_t n, int32_t* out) noexcept nogil:
+    """Eight rows in one step: the product gathers their ones into a byte, a table knows where these are.
+
+    Eight positions are written each time, the cursor moves by the ones: what is written too much is overwritten, and
+    never lies beyond row i + 7.
+    """
     cdef Py_ssize_t i = 0, j, kept = 0
     cdef uint64_t eight
+    cdef const uint8_t* places
     while i + 8 <= n:
         memcpy(&eight, &mask[i], 8)
-        if eight == ALL_ONES:
+        if eight:
+            places = ONES[(eight * <uint64_t>0x0102040810204080) >> 56]
             for j in range(8):
-                out[kept + j] = <int32_t>(i + j)
-            kept += 8
-        elif eight:
-            for j in range(8):
-                out[kept] = <int32_t>(i + j)
-                kept += mask[i + j]
+                out[kept + j] = <int32_t>i + places[j]
+            kept += (eight * ALL_ONES) >> 56
         i += 8
     while i < n:
-        out[kept] = <int32_t>i
-        kept += mask[i]
+        if mask[i]:
+            out[kept] = <int32_t>i
+            kept += 1
         i += 1
     return kept
 

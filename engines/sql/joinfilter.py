@@ -19,8 +19,9 @@ from engines.sql.column import Bytes, Column
 from engines.sql.keyindex import WORD, Words
 from engines.sql.keys import Numbering
 
-DENSE: Final = 1 << 26  # keys in a range of that many have a bit each: 8 MB
-SPREAD: Final = 64  # or one key among so many: as long as a Bloom filter then
+NEAR: Final = 1 << 23  # keys in a range of that many have a bit each: 1 MB, and neighbours have neighbouring bits
+DENSE: Final = 1 << 26  # or in one of that many, 8 MB, if they are not spread thin:
+SPREAD: Final = 64  # one key among so many: as long as a Bloom filter then
 TRIAL: Final = 1 << 17  # rows after which a filter is judged
 USELESS: Final = 0.75  # of the rows pass
 
@@ -87,10 +88,10 @@ def filter_of(numbering: Numbering, i: int) -> Filter | None:
         return Filter(0, 0, -1, bits=np.zeros(0, np.uint8))
     highest = int(keys.max())
     least, most = low + int(keys.min()) - 1, low + highest - 1
-    if highest < max(DENSE >> 6, min(DENSE, SPREAD * len(keys))):
-        flags = np.zeros(highest + 1, np.uint8)
-        flags[keys] = 1
-        return Filter(low, least, most, bits=np.packbits(flags, bitorder="little"))
+    if highest < max(NEAR, min(DENSE, SPREAD * len(keys))):
+        bits = np.zeros((highest >> 3) + 1, np.uint8)
+        hashjoin.bits_add(keys, bits)
+        return Filter(low, least, most, bits=bits)
     bloom = np.zeros(1 << (max(len(keys) // 4, 1) * 2 - 1).bit_length(), np.uint64)
     hashjoin.bloom_add(keys, bloom)
     return Filter(low, least, most, bloom=bloom)

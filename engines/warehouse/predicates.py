@@ -1,7 +1,7 @@
 """Predicates on encoded columns: what a scan decides from zone maps, dictionaries and narrow numbers.
 
     whole numbers, dates, booleans    a range, or a set; the constants are shifted to the column's base, once a block
-    text in codes                     asked once for each word of the dictionary, then looked up by code
+    text in codes                     asked once for each word of the dictionary; codes that pass: a range, or a table
     plain text                        compared bytewise, after everything else has thinned out the rows
     doubles                           zone maps only: `support` says PRUNE
 
@@ -26,6 +26,7 @@ from engines.warehouse.pages import BlockReference, zone
 KEPT_ANSWERS: Final = 64  # of predicates, by dictionary
 Numbers = npt.NDArray[np.int64]
 Masks = npt.NDArray[np.bool_]
+Answers = tuple[Bytes, tuple[int, int] | None]  # 1 = the word passes; first and last code if these are neighbours
 
 
 class Verdict(enum.Enum):
@@ -163,22 +164,25 @@ class Test:
     def _texts(self, column: Column) -> Bytes:
         if column.words is None:
             return self._compared(column, len(column))
-        table = self.answers(column.words)
+        table, run = self.answers(column.words)
         out = np.empty(len(column.data), np.uint8)
-        vector.lookup(column.data, table, out)
+        if run is None:
+            vector.lookup(column.data, table, out)
+        else:
+            compare.between(column.data, run[0], run[1], out)
         return out
 
-    def answers(self, words: Dictionary) -> Bytes:
+    def answers(self, words: Dictionary) -> Answers:
         """For each word of a dictionary, whether it passes. Kept with the dictionary."""
-        known = words.kept.setdefault("answers", {})
+        known: dict[Any, Answers] = words.kept.setdefault("answers", {})
         key = self.op, self.values
-        table: Bytes | None = known.get(key)
-        if table is None:
+        found = known.get(key)
+        if found is None:
             table = self._compared(Column(VARBYTE, words.offsets, heap=words.heap), len(words))
             if len(known) >= KEPT_ANSWERS:
                 known.clear()
-            known[key] = table
-        return table
+            found = known[key] = table, _run(table)
+        return found
 
     def _compared(self, column: Column, rows: int) -> Bytes:
         value = self.values[0]
@@ -215,6 +219,15 @@ def after(prefix: bytes) -> bytes | None:
     """The first text that is above all texts with this prefix; None if there is none."""
     cut = prefix.rstrip(b"\xff")
     return cut[:-1] + bytes([cut[-1] + 1]) if cut else None
+
+
+def _run(table: Bytes) -> tuple[int, int] | None:
+    """The first and the last code that pass, if none between them fails: a range is quicker than a table."""
+    passing = np.flatnonzero(table)
+    if not len(passing):
+        return 1, 0
+    first, last = int(passing[0]), int(passing[-1])
+    return (first, last) if last - first == len(passing) - 1 else None
 
 
 def _constant(value: bytes) -> Column:

@@ -26,6 +26,7 @@ Style = Literal["auto", "even", "key", "all"]
 STYLES: Final = ("auto", "even", "key", "all")
 SMALL: Final = 65_536  # rows up to which DISTSTYLE AUTO means ALL
 MOST_COLUMNS: Final = 1600
+MOST_INTERLEAVED: Final = 8
 Value = Any  # an engine value: int, float, bytes or None; whole numbers beyond 64 bits as text
 _Item = TypeVar("_Item")
 
@@ -44,12 +45,13 @@ class ColumnDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TableDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A table's shape. key, sort: numbers of columns; id: never used twice."""
+    """A table's shape. key, sort: numbers of columns; id: never used twice. interleaved: see zorder.py."""
 
     columns: tuple[ColumnDefinition, ...]
     style: Style = "auto"
     key: int | None = None
     sort: tuple[int, ...] = ()
+    interleaved: bool = False
     id: int = 0
     next_column: int = 0
     created: int = 0
@@ -171,11 +173,13 @@ class Root(msgspec.Struct, frozen=True):
         style: Style = "auto",
         key: str | None = None,
         sort: Sequence[str] = (),
+        interleaved: bool = False,
         time: int = 0,
     ) -> "Root":
         """AlreadyExists; Invalid for what no table can be."""
         self.refuse_taken(name)
         made = define_table(columns, style=style, key=key, sort=sort, id=self.next_table, time=time)
+        made = msgspec.structs.replace(made, interleaved=interleaved and len(sort) > 1)
         root = self.with_table(name, TableEntry(made))
         return msgspec.structs.replace(root, next_table=self.next_table + 1)
 
@@ -279,6 +283,8 @@ def check(table: TableDefinition) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if not 1 <= len(names) <= MOST_COLUMNS:
         raise Invalid(f"a table has 1 to {MOST_COLUMNS:,} columns, got {len(names):,}")
+    if table.interleaved and len(table.sort) > MOST_INTERLEAVED:
+        raise Invalid(f"an INTERLEAVED SORTKEY has at most {MOST_INTERLEAVED} columns, got {len(table.sort)}")
     if twice:
         raise AlreadyExists(f"a table has no two columns of one name, got {listed(twice)} more than once")
     if table.style not in STYLES:

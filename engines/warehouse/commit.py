@@ -103,10 +103,14 @@ class Transaction:
         style: Style = "auto",
         key: str | None = None,
         sort: Sequence[str] = (),
+        interleaved: bool = False,
     ) -> None:
         """AlreadyExists; Invalid for what no table can be. Numbers of columns are given here."""
         time = self._storage.clock.now()
-        self._become(self.root.create_table(name, columns, style=style, key=key, sort=sort, time=time))
+        root = self.root.create_table(
+            name, columns, style=style, key=key, sort=sort, interleaved=interleaved, time=time
+        )
+        self._become(root)
 
     def drop_table(self, name: str) -> None:
         self._become(self.root.drop_table(name))

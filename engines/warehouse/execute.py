@@ -111,6 +111,7 @@ def create_table(running: Running, record: records.CreateTable) -> Table:
             return done("CREATE TABLE")
         _refuse_schema(transaction.root, record.name)
         style, key, sort = record.style, record.distkey, record.sortkey
+        interleaved = record.interleaved
         query = None
         if record.like is not None:
             like = session.names.source(record.like)
@@ -120,12 +121,13 @@ def create_table(running: Running, record: records.CreateTable) -> Table:
             columns = state.definition.columns
             if style == "auto" and key is None and not sort:
                 style, key, sort = keys_of(state.definition)
+                interleaved = state.definition.interleaved
         elif record.query is not None:
             query = running.bind(record.query)
             columns = columns_of(query, record)
         else:
             columns = tuple(column_of(running, column) for column in record.columns)
-        transaction.create_table(record.name, columns, style=style, key=key, sort=sort)  # type: ignore[arg-type] # checked
+        transaction.create_table(record.name, columns, style=style, key=key, sort=sort, interleaved=interleaved)  # type: ignore[arg-type] # checked
         if query is None:
             return done("CREATE TABLE")
         rows = fill(running, transaction, record.name, query)
@@ -346,7 +348,8 @@ def _changed(table: TableDefinition, record: records.Alter) -> TableDefinition:
         case "diststyle":
             return msgspec.structs.replace(table, style=record.new, key=None)
         case "sortkey":
-            return msgspec.structs.replace(table, sort=tuple(table.column(name).id for name in record.names))
+            sort = tuple(table.column(name).id for name in record.names)
+            return msgspec.structs.replace(table, sort=sort, interleaved=False)
     column = table.column(record.old)
     if record.action == "encode":
         encode = ENCODINGS.get(record.new, record.new)
@@ -369,7 +372,7 @@ def truncate(running: Running, record: records.Truncate) -> Table:
 
 def vacuum(running: Running, record: records.Vacuum) -> Table:
     """VACUUM of a table, or of all of them, each in a transaction of its own."""
-    mode: Any = "full" if record.mode == "reindex" else record.mode
+    mode: Any = record.mode
     session = running.session
     if session.begun:
         raise Invalid("VACUUM cannot run inside a transaction: COMMIT first")
@@ -559,7 +562,7 @@ def statement_of(name: str, table: TableDefinition) -> str:
     style, key, sort = keys_of(table)
     ends = [f"DISTSTYLE {style.upper()}"]
     ends += [f"DISTKEY({key})"] if key is not None else []
-    ends += [f"SORTKEY({', '.join(sort)})"] if sort else []
+    ends += [f"{'INTERLEAVED ' if table.interleaved else ''}SORTKEY({', '.join(sort)})"] if sort else []
     return f"CREATE TABLE {name} (\n" + ",\n".join(lines) + "\n) " + " ".join(ends)
 
 

@@ -3,6 +3,7 @@
     DELETE ONLY    groups of which more than a fifth is deleted
     SORT ONLY      groups of a slice whose ranges of the first sort key overlap: they are merged
     FULL           both, and groups of fewer than 8,192 rows
+    REINDEX        all groups, for INTERLEAVED keys: their ranks are those of a load (zorder.py), so loads overlap
 
 Rows stay on their slice. What overlaps is found by going through a slice's groups in the order of their lows: as long
 as the next one begins below the highest value so far, it belongs to the same pile. A pile is read, sorted and cut into
@@ -26,8 +27,8 @@ from engines.warehouse.blocks import REGISTERS, encode
 from engines.warehouse.pages import Group, zone
 from engines.warehouse.scan import State, Table
 
-Mode = Literal["full", "sort only", "delete only"]
-MODES: Final = ("full", "sort only", "delete only")
+Mode = Literal["full", "sort only", "delete only", "reindex"]
+MODES: Final = ("full", "sort only", "delete only", "reindex")
 THRESHOLD: Final = 0.2
 MERGED_ROWS: Final = 1 << 26
 
@@ -42,6 +43,9 @@ def worth_it(state: State, mode: Mode, threshold: float) -> list[list[int]]:
     groups = state.groups
     for slice in sorted({group.slice for group in groups}):
         places = [place for place, group in enumerate(groups) if group.slice == slice and group.live]
+        if mode == "reindex":
+            piles += [places] if places else []
+            continue
         overlapping = _overlapping(state, places) if mode != "delete only" else []
         found = set().union(*overlapping)
         worn = [place for place in places if place not in found and _worn(groups[place], mode, threshold)]
@@ -61,7 +65,7 @@ def _worn(group: Group, mode: Mode, threshold: float) -> bool:
 
 def _overlapping(state: State, places: Sequence[int]) -> list[list[int]]:
     """Groups that belong together by the first sort key, and are more than one."""
-    if not state.definition.sort:
+    if not state.definition.sort or state.definition.interleaved:
         return []
     ranges = []
     for place in places:

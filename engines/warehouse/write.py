@@ -27,6 +27,7 @@ from engines.warehouse import distribute, statistics
 from engines.warehouse.catalog import ColumnDefinition, TableDefinition
 from engines.warehouse.pages import Group
 from engines.warehouse.segment import Segment, make_segment, refuse_unfit
+from engines.warehouse.zorder import zorder
 
 SORTED_ROWS: Final = 1 << 22  # of a load that are sorted at once
 TEXT_BYTES: Final = 64 << 20  # of a column of a group
@@ -177,7 +178,7 @@ class Writer:
         rows = pile.rows
         columns = pile.take(rows)
         keys = [columns[id] for id in self.table.sort]
-        at = order(keys, [Direction()] * len(keys), rows)
+        at = zorder(keys, rows) if self.table.interleaved else order(keys, [Direction()] * len(keys), rows)
         cuts = distribute.even_cuts(rows, self._slices) if self._dealt else [*range(0, rows, VECTOR), rows]
         for start, stop in pairwise(cuts):
             some = at[start:stop]

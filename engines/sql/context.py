@@ -30,6 +30,7 @@ class Context:
     scanned: Scanned = field(default_factory=Scanned)
     working: dict[str, Any] = field(default_factory=dict)  # WITH RECURSIVE: batches of the last round, by name
     cancelled: threading.Event = field(default_factory=threading.Event)
+    lost: list[str] = field(default_factory=list)  # a line for each compute node that was lost on the way
 
     def check(self) -> None:
         """Call once a batch: DeadlinePassed after the deadline, or when another slice has failed."""

@@ -133,6 +133,14 @@ class Slots:
     table: Groups = field(default_factory=lambda: np.full(SLOTS, group.NO_GROUP, np.uint32))
     slots: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.places, self.layout, self.slots  # the table is made again where it arrives
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.places, self.layout, self.slots = state
+        self.table = np.full(SLOTS, group.NO_GROUP, np.uint32)
+        self.table[self.slots] = np.arange(len(self.slots), dtype=np.uint32)
+
     def number(self, columns: Sequence[Column], rows: int) -> Groups | None:
         """None if the keys have too many places; nothing is lost then: `columns()` has the groups so far."""
         for place, column in zip(self.places, columns, strict=True):

@@ -146,7 +146,7 @@ def run(program: Program, context: Context, runner: Runner, profile: Profile | N
     layout = runner.layout(program, context)
     for pipeline in program.pipelines:
         opened = {at: branch.source.open(results, context) for at, branch in enumerate(pipeline.branches)}
-        _hand_down(pipeline, opened, results, context)
+        hand_down(pipeline, opened, results, context)
         if pipeline.number in layout.apart:
             job = Job(program, pipeline, opened, dict(results), context, profile)
             results[pipeline.number] = _kept_apart(job, layout.slices)
@@ -168,7 +168,7 @@ def _states(job: Job, runner: Runner, layout: Layout) -> list[Any]:
     together = _by_slice(job)
     states = []
     if together:
-        rows = sum(result.rows for result in _parts_of(job))
+        rows = sum(result.rows for result in parts_of(job))
         part = Job(job.program, job.pipeline, together, job.results, job.context, job.profile)
         portions = portions_of(part, layout.slices)
         rows += sum(portion.rows for portion in portions)
@@ -210,11 +210,11 @@ def portions_of(job: Job, slices: int) -> list[Portion]:
 
 def _kept_apart(job: Job, slices: int) -> Parted:
     portions = portions_of(job, slices)
-    rows = sum(portion.rows for portion in portions) + sum(result.rows for result in _parts_of(job))
-    return Parted(job, portions, rows)
+    rows = sum(portion.rows for portion in portions) + sum(result.rows for result in parts_of(job))
+    return Parted(job, dict(enumerate(portions)), rows)
 
 
-def _parts_of(job: Job) -> Iterable[Parted]:
+def parts_of(job: Job) -> Iterable[Parted]:
     """The results by slice that the job uses."""
     return [found for number in {*job.pipeline.needs()} if isinstance(found := job.results[number], Parted)]
 
@@ -232,7 +232,7 @@ def _by_slice(job: Job) -> dict[int, Opened]:
     }
 
 
-def _hand_down(pipeline: Pipeline, opened: Mapping[int, Opened], results: Results, context: Context) -> None:
+def hand_down(pipeline: Pipeline, opened: Mapping[int, Opened], results: Results, context: Context) -> None:
     """What the joins of each branch know of their other sides, to its scan."""
     for at, one in opened.items():
         if isinstance(one, Open):
@@ -261,6 +261,8 @@ __all__ = [
     "Runner",
     "Share",
     "dealt",
+    "hand_down",
+    "parts_of",
     "portions_of",
     "run",
     "work",

@@ -60,7 +60,7 @@ class Parted:
     """The result of a pipeline by slice. rows: that are read to make all of it."""
 
     job: Job
-    portions: Sequence[Portion]  # by slice
+    portions: Mapping[int, Portion]  # by slice
     rows: int
     known: dict[int, Any] = field(default_factory=dict)
 

@@ -28,8 +28,9 @@ from typing import Final, Literal
 from engines.sql import logical
 from engines.sql.aggregate import Aggregate
 from engines.sql.join import Build, Joining, Probe
-from engines.sql.logical import Cast, Expression, Plan, Reference
+from engines.sql.logical import Cast, Expression, Plan, Reference, output
 from engines.sql.program import Pipeline, Program
+from engines.sql.rewrite.estimates import Estimates
 from engines.sql.run import ALONE
 from engines.sql.scan import Result, Table
 from engines.sql.source import Placement, TableSource
@@ -44,6 +45,15 @@ class Place:
 
     style: Literal["key", "even", "all", "leader"]
     ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a join is expected to move: rows that are sent, each as often as it is, and their bytes."""
+
+    label: Label
+    rows: int
+    bytes: int
 
 
 LEADER: Final = Place("leader")
@@ -66,10 +76,18 @@ class Motion:
                     if isinstance(step, Probe):
                         self._joins[id(step.join.plan)] = step.join, step.needs[0]
         self.apart = self._stay()  # the pipelines whose results stay on their slices
+        self.by_pipeline: Mapping[int, Label] = {number: self._label(join) for join, number in self._joins.values()}
 
-    def labels(self) -> Mapping[int, Label]:
-        """The label of each join, by the id() of its logical step."""
-        return {number: self._label(join) for number, (join, _) in self._joins.items()}
+    def moves(self) -> Mapping[int, Move]:
+        """What each join moves, by the id() of its logical step."""
+        estimates = Estimates(self._source)
+        found = {}
+        for number, (join, _) in self._joins.items():
+            label, inner = self._label(join), join.build_plan
+            times = {"DS_BCAST_INNER": self._slices - 1.0, "DS_DIST_ALL_INNER": 1 - 1 / self._slices}.get(label, 0.0)
+            rows = round(estimates.rows(inner) * times)
+            found[number] = Move(label, rows, rows * sum(map(_width, output(inner).values())))
+        return found
 
     def _stay(self) -> frozenset[int]:
         found: set[int] = set()
@@ -214,3 +232,10 @@ def _hash_alike(one: Type, other: Type) -> bool:
     if one.integer and other.integer:
         return True
     return (one.kind, one.scale, one.unit, one.fields) == (other.kind, other.scale, other.unit, ())
+
+
+def _width(type: Type) -> int:
+    """Bytes of a value, roughly."""
+    if type.bytes:
+        return 4 + min(type.length or 16, 32) // 2
+    return {"boolean": 1, "date": 2, "smallint": 2, "integer": 4}.get(type.kind, 8)

@@ -101,7 +101,7 @@ class Table:
         self.state = state
         self._cache = cache
         self._slices = slices
-        self._pin = pin
+        self.pin = pin
         self._columns = {column.name: column for column in state.definition.columns}
         self._types: dict[str, Type] = {column.name: column.type for column in state.definition.columns}
         self._types[ROW] = BIGINT
@@ -118,10 +118,10 @@ class Table:
 
     def pinned(self, pin: object) -> "Table":
         """The same, which keeps `pin` alive."""
-        if pin is self._pin:
+        if pin is self.pin:
             return self
         other = copy.copy(self)
-        other._pin = pin  # noqa: SLF001 - its own class
+        other.pin = pin
         return other
 
     def rows(self, columns: Sequence[str]) -> Iterator[Batch]:

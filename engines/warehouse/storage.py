@@ -69,7 +69,7 @@ class View:
     def __init__(self, storage: "Storage", digest: str, root: Root, before: "View | None" = None) -> None:
         self.digest = digest
         self.root = root
-        self._storage = storage
+        self.storage = storage
         self._tables: dict[str, Table] = {}
         self._states: dict[str, State] = {}
         if before is not None:  # what did not change since is not read again
@@ -83,8 +83,8 @@ class View:
         if found is None:
             entry = self.root.table(name)
             if name not in self._states:
-                self._states[name] = self._storage.state(entry)
-            found = Table(name, self._states[name], self._storage.cache, self.root.slices)
+                self._states[name] = self.storage.state(entry)
+            found = Table(name, self._states[name], self.storage.cache, self.root.slices)
             self._tables[name] = found
         return found.pinned(self)
 

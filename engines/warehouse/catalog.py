@@ -180,6 +180,7 @@ class Root(msgspec.Struct, frozen=True):
         self.refuse_taken(name)
         made = define_table(columns, style=style, key=key, sort=sort, id=self.next_table, time=time)
         made = msgspec.structs.replace(made, interleaved=interleaved and len(sort) > 1)
+        check(made)
         root = self.with_table(name, TableEntry(made))
         return msgspec.structs.replace(root, next_table=self.next_table + 1)
 

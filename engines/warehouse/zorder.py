@@ -1,6 +1,6 @@
-"""INTERLEAVED sort keys: rows along a Z-order curve, so that each of several columns prunes, and none is the first.
+r"""INTERLEAVED sort keys: rows along a Z-order curve, so that each of several columns prunes, and none is the first.
 
-    rank of a, 2 bits   a1 a0  \\
+    rank of a, 2 bits   a1 a0  \
                                 >   a1 b1 a0 b0      rows are sorted by this number
     rank of b, 2 bits   b1 b0  /
 

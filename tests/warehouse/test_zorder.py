@@ -38,7 +38,7 @@ def test_each_key_prunes():
             warehouse.sql(f"CREATE TABLE {kind}_t (a INT, b INT) DISTSTYLE EVEN {kind} SORTKEY (a, b)")
             warehouse.append(f"{kind}_t", data)
             for name in ("a", "b"):
-                found = warehouse.sql(f"SELECT COUNT(*) FROM {kind}_t WHERE {name} = 5")  # noqa: S608 - our own names
+                found = warehouse.sql(f"SELECT COUNT(*) FROM {kind}_t WHERE {name} = 5")
                 assert found.rows() == [(data[name].count(5),)]
                 pruned[kind, name] = found.stats["blocks_pruned"]
         assert pruned["COMPOUND", "b"] == 0

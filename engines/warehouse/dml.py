@@ -138,7 +138,7 @@ def filled(running: "Running", table: TableDefinition, given: Iterable[str]) -> 
 def rows_of(running: "Running", query: Query) -> Collected:
     """A bound query's rows."""
     engine = running.engine
-    context = engine.context(query, running.statement.source, running.values, running.named)
+    context = engine.context(query, running.statement.source, running.values, running.named, timeout=running.timeout)
     context.memory = UNBOUNDED
     return engine.collect(engine.program(query), context)
 

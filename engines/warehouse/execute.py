@@ -43,6 +43,7 @@ class Running:
     statement: Statement
     values: Sequence[Any]
     named: Mapping[str, Any]
+    timeout: float | None = None
 
     def error(self, message: str, node: Any = None) -> QueryError:  # noqa: ANN401 - of sqlglot's tree
         """A QueryError at the place of a node, as far as it has one."""

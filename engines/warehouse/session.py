@@ -131,7 +131,7 @@ class Session:
             return Table({"query plan": str(plan).splitlines()})
         if statement.query is not None:
             return self.warehouse.answered(engine, statement, values, named, timeout)
-        running = execute.Running(self, engine, statement, values, named)
+        running = execute.Running(self, engine, statement, values, named, timeout)
         if engine.dialect.statements[statement.kind] == RECORD:
             first, last = statement.tokens[0].start, statement.tokens[-1].end + 1
             whole = blanked(statement.source, first, last)

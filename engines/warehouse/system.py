@@ -59,7 +59,8 @@ class Statement:
     def ended(self, found: Table | None) -> None:
         """It has an answer."""
         if found is not None:
-            self.rows = len(found)
+            command = found.names[:2] == ["command", "rows"]
+            self.rows = int(found.columns["rows"][0]) if command else len(found)
             self.stats = dict(found.stats)
 
 

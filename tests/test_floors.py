@@ -128,9 +128,8 @@ def test_only_the_clock_asks_the_machine_what_time_it_is(path):
     for line, name in imports(path):
         assert name.split(".")[0] != "time", f"{place(path)}:{line} imports time: take a clock"
     for line, name, _ in calls(tree(path)):
-        assert not any(name == clock or name.endswith("." + clock) for clock in CLOCKS), (
-            f"{place(path)}:{line} calls {name}: take a clock"
-        )
+        asks = any(name == clock or name.endswith("." + clock) for clock in CLOCKS)
+        assert not asks or name in {"dt.time", "datetime.time"}, f"{place(path)}:{line} calls {name}: take a clock"
 
 
 def writes(module):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from sqlglot import exp
+from tpch import QUERIES
 
 from engines.errors import Invalid, QueryError
 from engines.sql import front
@@ -15,7 +16,6 @@ from engines.sql.types import BIGINT, DATE, DOUBLE, INTEGER, VARCHAR, Type
 from engines.sql.types import decimal as exact
 from tests.sql.catalogs import Catalog, Table
 from tests.sql.planrules import check
-from tests.sql.tpch_queries import QUERIES
 
 
 @pytest.fixture(scope="module")

@@ -28,17 +28,21 @@ from engines.sql.context import Context
 from engines.sql.program import Bindable, Branch, Counter, Pipeline, Profile, Program, Results
 from engines.sql.scan import Open, Opened, Result
 from engines.sql.source import Partition
-from engines.sql.work import Job, Parted, Portion, Share, known_of_joins, parted, work
+from engines.sql.work import EVERYWHERE, Job, Parted, Portion, Share, known_of_joins, work
 
 ALONE: Final = 131_072  # rows that one thread reads sooner than two
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """apart: the pipelines whose results stay on their slices. slices: that the rows lie on."""
+    """Where rows lie: on so many slices.
+
+    apart: the pipelines whose results stay on their slices. everywhere: those that each node makes for itself.
+    """
 
     slices: int = 1
     apart: frozenset[int] = frozenset()
+    everywhere: frozenset[int] = frozenset()
 
 
 class Runner(Protocol):
@@ -147,9 +151,9 @@ def run(program: Program, context: Context, runner: Runner, profile: Profile | N
     for pipeline in program.pipelines:
         opened = {at: branch.source.open(results, context) for at, branch in enumerate(pipeline.branches)}
         hand_down(pipeline, opened, results, context)
-        if pipeline.number in layout.apart:
+        if pipeline.number in layout.apart or pipeline.number in layout.everywhere:
             job = Job(program, pipeline, opened, dict(results), context, profile)
-            results[pipeline.number] = _kept_apart(job, layout.slices)
+            results[pipeline.number] = _later(job, layout)
         else:
             states = _states(Job(program, pipeline, opened, results, context, profile), runner, layout)
             context.check()
@@ -208,10 +212,14 @@ def portions_of(job: Job, slices: int) -> list[Portion]:
     return [Portion(partitions, slice) for slice, partitions in enumerate(found)]
 
 
-def _kept_apart(job: Job, slices: int) -> Parted:
-    portions = portions_of(job, slices)
-    rows = sum(portion.rows for portion in portions) + sum(result.rows for result in parts_of(job))
-    return Parted(job, dict(enumerate(portions)), rows)
+def _later(job: Job, layout: Layout) -> Parted:
+    """The result of a pipeline that is run by those who need it."""
+    if job.pipeline.number in layout.everywhere:
+        portions = {EVERYWHERE: Portion({at: opened.partitions or () for at, opened in job.opened.items()}, EVERYWHERE)}
+    else:
+        portions = dict(enumerate(portions_of(job, layout.slices)))
+    rows = sum(portion.rows for portion in portions.values()) + sum(result.rows for result in parts_of(job))
+    return Parted(job, portions, rows)
 
 
 def parts_of(job: Job) -> Iterable[Parted]:
@@ -221,8 +229,8 @@ def parts_of(job: Job) -> Iterable[Parted]:
 
 def _by_slice(job: Job) -> dict[int, Opened]:
     """The branches that are worked on slice by slice: all over tables, and over results by slice, if one needs such."""
-    apart = parted(job.results)
-    if apart.isdisjoint(job.pipeline.needs()):
+    apart = {part.job.pipeline.number for part in parts_of(job) if not part.everywhere}
+    if not apart:
         return {}
     return {
         at: opened
@@ -246,6 +254,7 @@ def _last_uses(program: Program) -> dict[int, int]:
 
 __all__ = [
     "ALONE",
+    "EVERYWHERE",
     "Bindable",
     "Branch",
     "Counter",

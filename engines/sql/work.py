@@ -11,13 +11,17 @@ but slice 1 of the probe side. So the pipeline of the build side is not run on i
 probe side builds slice 1 first. Nothing moves from slice to slice, and hash tables are small, and built side by side.
 The same goes for groups by the key that rows are distributed by: no group is on two slices.
 
+A small table that every node can read may be made into a hash table by each of them: that is a Parted too, with one
+part for all of a node's slices.
+
 Invariants: a slice of a Parted is asked for by one share only. Branches of a portion run in their order, so the rows
 that a join has left over come after its last probe of that slice.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from engines.sql.column import Batch
 from engines.sql.context import Context
@@ -26,6 +30,8 @@ from engines.sql.operators import Step
 from engines.sql.program import Bindable, Branch, Counter, Pipeline, Profile, Program, Results
 from engines.sql.scan import Open, Opened
 from engines.sql.source import Partition
+
+EVERYWHERE: Final = -1  # as a slice: the part of all slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +63,28 @@ Share = Sequence[Portion]
 
 @dataclass(slots=True)
 class Parted:
-    """The result of a pipeline by slice. rows: that are read to make all of it."""
+    """The result of a pipeline by slice, or of one that every node makes for itself. rows: read to make all of it."""
 
     job: Job
-    portions: Mapping[int, Portion]  # by slice
+    portions: Mapping[int, Portion]  # by slice; or only one, of EVERYWHERE
     rows: int
     known: dict[int, Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, slice: int, context: Context) -> Any:  # noqa: ANN401 - a merged state of the sink
+    @property
+    def everywhere(self) -> bool:
+        return EVERYWHERE in self.portions
+
+    def of(self, slice: int | None, context: Context) -> Any:  # noqa: ANN401 - a merged state of the sink
         """The slice's part, made when it is first asked for."""
+        if self.everywhere:
+            with self.lock:
+                return self._part(EVERYWHERE, context)
+        if slice is None:
+            raise ValueError(f"pipeline {self.job.pipeline.number} is run by slice, and this portion is of none")
+        return self._part(slice, context)
+
+    def _part(self, slice: int, context: Context) -> Any:  # noqa: ANN401 - see of
         if slice not in self.known:
             state = work(self.job, [self.portions[slice]], context)
             self.known[slice] = self.job.pipeline.sink.merge([state], context)
@@ -120,7 +139,7 @@ def parted(results: Results) -> frozenset[int]:
 
 def of_slice(results: Results, slice: int | None, context: Context) -> Results:
     """The results, those that are kept by slice as this slice's."""
-    if slice is None or not any(isinstance(result, Parted) for result in results.values()):
+    if not any(isinstance(result, Parted) for result in results.values()):
         return results
     return Sliced(results, slice, context)
 
@@ -128,7 +147,7 @@ def of_slice(results: Results, slice: int | None, context: Context) -> Results:
 class Sliced(dict[int, Any]):
     """Results as one slice sees them: its own parts are made when they are asked for."""
 
-    def __init__(self, results: Results, slice: int, context: Context) -> None:
+    def __init__(self, results: Results, slice: int | None, context: Context) -> None:
         super().__init__((number, result) for number, result in results.items() if not isinstance(result, Parted))
         self._results, self._slice, self._context = results, slice, context
 

@@ -93,7 +93,8 @@ class Leader:
     # ---- plans
 
     def layout(self, program: Program, context: Context) -> Layout:
-        return Layout(self._storage.slices, self._planned(program, context.tables).motion.apart)
+        motion = self._planned(program, context.tables).motion
+        return Layout(self._storage.slices, motion.apart, motion.everywhere if self._nodes else frozenset())
 
     def moves(self, program: Program, source: Callable[[str], TableSource]) -> Mapping[int, Move]:
         """For EXPLAIN: what each join moves, by the id() of its step in the program's plan."""
@@ -206,7 +207,8 @@ class Leader:
     def _tables(self, job: Job, apart: Mapping[int, Parted]) -> dict[str, tuple[str, str, bool]] | None:
         """The tables that the nodes must read; None if they cannot, or cannot do the pipeline at all."""
         names: set[str] = set()
-        for one in (job, *(part.job for part in apart.values())):
+        jobs = [job, *(part.job for part in apart.values())]
+        for one in jobs:
             for at in one.opened:
                 branch = one.pipeline.branches[at]
                 if isinstance(branch.source, Table):
@@ -214,8 +216,10 @@ class Leader:
                 for step in branch.steps:
                     if isinstance(step, ApplyStep):
                         names |= set(job.context.tables)
-                    elif isinstance(step, Probe) and step.join.rest and step.needs[0] not in apart:
-                        return None
+                    elif isinstance(step, Probe) and step.join.rest:
+                        part = apart.get(step.needs[0])
+                        if part is None or part.everywhere:
+                            return None
         found = {}
         for name in names:
             table = job.context.tables.get(name)
@@ -288,9 +292,11 @@ def _moved(context: Context, built: Any, times: int) -> None:  # noqa: ANN401 - 
 
 def _work(shares: Sequence[Share], apart: Mapping[int, Parted]) -> node.Work:
     slices = {portion.slice for share in shares for portion in share if portion.slice is not None}
-    return node.Work(
-        shares, {number: {slice: part.portions[slice] for slice in slices} for number, part in apart.items()}
-    )
+    parts = {
+        number: part.portions if part.everywhere else {slice: part.portions[slice] for slice in slices}
+        for number, part in apart.items()
+    }
+    return node.Work(shares, parts)
 
 
 def _gathered(job: Job, done: Sequence[node.Done], mine: Sequence[Sequence[Share]]) -> list[Any]:

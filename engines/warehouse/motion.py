@@ -76,6 +76,7 @@ class Motion:
                     if isinstance(step, Probe):
                         self._joins[id(step.join.plan)] = step.join, step.needs[0]
         self.apart = self._stay()  # the pipelines whose results stay on their slices
+        self.everywhere = self._made_by_all()  # those that each node makes for itself, of tables that all may read
         self.by_pipeline: Mapping[int, Label] = {number: self._label(join) for join, number in self._joins.values()}
 
     def moves(self) -> Mapping[int, Move]:
@@ -114,6 +115,17 @@ class Motion:
                 stays = False
             if stays:
                 found.add(pipeline.number)
+        return frozenset(found)
+
+    def _made_by_all(self) -> frozenset[int]:
+        found: set[int] = set()
+        for join, number in self._joins.values():
+            if self._label(join) == "DS_DIST_ALL_NONE":
+                found.add(number)
+        for pipeline in self._program.pipelines:
+            tables = all(isinstance(branch.source, Table) for branch in pipeline.branches)
+            if not tables or not found.issuperset(pipeline.needs()):
+                found.discard(pipeline.number)
         return frozenset(found)
 
     def _sliced(self, pipeline: Pipeline, apart: set[int]) -> bool:

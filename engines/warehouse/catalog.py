@@ -267,7 +267,7 @@ def define_table(
 ) -> TableDefinition:
     """A new table's definition, its columns numbered."""
     numbered = tuple(msgspec.structs.replace(column, id=number) for number, column in enumerate(columns))
-    bare = TableDefinition(numbered, style, None, (), id, len(numbered), time)
+    bare = TableDefinition(numbered, style, id=id, next_column=len(numbered), created=time)
     check(bare)
     if (style == "key") != (key is not None):
         raise Invalid("DISTSTYLE KEY needs a DISTKEY, and only that style has one")

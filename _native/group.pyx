@@ -522,27 +522,42 @@ cdef void _add_slots(
         for i in range(n):
             slots[i] += ids[codes[i]]
     else:
-        for i in range(n):
-            slots[i] += <uint16_t>((<uint64_t>codes[i] + add) * stride)
+        _add_products(codes, add, stride, slots, n)
+
+
+cdef multiversion_int _add_products(
+    const whole* codes, uint64_t add, uint64_t stride, uint16_t* slots, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef uint16_t small = <uint16_t>add, step = <uint16_t>stride
+    for i in range(n):
+        slots[i] += (<uint16_t>codes[i] + small) * step  # modulo 65,536: the slot is below it
+    return 0
 
 
 def number_slots(
-    const uint16_t[::1] slots, uint32_t[::1] table, uint32_t[::1] groups, uint16_t[::1] new, uint32_t known
+    const uint16_t[::1] slots, uint32_t[::1] table, uint32_t[::1] groups, uint16_t[::1] new, uint32_t known,
+    const uint8_t[::1] mask=None,
 ):
     """The group of each row's slot, and how many groups there are now; new slots get the next numbers.
 
     table: the group of each slot, NO_GROUP for none yet. known: groups so far. new: the slots of the groups that were
-    met first, as long as `slots`.
+    met first, as long as `slots`. mask: rows where it is 0 make no group; theirs is any.
     """
     cdef Py_ssize_t i, n = slots.shape[0]
     cdef uint32_t group, total = known
     check(table.shape[0], 65_536)
     check(groups.shape[0], n)
     check(new.shape[0], n)
+    if mask is not None:
+        check(mask.shape[0], n)
     with nogil:
         for i in range(n):
             group = table[slots[i]]
             if group == EMPTY:
+                if mask is not None and not mask[i]:
+                    groups[i] = 0
+                    continue
                 group = table[slots[i]] = total
                 new[total - known] = slots[i]
                 total += 1

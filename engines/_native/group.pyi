@@ -55,5 +55,10 @@ def add_slots(
     first: bool,
 ) -> None: ...
 def number_slots(
-    slots: npt.NDArray[np.uint16], table: _Groups, groups: _Groups, new: npt.NDArray[np.uint16], known: int
+    slots: npt.NDArray[np.uint16],
+    table: _Groups,
+    groups: _Groups,
+    new: npt.NDArray[np.uint16],
+    known: int,
+    mask: npt.NDArray[np.uint8] | None = None,
 ) -> int: ...

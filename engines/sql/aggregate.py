@@ -23,8 +23,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from engines._native import group
-from engines.errors import TooLarge
+from engines._native import group, sums
+from engines.errors import EngineError, TooLarge
 from engines.sql import expressions, logical
 from engines.sql.calls import Plan, plan_call
 from engines.sql.column import Batch, Bytes, Column, Positions, expand, gather, nulls
@@ -33,7 +33,7 @@ from engines.sql.functions import Functions, standard
 from engines.sql.gathered import Distinct, Gathered
 from engines.sql.groups import GroupNumbers
 from engines.sql.logical import AggregateCall, Expression
-from engines.sql.totals import ZEROS, Counts, Groups, Total, grown, numbers_of
+from engines.sql.totals import ZEROS, Counts, Groups, SumWhole, Together, Total, grown, numbers_of
 from engines.sql.types import BIGINT
 
 ROOM: Final = 256  # groups at the start: so few that kernels keep totals fourfold
@@ -78,6 +78,8 @@ class Aggregate:
         for one in self._inputs:
             everything += [*one.arguments, *(() if one.where is None else (one.where,))]
         self._program = expressions.compile(everything, functions or standard())
+        # whether rows that do not count may come along
+        self._masks = bool(self.types) and not any(isinstance(one, Distinct | Gathered) for _, one in self._totals)
         self._by_input = [
             [(i, total) for i, (at, total) in enumerate(self._totals) if at == number]
             for number in range(len(self._inputs))
@@ -104,18 +106,51 @@ class Aggregate:
         return State(groups, ROOM, np.zeros(ROOM, np.int64), [None] * len(self._inputs), totals)
 
     def add(self, state: State, batch: Batch, context: Context) -> None:
-        rows = batch.rows
-        if rows == 0:
+        if batch.rows == 0:
             return
+        if self._masks and state.groups is not None and (thinned := batch.thinned()) is not None:
+            whole, mask = thinned
+            found = self._numbered(state.groups, whole, mask, context)
+            if found is not None:
+                self._make_room(state, context)
+                self._add(state, *found, whole.rows, left=mask)
+                return
         columns = self._program.run(batch, context)
-        numbers: Groups | None = None
-        if state.groups is not None:
-            before = len(state.groups)
-            numbers = state.groups.number(columns[: len(self.types)], rows)
-            self._make_room(state, before, len(state.groups), context)
-            group.count(numbers, state.rows)
-        else:
+        numbers = None if state.groups is None else state.groups.number(columns[: len(self.types)], batch.rows)
+        self._make_room(state, context)
+        self._add(state, columns, numbers, batch.rows, left=None)
+
+    def _numbered(
+        self, groups: GroupNumbers, batch: Batch, mask: Bytes, context: Context
+    ) -> tuple[list[Column], Groups] | None:
+        """The inputs and groups of a batch with rows that do not count. None: it is better to gather the others.
+
+        An error is no error before it is known that a row has it that counts.
+        """
+        try:
+            columns = self._program.run(batch, context)
+        except EngineError:
+            return None
+        numbers = groups.number_some(columns[: len(self.types)], batch.rows, mask)
+        return None if numbers is None else (columns, numbers)
+
+    def _add(
+        self,
+        state: State,
+        columns: list[Column],
+        numbers: Groups | None,
+        rows: int,
+        *,
+        left: Bytes | None,
+    ) -> None:
+        """left: 1 for the rows that a filter has left; None = all."""
+        together: list[Together] | None = None
+        if numbers is None:
             state.rows[0] += rows
+        else:
+            if left is not None:
+                group.send_away(numbers, left, state.room - 1, numbers)
+            together = [] if state.room <= ROOM else None
         at = len(self.types)
         for i, one in enumerate(self._inputs):
             arguments = columns[at : at + len(one.arguments)]
@@ -127,8 +162,17 @@ class Aggregate:
                     kept: Positions = np.flatnonzero(mask).astype(np.int32)
                     taken = [gather(column, kept) for column in arguments]
                     behind.add(state.totals[total], taken, None if numbers is None else numbers[kept], len(kept))
-                else:
-                    behind.add(state.totals[total], arguments, away, rows)
+                    continue
+                if together is not None and mask is None and isinstance(behind, SumWhole) and len(together) < sums.MOST:
+                    quick = behind.together(state.totals[total], arguments[0], rows)
+                    if quick is not None:
+                        together.append(quick)
+                        continue
+                behind.add(state.totals[total], arguments, away, rows)
+        if numbers is not None and together:
+            sums.together(numbers, state.count, state.rows, together)
+        elif numbers is not None:
+            group.count(numbers, state.rows)
 
     def _sent_away(self, state: State, i: int, numbers: Groups, mask: Bytes) -> Groups:
         """The group numbers for an input that does not count all rows; those that it leaves out are counted."""
@@ -141,8 +185,9 @@ class Aggregate:
         group.send_away(numbers, mask, state.room - 1, away)
         return away
 
-    def _make_room(self, state: State, before: int, count: int, context: Context) -> None:
+    def _make_room(self, state: State, context: Context) -> None:
         """Room for the groups that there are now, and for the one of rows that do not count."""
+        count, before = state.count, state.room - 1
         if count < state.room:
             return
         room = max(2 * state.room, count + 1)
@@ -175,9 +220,8 @@ class Aggregate:
         count = state.count
         if count == 0:
             return
-        before = whole.count
         numbers = ZEROS[:1].repeat(count) if whole.groups is None else whole.groups.number(keys, count)
-        self._make_room(whole, before, whole.count, context)
+        self._make_room(whole, context)
         group.sum_whole(state.rows[:count], 0, numbers, whole.rows)
         for i, missing in enumerate(state.missing):
             if missing is not None:

@@ -123,14 +123,40 @@ Maker = Callable[[], Column]  # decodes a column when it is first asked for
 EVERY: Final = None  # as positions: all rows, in order
 
 
-@dataclass(slots=True, eq=False)
 class Layer:
-    """Columns of one origin, and where in them the rows of the batch stand. at -1 = no row: every column is NULL."""
+    """Columns of one origin, and where in them the rows of the batch stand. at -1 = no row: every column is NULL.
 
-    columns: dict[str, "Column | Maker"]
-    at: Positions | None = EVERY
-    outer: bool = False  # at may hold -1
-    dense: dict[str, Column] = field(default_factory=dict)  # gathered already
+    A filter leaves a mask (1 = the row is there); its positions are found when somebody asks for them.
+    """
+
+    __slots__ = ("_at", "columns", "dense", "mask", "outer")
+
+    def __init__(
+        self,
+        columns: "dict[str, Column | Maker]",
+        at: Positions | None = EVERY,
+        outer: bool = False,  # noqa: FBT001, FBT002 - at may hold -1
+        dense: dict[str, Column] | None = None,
+        mask: Bytes | None = None,
+    ) -> None:
+        self.columns = columns
+        self._at = at
+        self.outer = outer
+        self.dense: dict[str, Column] = {} if dense is None else dense  # gathered already
+        self.mask = mask
+
+    @property
+    def at(self) -> Positions | None:
+        if self._at is None and self.mask is not None:
+            at: Positions = np.empty(len(self.mask), np.int32)
+            count = vector.positions(self.mask, at)
+            self._at = at[:count].copy() if 2 * count < len(at) else at[:count]
+        return self._at
+
+    @property
+    def known(self) -> Positions | None:
+        """Its positions, if they need not be found first."""
+        return self._at
 
     def column(self, id: str) -> Column:
         column = self.columns[id]
@@ -175,6 +201,21 @@ class Batch:
             layers.append(Layer(layer.columns, chosen, outer or layer.outer))
         return Batch(rows=len(at), layers=layers)
 
+    def where(self, mask: Bytes, kept: int) -> "Batch":
+        """The rows where the mask is 1; kept: how many these are."""
+        if len(self.layers) != 1 or self.layers[0].at is not EVERY:
+            at: Positions = np.empty(len(mask), np.int32)
+            vector.positions(mask, at)
+            return self.take(at[:kept])
+        return Batch(rows=kept, layers=[Layer(self.layers[0].columns, mask=mask)])
+
+    def thinned(self) -> "tuple[Batch, Bytes] | None":
+        """A batch of which a filter has left most rows: all of its rows, and which were left. None for others."""
+        layer = self.layers[0] if len(self.layers) == 1 else None
+        if layer is None or layer.mask is None or 4 * self.rows < 3 * len(layer.mask):
+            return None
+        return Batch(rows=len(layer.mask), layers=[Layer(layer.columns)]), layer.mask
+
     def beside(self, other: "Batch") -> "Batch":
         """The columns of both; they have equally many rows and no id in common."""
         return Batch(rows=self.rows, layers=[*self.layers, *other.layers])
@@ -191,7 +232,7 @@ class Batch:
             if mine:
                 columns = {new: _later(layer, old) for new, old in mine.items()}
                 dense = {new: layer.dense[old] for new, old in mine.items() if old in layer.dense}
-                layers.append(Layer(columns, layer.at, layer.outer, dense))
+                layers.append(Layer(columns, layer.known, layer.outer, dense, layer.mask))
         return Batch(rows=self.rows, layers=layers)
 
     def slice(self, start: int, stop: int) -> "Batch":

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines._native import group
-from engines.sql.column import Array, Column, Dictionary, expand
+from engines.sql.column import Array, Bytes, Column, Dictionary, expand
 from engines.sql.keys import Numbering
 from engines.sql.types import Type
 
@@ -38,9 +38,9 @@ class Places:
     low: int = 0
     high: int = -1
     words: dict[bytes, int] = field(default_factory=dict)  # word -> place
-    translations: dict[int, tuple[Dictionary, Array]] = field(
+    translations: dict[int, tuple[Dictionary, Array, bool]] = field(
         default_factory=dict
-    )  # by id(): kept, so it stays its own
+    )  # by id(): kept, so it stays its own; places by code, and whether they follow each other
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self.type, self.low, self.high, self.words
@@ -90,7 +90,8 @@ class Places:
                 self.translations.clear()  # a dictionary for each block: the next will not meet these again
             places = self.words
             found = [places.setdefault(word, len(places) + 1) for word in column.words.words()]
-            self.translations[id(column.words)] = column.words, np.array(found, np.int64)
+            following = found == list(range(found[0], found[0] + len(found))) if found else False
+            self.translations[id(column.words)] = column.words, np.array(found, np.int64), following
         return True
 
     def add_to(self, slots: npt.NDArray[np.uint16], column: Column, rows: int, stride: int, *, first: bool) -> None:
@@ -102,8 +103,11 @@ class Places:
             add = (1 - self.low + column.base) % 2**64
             group.add_slots(column.data, None, add, stride, valid, slots, first=first)
         elif column.words is not None and len(column.words):
-            ids = (self.translations[id(column.words)][1] * stride).astype(np.uint16)
-            group.add_slots(column.data, ids, 0, 0, valid, slots, first=first)
+            _, table, following = self.translations[id(column.words)]
+            if following:  # no table is needed
+                group.add_slots(column.data, None, int(table[0]), stride, valid, slots, first=first)
+            else:
+                group.add_slots(column.data, (table * stride).astype(np.uint16), 0, 0, valid, slots, first=first)
         elif column.heap is not None and len(column.data) > 1:
             place = self.words.get(column.heap[column.data[0] : column.data[1]].tobytes(), 0)
             share = np.full(rows, place * stride, np.uint16)
@@ -141,8 +145,11 @@ class Slots:
         self.table = np.full(SLOTS, group.NO_GROUP, np.uint32)
         self.table[self.slots] = np.arange(len(self.slots), dtype=np.uint32)
 
-    def number(self, columns: Sequence[Column], rows: int) -> Groups | None:
-        """None if the keys have too many places; nothing is lost then: `columns()` has the groups so far."""
+    def number(self, columns: Sequence[Column], rows: int, mask: Bytes | None = None) -> Groups | None:
+        """None if the keys have too many places; nothing is lost then: `columns()` has the groups so far.
+
+        mask: rows where it is 0 make no groups, and get the number of any.
+        """
         for place, column in zip(self.places, columns, strict=True):
             if not place.admit(column) or math.prod(p.size for p in self.places) > SLOTS:
                 return None
@@ -153,7 +160,7 @@ class Slots:
             place.add_to(slots, column, rows, laid[3], first=i == 0)
         new = np.empty(rows, np.uint16)
         known = len(self.slots)
-        count = group.number_slots(slots, self.table, groups, new, known)
+        count = group.number_slots(slots, self.table, groups, new, known, mask)
         if count > known:
             self.slots = np.concatenate((self.slots, new[: count - known].astype(np.int64)))
         return groups
@@ -205,6 +212,10 @@ class GroupNumbers:
             self._move()
         assert isinstance(self.numbered, Numbering), "moved"  # noqa: S101 - for the type checker
         return self.numbered.number(columns, rows)
+
+    def number_some(self, columns: Sequence[Column], rows: int, mask: Bytes) -> Groups | None:
+        """As number for the rows where the mask is 1; the others have the number of any group. None: not this way."""
+        return self.numbered.number(columns, rows, mask) if isinstance(self.numbered, Slots) else None
 
     def _move(self) -> None:
         assert isinstance(self.numbered, Slots), "not moved"  # noqa: S101 - for the type checker

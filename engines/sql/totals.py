@@ -27,6 +27,7 @@ from engines.sql.types import Type
 
 Groups = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]
+Together = tuple[Array, int, int, int, Counts]  # values, base, low, high, totals
 EDGE: Final = 2**63
 WORD: Final = 2**64
 ZEROS: Final = np.zeros(65_536, np.uint32)  # group numbers where there is only one group
@@ -152,6 +153,17 @@ class SumWhole:
             state.totals[0] += group.total_whole(column.data) + column.base * rows
         else:
             group.sum_whole(column.data, column.base, groups, state.totals)
+
+    def together(self, state: Sums, column: Column, rows: int) -> Together | None:
+        """What `sums.together` needs to add the column; None if it cannot, or if 64 bits may be too few."""
+        low, high = column.low, column.high
+        if low is None or high is None or column.wide or column.constant or column.valid is not None:
+            return None
+        more = max(abs(low), abs(high)) * rows
+        if state.bound + more >= EDGE:
+            return None
+        state.bound += more
+        return column.data, column.base, low, high, state.totals
 
     def _flush(self, state: Sums) -> tuple[Counts, npt.NDArray[np.uint64]]:
         if state.high is None or state.low is None:

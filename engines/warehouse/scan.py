@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines._native import vector
-from engines.sql.column import Batch, Bytes, Column, Maker, Positions
+from engines.sql.column import Batch, Bytes, Column, Maker
 from engines.sql.source import Field, Partition, Placement, Predicate, Scanned, Schema, Statistics, Support
 from engines.sql.types import BIGINT, BOOLEAN, Type
 from engines.warehouse import distribute, predicates, statistics
@@ -275,6 +275,5 @@ def deleted_rows(cache: BlockCache, group: Group, scanned: Scanned | None = None
 
 
 def _kept(batch: Batch, mask: Bytes) -> Batch:
-    at: Positions = np.empty(len(mask), np.int32)
-    count = vector.positions(mask, at)
-    return batch if count == batch.rows else batch.take(at[:count].copy() if count < len(at) // 8 else at[:count])
+    count = vector.count(mask)
+    return batch if count == batch.rows else batch.where(mask, count)

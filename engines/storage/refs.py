@@ -51,11 +51,8 @@ class Refs:
             return self._memory.get(name)
         file = f"{self.path}/{name}"
         try:
+            self._make_sure("/".join(parts[:-1]))
             data = read_file(self._files, file)
-            folder = "/".join(parts[:-1])
-            if folder not in self._sure:  # who set it may have died before the sync: build on nothing that may go
-                self._files.fsync_dir(os.path.dirname(file))
-                self._sure.add(folder)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
         except OSError as error:
@@ -112,12 +109,19 @@ class Refs:
         """The tail of a sentence that offers the nearest name there is, or nothing."""
         return nearest(name, self.names())
 
+    def _make_sure(self, folder: str) -> None:
+        """Who set or deleted a ref there may have died before the sync: build on nothing that may go, or come back."""
+        if folder not in self._sure:
+            self._files.fsync_dir(f"{self.path}/{folder}".rstrip("/"))
+            self._sure.add(folder)
+
     def _below(self, folder: str) -> list[str]:
         place = f"{self.path}/{folder}".rstrip("/")
         if not self._files.is_directory(place):
             return []
         found = []
         with disk_errors(f"the folder of refs {place} cannot be read"):
+            self._make_sure(folder.rstrip("/"))
             parts = self._files.listdir(place)
         for part in parts:
             if self._files.is_directory(f"{place}/{part}"):

@@ -1,8 +1,11 @@
 """Refs and manifests: names that move, over lists that do not."""
 
 import hashlib
+import random
 
 import pytest
+from crash.recorder import RecordingFileSystem
+from crash.states import crash_states
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,3 +145,17 @@ def test_bytes_that_are_no_manifest_are_corrupted_and_nothing_else(data):
 def test_an_item_has_a_digest_and_a_size(item):
     with pytest.raises(Corrupted, match="item 0"):
         Manifest.decode(Manifest(items=(item,), kind="x").encode())
+
+
+def test_who_finds_a_ref_gone_makes_sure_that_it_stays_gone():
+    """The process that deleted it died before the sync: what comes after builds on its absence."""
+    files = RecordingFileSystem()
+    refs = Refs("/refs", files=files)
+    refs.set("snapshot/one", name(b"1"))
+    refs.set("snapshot/two", name(b"2"))
+    for look in (lambda found: found.get("snapshot/one") is None, lambda found: found.names() == ["snapshot/two"]):
+        after = RecordingFileSystem(files.image())
+        after.unlink("/refs/snapshot/one")
+        assert look(Refs("/refs", files=after))
+        for image in crash_states(after.journal, len(after.journal), random.Random(0)):  # noqa: S311 - the same each run
+            assert "/refs/snapshot/one" not in image

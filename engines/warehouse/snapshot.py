@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -33,6 +33,7 @@ from engines.storage.refs import ABSENT, Refs
 from engines.warehouse.catalog import Root
 from engines.warehouse.pages import Page
 from engines.warehouse.storage import ENGINE, HEAD, VERSION, Storage
+from engines.warehouse.stored import Stored
 
 if TYPE_CHECKING:
     from engines.warehouse.catalog import PageReference
@@ -87,15 +88,15 @@ def seconds_of(duration: str | float) -> float:
 # -- what a root reaches
 
 
-def reach(get: Callable[[str], bytes], page: "Callable[[PageReference], Page]", root: str) -> dict[str, int]:
+def reach(place: "Storage | Place", root: str) -> dict[str, int]:
     """The blobs that a root needs, itself among them, and their bytes; -1 where they are not known."""
     found = {root: -1}
-    for entry in Root.decode(get(root), root).tables.values():
+    for entry in Root.decode(place.stored.get(root), root).tables.values():
         if entry.sketches is not None:
             found[entry.sketches] = -1
         for reference in entry.pages:
             found[reference.digest] = -1
-            for group in page(reference).groups:
+            for group in place.page(reference).groups:
                 found[group.blob] = group.bytes
                 if group.mask is not None:
                     found[group.mask.blob] = max(found.get(group.mask.blob, 0), group.mask.offset + group.mask.length)
@@ -104,22 +105,22 @@ def reach(get: Callable[[str], bytes], page: "Callable[[PageReference], Page]", 
 
 def reachable(storage: Storage, roots: Iterable[str]) -> set[str]:
     """All blobs that these roots need, and the records of all snapshots."""
-    wanted = {digest for digest, _ in _records(storage.refs, storage.blobs)}
+    wanted = {digest for digest, _ in _records(storage)}
     for root in dict.fromkeys(roots):
-        wanted.update(reach(storage.stored.get, storage.page, root))
+        wanted.update(reach(storage, root))
     return wanted
 
 
 def roots_of(storage: Storage) -> list[str]:
     """The roots of all snapshots."""
-    return [record.root for _, record in _records(storage.refs, storage.blobs)]
+    return [record.root for _, record in _records(storage)]
 
 
-def _records(refs: Refs, blobs: Blobs) -> Iterator[tuple[str, Snapshot]]:
-    for name in refs.names(PREFIX):
-        digest = refs.get(name)
+def _records(place: "Storage | Place") -> Iterator[tuple[str, Snapshot]]:
+    for name in place.refs.names(PREFIX):
+        digest = place.refs.get(name)
         if digest is not None:
-            yield digest, Snapshot.decode(blobs.get(digest), digest)
+            yield digest, Snapshot.decode(place.stored.get(digest), digest)
 
 
 # -- taking, listing, dropping
@@ -134,16 +135,16 @@ def take(
     to: str | None = None,
 ) -> Snapshot:
     """Name the present. to: a folder that gets a copy. AlreadyExists, Invalid (the name), ReadOnly."""
-    if storage.refs.get(PREFIX + name) is not None:
-        raise AlreadyExists(f"there is a snapshot {name!r} already: drop it first, or name another", name=name)
     expires = None if keep is None else storage.clock.now() + round(seconds_of(keep) * MICROSECONDS)
     with storage.exclusively():
+        if storage.refs.get(PREFIX + name) is not None:
+            raise AlreadyExists(f"there is a snapshot {name!r} already: drop it first, or name another", name=name)
         storage.flush()
         view = storage.view()
         before = listed(storage)
-        have = reach(storage.stored.get, storage.page, view.digest)
+        have = reach(storage, view.digest)
         sizes = {digest: storage.blobs.size(digest) if size < 0 else size for digest, size in have.items()}
-        old = reach(storage.stored.get, storage.page, before[-1].root) if before else {}
+        old = reach(storage, before[-1].root) if before else {}
         new = [size for digest, size in sizes.items() if digest not in old]
         record = Snapshot(
             name,
@@ -158,7 +159,7 @@ def take(
             view.root.written,
         )
         digest = storage.blobs.put(msgspec.msgpack.encode(record))
-        storage.refs.set(PREFIX + name, digest, ABSENT)
+        storage.move(PREFIX + name, digest, ABSENT)
     if to is not None:
         copy(storage, name, to)
     return record
@@ -166,28 +167,34 @@ def take(
 
 def listed(storage: Storage) -> list[Snapshot]:
     """All snapshots, the oldest first."""
-    return sorted((record for _, record in _records(storage.refs, storage.blobs)), key=lambda one: (one.at, one.name))
+    return sorted((record for _, record in _records(storage)), key=lambda one: (one.at, one.name))
 
 
-def find(refs: Refs, blobs: Blobs, name: str) -> tuple[str, Snapshot]:
-    """The record of a snapshot, and its digest. NotFound offers the nearest name."""
-    digest = refs.get(PREFIX + name)
+def named(place: "Storage | Place", name: str) -> str:
+    """The digest of a snapshot's record. NotFound offers the nearest name."""
+    digest = place.refs.get(PREFIX + name)
     if digest is None:
-        names = [known.removeprefix(PREFIX) for known in refs.names(PREFIX)]
+        names = [known.removeprefix(PREFIX) for known in place.refs.names(PREFIX)]
         raise NotFound(f"there is no snapshot {name!r}{nearest(name, names)}", name=name)
-    return digest, Snapshot.decode(blobs.get(digest), digest)
+    return digest
+
+
+def find(place: "Storage | Place", name: str) -> tuple[str, Snapshot]:
+    """The record of a snapshot, and its digest."""
+    digest = named(place, name)
+    return digest, Snapshot.decode(place.stored.get(digest), digest)
 
 
 def drop(storage: Storage, name: str) -> None:
     """Forget a snapshot. What only it needed goes with the next collect()."""
-    find(storage.refs, storage.blobs, name)
     with storage.exclusively():
-        storage.refs.delete(PREFIX + name)
+        digest = named(storage, name)
+        storage.move(PREFIX + name, None, digest)
 
 
 def restore_table(storage: Storage, name: str, table: str, to: str) -> int:
     """A table of a snapshot as a new table: its pages are named once more, nothing is copied. Its rows."""
-    _, record = find(storage.refs, storage.blobs, name)
+    _, record = find(storage, name)
     entry = storage.at(record.root).root.table(table)
     with storage.begin() as transaction:
         transaction.put_entry(to, entry)
@@ -205,15 +212,16 @@ class Place:
         self.files = files or RealFileSystem()
         self.blobs = Blobs(f"{self.path}/blobs", files=self.files)
         self.refs = Refs(f"{self.path}/refs", files=self.files)
+        self.stored = Stored(self.blobs)
 
     def page(self, reference: "PageReference") -> Page:
-        return Page.decode(self.blobs.get(reference.digest), reference)
+        return Page.decode(self.stored.get(reference.digest), reference)
 
 
 def copy(storage: Storage, name: str, to: str, *, progress: Progress | None = None) -> Copied:
     """Copy a snapshot into a folder, as far as it is not there. AlreadyExists if another one there has its name."""
-    digest, record = find(storage.refs, storage.blobs, name)
-    needed = [*reach(storage.stored.get, storage.page, record.root), digest]
+    digest, record = find(storage, name)
+    needed = [*reach(storage, record.root), digest]
     folder = Folder(to, ENGINE, VERSION, storage.files, read_only=False)
     try:
         place = Place(to, storage.files)
@@ -241,10 +249,9 @@ def restore(
     source: a warehouse, its folder, or a folder of copies. NotFound for an unknown snapshot, AlreadyExists where path
     holds a warehouse, Corrupted where the snapshot is damaged: then there is no warehouse.
     """
-    place: Any = source if isinstance(source, Storage) else Place(source, files)
-    _, record = find(place.refs, place.blobs, name)
-    get = place.stored.get if isinstance(place, Storage) else place.blobs.get
-    needed = reach(get, place.page, record.root)
+    place = source if isinstance(source, Storage) else Place(source, files)
+    _, record = find(place, name)
+    needed = reach(place, record.root)
     files = files or RealFileSystem()
     path = os.fspath(path).rstrip("/")
     if place.path is not None and os.path.abspath(path) == os.path.abspath(place.path):
@@ -254,7 +261,7 @@ def restore(
         new = Place(path, files)
         if new.refs.get(HEAD) is not None:
             raise AlreadyExists(f"{path} holds a warehouse already: restore into a new folder")
-        copied: Copied = place.blobs.copy_missing(new.blobs, needed, progress=progress)
+        copied = place.blobs.copy_missing(new.blobs, needed, progress=progress)
         new.refs.set(HEAD, record.root, ABSENT)
     finally:
         folder.close()

@@ -21,7 +21,7 @@ no HEAD, no snapshot and no living reader needs. Readers of other processes are 
 
 durability    "commit"      a commit is on disk when it returns
               "interval"    within 50 ms; a crash loses the last commits, from the end
-              "checkpoint"  at flush() and close(), or when 8 MB wait
+              "checkpoint"  at flush() and close(), or when half the buffer is full
 
 Refs in place of one list of snapshots: HEAD and each snapshot are files of their own, each replaced atomically, so
 taking a snapshot touches nothing that a commit touches.
@@ -37,7 +37,7 @@ from typing import Any, Final, Literal, Self
 
 from engines.clock import Clock, SystemClock
 from engines.display import Report
-from engines.errors import Closed, Conflict, Corrupted, EngineError, Invalid, NotFound, Poisoned, ReadOnly
+from engines.errors import Closed, Conflict, EngineError, Invalid, NotFound, Poisoned, ReadOnly
 from engines.sql.column import Bytes
 from engines.storage.blobs import Blobs, Collected
 from engines.storage.files import FileSystem, RealFileSystem
@@ -103,14 +103,18 @@ class Storage:
         cache: int = 1 << 30,
         slices: int | None = None,
         threads: int | None = None,
+        buffer: int = WAITING_BYTES,
     ) -> None:
-        """slices: of a new warehouse (2); one that exists keeps its own. threads: that encode (at most the cores)."""
+        """slices: of a new warehouse (2); one that exists keeps its own. threads: that encode (at most the cores).
+
+        buffer: bytes of new blobs that may wait in memory (8 MB); what is larger is written before the commit.
+        """
         if durability not in ("commit", "interval", "checkpoint"):
             raise Invalid(f"durability is commit, interval or checkpoint, got {durability!r}")
         if slices is not None and not 1 <= slices <= MOST_SLICES:
             raise Invalid(f"a warehouse has 1 to {MOST_SLICES} slices, got {slices}")
-        if cache < 0:
-            raise Invalid(f"cache is in bytes and not negative, got {cache:,}")
+        if cache < 0 or buffer < 0:
+            raise Invalid(f"cache and buffer are in bytes and not negative, got {cache:,} and {buffer:,}")
         self.path = None if path is None else os.fspath(path).rstrip("/")
         self.clock: Clock = clock or SystemClock()
         self.files: FileSystem = files or RealFileSystem()
@@ -122,7 +126,7 @@ class Storage:
         )
         self.blobs = Blobs(None if self.path is None else f"{self.path}/blobs", files=self.files)
         self.refs = Refs(None if self.path is None else f"{self.path}/refs", files=self.files)
-        self.stored = Stored(self.blobs)
+        self.stored = Stored(self.blobs, buffer)
         self.cache = BlockCache(self.stored.get_range, cache)
         self._writing = threading.Lock()
         self._flushing = threading.Lock()
@@ -184,13 +188,13 @@ class Storage:
 
     def root(self, digest: str) -> Root:
         """Corrupted, NotFound as the blob is."""
-        return Root.decode(self._metadata(digest), digest)
+        return Root.decode(self.stored.get(digest), digest)
 
     def page(self, reference: PageReference) -> Page:
         """A page, read once."""
         page = self._pages.get(reference.digest)
         if page is None:
-            page = Page.decode(self._metadata(reference.digest), reference)
+            page = Page.decode(self.stored.get(reference.digest), reference)
             self.keep_page(page)
         return page
 
@@ -207,16 +211,7 @@ class Storage:
         return State(entry.definition, pages, token, lambda: self.sketches(entry.sketches))
 
     def sketches(self, digest: str | None) -> Mapping[int, Bytes]:
-        return {} if digest is None else statistics.decode(self._metadata(digest), digest)
-
-    def _metadata(self, digest: str) -> bytes:
-        """A blob that must be there: a missing one is damage, not a wrong name."""
-        try:
-            return self.stored.get(digest)
-        except NotFound:
-            raise Corrupted(
-                f"blob {digest} of {self.path} is gone: restore it from a copy of a snapshot", file=digest, offset=0
-            ) from None
+        return {} if digest is None else statistics.decode(self.stored.get(digest), digest)
 
     # -- writing
 
@@ -252,7 +247,7 @@ class Storage:
         self._view = self._pin(View(self, digest, root, self._view))
         if self._ticker is not None:
             self._ticker.start()
-        elif self.durability == "checkpoint" and self.stored.waiting > WAITING_BYTES // 2:
+        elif self.durability == "checkpoint" and self.stored.waiting > self.stored.room // 2:
             self.flush()
         return digest
 
@@ -260,11 +255,30 @@ class Storage:
         with self._flushing:
             try:
                 self.stored.flush()
-                self.refs.set(HEAD, digest, self._durable)
             except Poisoned as error:
                 self._failed = error
                 raise
+            self.move(HEAD, digest, self._durable)
             self._durable = digest
+
+    def move(self, name: str, digest: str | None, expected: str) -> None:
+        """Set a ref, or (None) delete it. Poisoned where the disk fails so that nobody knows what the ref says now."""
+        try:
+            if digest is None:
+                self.refs.delete(name)
+            else:
+                self.refs.set(name, digest, expected)
+        except EngineError as error:
+            if self._points(name, expected):
+                raise  # nothing has happened
+            self._failed = error
+            raise Poisoned(f"nobody knows if {name} has moved ({error}): close the warehouse, open it again") from error
+
+    def _points(self, name: str, digest: str) -> bool:
+        try:
+            return (self.refs.get(name) or ABSENT) == digest
+        except EngineError:
+            return False
 
     def flush(self) -> None:
         """Make every commit so far durable."""

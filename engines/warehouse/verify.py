@@ -32,7 +32,7 @@ class Verifying:
         roots = {"HEAD": self.storage.view().digest}
         for name in self.storage.refs.names(PREFIX):
             try:
-                roots[name] = find(self.storage.refs, self.storage.blobs, name.removeprefix(PREFIX))[1].root
+                roots[name] = find(self.storage, name.removeprefix(PREFIX))[1].root
             except EngineError as error:
                 self.problems.append(Problem(name, 0, str(error)))
         for name, digest in roots.items():

@@ -30,6 +30,7 @@ class BlockLayout:
     low: Any
     high: Any
     blob: str
+    offset: int
 
 
 def layout(table: Table) -> Iterator[BlockLayout]:
@@ -51,6 +52,7 @@ def layout(table: Table) -> Iterator[BlockLayout]:
                     block.nulls,
                     *zone(block),
                     group.blob,
+                    block.offset,
                 )
 
 

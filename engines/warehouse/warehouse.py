@@ -4,7 +4,7 @@
     transaction, session        a session of its own: a transaction; a user; another line of work in the same thread
     attach, external_table      tables of other engines, and files (names.py)
     snapshot, restore, tick     moments that are kept (snapshot.py)
-    layout, verify, collect     what lies on disk (layout.py, verify.py)
+    layout, verify, collect     what lies on disk (strips.py, verify.py)
 
 Any thread may use it.
 """
@@ -28,12 +28,12 @@ from engines.storage.blobs import Collected
 from engines.storage.files import FileSystem
 from engines.warehouse import snapshot as snapshots
 from engines.warehouse.catalog import ExternalTable
-from engines.warehouse.layout import layout
 from engines.warehouse.names import Attached, Names, folded
 from engines.warehouse.results import ResultCache
 from engines.warehouse.session import STATEMENTS, Engine, Session, TransactionSession
 from engines.warehouse.snapshot import AutoSnapshot, Snapshot
 from engines.warehouse.storage import SLICES, Durability, Storage
+from engines.warehouse.strips import Layout
 from engines.warehouse.system import Log
 
 MEMORY: Final = 1 << 30
@@ -260,27 +260,12 @@ class Warehouse:
         self.refuse_closed()
         return Names(self.session()).source(folded((name,)))
 
-    def layout(self, table: str | None = None) -> Table:
-        """A row for each block of a table, or of all: encoding, bytes before and after, zone map."""
+    def layout(self, table: str | None = None) -> Layout:
+        """A row for each block of a table, or of all: encoding, bytes before and after, zone map. See strips.py."""
         self.refuse_closed()
         view = self.storage.view()
         names = sorted(view.root.tables) if table is None else [folded((table,))]
-        blocks = [block for name in names for block in layout(view.table(name))]
-        fields = (
-            "table",
-            "column",
-            "group",
-            "slice",
-            "rows",
-            "deleted",
-            "encoding",
-            "raw",
-            "stored",
-            "nulls",
-            "low",
-            "high",
-        )
-        return Table({name: [getattr(block, name) for block in blocks] for name in fields}, title="blocks")
+        return Layout(view.table(name) for name in names)
 
     def stats(self) -> dict[str, Any]:
         """Counters."""

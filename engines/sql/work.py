@@ -23,14 +23,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from engines.sql.coalesce import coalesced
 from engines.sql.column import Batch
 from engines.sql.context import Context
-from engines.sql.join import Probe
+from engines.sql.join import Hashed, Probe
+from engines.sql.nestedloop import Nested
 from engines.sql.operators import Step
 from engines.sql.program import Bindable, Branch, Counter, Pipeline, Profile, Program, Results
 from engines.sql.scan import Open, Opened
 from engines.sql.source import Partition
+from engines.sql.steps import Filter
 
+THINNING: Final = (Filter, Hashed, Nested)  # steps that may leave few rows of many
 EVERYWHERE: Final = -1  # as a slice: the part of all slices
 
 
@@ -96,6 +100,7 @@ def work(job: Job, share: Share, context: Context) -> Any:  # noqa: ANN401 - the
     sink = job.pipeline.sink
     state = sink.start()
     full = getattr(sink, "full", None)
+    most = context.vector if full is None else 0  # who wants a few rows only gets them at once
     for portion in share:
         results = of_slice(job.results, portion.slice, context)
         for at in job.opened:
@@ -108,9 +113,9 @@ def work(job: Job, share: Share, context: Context) -> Any:  # noqa: ANN401 - the
                 stream = opened.batches(partitions, context)
                 _work_profiled(job, at, stream, results=results, context=context, state=state)
                 continue
-            stream = opened.batches(partitions, context)
+            stream = coalesced(opened.batches(partitions, context), most)
             for step in branch.steps:
-                stream = _through(bound(step, results, context), stream, context)
+                stream = _through(bound(step, results, context), stream, context, most)
             for batch in stream:
                 context.check()
                 sink.add(state, batch, context)
@@ -180,12 +185,11 @@ def bound(step: Step | Bindable, results: Results, context: Context) -> Step:
     return step if bind is None else bind(results, context)  # type: ignore[return-value] # one of the two
 
 
-def _through(step: Step, stream: Iterator[Batch], context: Context) -> Iterator[Batch]:
+def _through(step: Step, stream: Iterator[Batch], context: Context, most: int) -> Iterator[Batch]:
+    """What the step makes of the stream. most: rows up to which small batches are put together."""
     push = step.push
-    for batch in stream:
-        for out in push(batch, context):
-            if out.rows:
-                yield out
+    made = (out for batch in stream for out in push(batch, context))
+    return coalesced(made, most) if isinstance(step, THINNING) else made
 
 
 def _work_profiled(
@@ -213,10 +217,11 @@ def _work_profiled(
             counters[at].batches += 1
             yield batch
 
-    stream = timed(stream, 0)
-    for number, step in enumerate(branch.steps, 1):
-        stream = timed(_through(bound(step, results, context), stream, context), number)
     full = getattr(sink, "full", None)
+    most = context.vector if full is None else 0
+    stream = timed(coalesced(stream, most), 0)
+    for number, step in enumerate(branch.steps, 1):
+        stream = timed(_through(bound(step, results, context), stream, context, most), number)
     for batch in stream:
         context.check()
         began = timer()

@@ -181,9 +181,9 @@ def insert(running: "Running") -> Table:
         if ast.args.get("default") or query is None:
             columns, query = [], exp.select(exp.Literal.number(1))
         if isinstance(query, exp.Values):
-            query, columns = _values(running, table, query, columns)
-        bound = running.bind(query)
-        if ast.args.get("default"):
+            query, columns = _values(running, query, columns, named=names is not None)
+        bound = running.bind(_with(query, ast))
+        if not columns:
             bound = replace(bound, columns=())
         if names is None and len(bound.columns) < len(columns):  # the last columns take their defaults
             columns = columns[: len(bound.columns)]
@@ -211,16 +211,18 @@ def _named(running: "Running", table: TableDefinition, names: Sequence[str], nod
 
 
 def _values(
-    running: "Running", table: TableDefinition, values: Node, columns: list[ColumnDefinition]
+    running: "Running", values: Node, columns: list[ColumnDefinition], *, named: bool
 ) -> tuple[Node, list[ColumnDefinition]]:
-    """VALUES with DEFAULT put in. A column that says DEFAULT in all rows is left out, as an IDENTITY must be."""
-    del table
+    """VALUES with DEFAULT put in. A column that says DEFAULT in all rows is left out, as an IDENTITY must be.
+
+    named: the statement names its columns; else the last ones may be left away.
+    """
     rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in values.expressions]
     width = len(rows[0])
     for row in rows:
         if len(row) != width:
             raise running.error(f"the rows of VALUES have {width} and {len(row)} values", row[0])
-    if width > len(columns):
+    if width > len(columns) or (named and width < len(columns)):
         raise running.error(f"{len(columns)} columns are to be filled, and {width} values given", rows[0][-1])
     keep = [at for at in range(width) if not all(_says_default(row[at]) for row in rows)]
     if len(keep) == width and not any(_says_default(value) for row in rows for value in row):
@@ -233,6 +235,20 @@ def _values(
     if not keep:
         return exp.union(*[exp.select("1")] * len(rows), distinct=False) if len(rows) > 1 else exp.select("1"), []
     return exp.Values(expressions=made), taken
+
+
+def _with(query: Node, ast: Node) -> Node:
+    """The query with what the statement says in front of itself: WITH ... INSERT, UPDATE, DELETE."""
+    before = ast.args.get("with_")
+    if before is None:
+        return query
+    if not isinstance(query, exp.Select):
+        query = exp.select("*").from_(query.subquery("rows"))
+    query, inner = query.copy(), query.args.get("with_")
+    both = before.copy()
+    both.set("expressions", [*both.expressions, *(inner.copy().expressions if inner is not None else [])])
+    query.set("with_", both)
+    return query
 
 
 def _says_default(node: Node) -> bool:
@@ -255,14 +271,18 @@ def _default(node: Node, column: ColumnDefinition) -> Node:
 def delete(running: "Running") -> Table:
     """DELETE FROM t [USING ...] [WHERE ...]."""
     ast = running.statement.ast
-    name = name_of(ast.this)
+    target = ast.this or next(iter(ast.args.get("tables") or ()), None)  # the latter: DELETE t, without FROM
+    if target is None:
+        raise running.error("DELETE names no table", ast)
+    name = name_of(target)
     with running.changing(name) as transaction:
-        running.definition(transaction, name, ast.this)
+        running.definition(transaction, name, target)
         if ast.args.get("where") is None and not ast.args.get("using"):
             rows = transaction.table(name).state.rows
             transaction.truncate(name)
             return done("DELETE", rows)
-        query = running.bind(_joined([_row(ast.this)], ast.this, ast.args.get("using") or [], ast.args.get("where")))
+        select = _joined([_row(target)], target, ast.args.get("using") or [], ast.args.get("where"))
+        query = running.bind(_with(select, ast))
         gone = transaction.delete(name, _numbers(rows_of(running, query), query))
     return done("DELETE", gone)
 
@@ -277,7 +297,7 @@ def update(running: "Running") -> Table:
         source = ast.args.get("from_")
         others = [] if source is None else [source.this]
         select = _joined(_changed(table, given, ast.this), ast.this, others, ast.args.get("where"))
-        rows, gone, query = _replacements(running, table, running.bind(select))
+        rows, gone, query = _replacements(running, table, running.bind(_with(select, ast)))
         transaction.replace(name, rows, batches(gone, query))
     return done("UPDATE", len(rows))
 
@@ -402,7 +422,9 @@ def _when_matched(
     running: "Running", table: TableDefinition, ast: Node, when: Node, taken: Node
 ) -> tuple[npt.NDArray[np.int64], list[tuple[Collected, Query]]]:
     then = when.args["then"]
-    deletes = isinstance(then, exp.Var)
+    deletes = isinstance(then, exp.Var) and then.name.upper() == "DELETE"
+    if not deletes and not isinstance(then, exp.Update):
+        raise running.error("WHEN MATCHED THEN takes UPDATE SET or DELETE", when)
     given = {} if deletes else assignments(running, table, then.expressions)
     items = [_row(ast.this)] if deletes else _changed(table, given, ast.this)
     condition = _both(ast.args["on"], when.args.get("condition"), taken)
@@ -423,12 +445,12 @@ def _when_not_matched(
     nodes = then.this.expressions if then.this is not None else []
     names = [node.name.lower() for node in nodes] or [column.name for column in table.columns]
     columns = _named(running, table, names, then)
+    given = then.expression.expressions
+    if len(given) != len(columns):
+        raise running.error(f"{len(columns)} columns are to be filled, and {len(given)} values given", then)
     values = [
-        _default(value, column) if _says_default(value) else value
-        for value, column in zip(then.expression.expressions, columns, strict=False)
+        _default(value, column) if _says_default(value) else value for value, column in zip(given, columns, strict=True)
     ]
-    if len(then.expression.expressions) != len(columns):
-        raise running.error(f"{len(columns)} columns are to be filled, and {len(values)} values given", then)
     inside = exp.Select(
         expressions=[exp.Literal.number(1)],
         from_=exp.From(this=ast.this.copy()),

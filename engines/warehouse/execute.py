@@ -71,6 +71,9 @@ class Running:
         """The table that is written to. QueryError, at the node, if there is none, or no table that can be."""
         root = transaction.root
         if name in root.tables:
+            held = [view for view, one in root.views.items() if one.materialized == name]
+            if held and node is not None:
+                raise self.error(f"{name!r} holds the rows of the materialized view {held[0]!r}: REFRESH that", node)
             return root.tables[name].definition
         kind = root.kind_of(name)
         if kind is not None:
@@ -118,7 +121,7 @@ def create_table(running: Running, record: records.CreateTable) -> Table:
             like = session.names.source(record.like)
             state = getattr(like, "state", None)
             if state is None:
-                raise Invalid(f"LIKE takes a table, and {record.like!r} is none")
+                raise Invalid(f"LIKE takes a stored table, and {record.like!r} is none")
             columns = state.definition.columns
             if style == "auto" and key is None and not sort:
                 style, key, sort = keys_of(state.definition)
@@ -168,8 +171,9 @@ def column_of(running: Running, column: records.ColumnDefinition) -> ColumnDefin
         try:
             front.bind_expression(text.strip(), {}, running.engine.dialect, wanted=dml.unbounded(column.type))
         except QueryError as error:
+            first = str(error).partition("\n")[0]
             raise QueryError(
-                f"DEFAULT of column {column.name!r}: {error.message}",
+                f"DEFAULT of column {column.name!r}: {first.rpartition(' (line ')[0]}",
                 text=running.statement.source,
                 position=len(text) - len(text.lstrip()),
             ) from error
@@ -332,6 +336,8 @@ def _add_column(running: Running, transaction: Transaction, record: records.Alte
 
 def _append_from(transaction: Transaction, table: TableDefinition, record: records.Alter) -> Table:
     """ALTER TABLE t APPEND FROM s: the rows of s move."""
+    if record.old == record.name:
+        raise Invalid(f"the rows of {record.old!r} cannot move to itself: name another table")
     source = transaction.table(record.old)
     names = [column.name for column in source.state.definition.columns]
     if names != [column.name for column in table.columns]:
@@ -430,6 +436,9 @@ def create_view(running: Running, record: records.CreateView) -> Table:
             raise Invalid(f"{len(record.columns)} columns are named, and the query has {len(query.columns)}")
         text = record.query.strip().rstrip(";")
         if not record.materialized:
+            before = transaction.root.views.get(record.name)
+            if before is not None and before.materialized is not None:
+                raise AlreadyExists(f"{record.name!r} is a materialized view: DROP it first", name=record.name)
             transaction.put_view(record.name, View(text, record.columns), replace=record.replace)
             running.session.columns_of(record.name, running.engine.catalog)  # does it read itself?
             return done("CREATE VIEW")

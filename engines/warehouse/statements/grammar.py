@@ -142,12 +142,12 @@ def _table(reader: Reader, *, temporary: bool) -> CreateTable:
     name = dotted(reader.name())
     columns: list[ColumnDefinition] = []
     keys: dict[str, str] = {}
-    like = None
+    like, named = None, False
     if reader.takes("("):
         if reader.takes("LIKE"):
             like = dotted(reader.name())
             _ = reader.takes("INCLUDING", "DEFAULTS") or reader.takes("EXCLUDING", "DEFAULTS")
-        else:
+        elif not (named := _bare_names(reader, columns)):
             _elements(reader, columns, keys)
         reader.take(")")
     style, distkey = "auto", keys.get("distkey")
@@ -169,6 +169,8 @@ def _table(reader: Reader, *, temporary: bool) -> CreateTable:
             query = reader.rest()
         else:
             raise reader.expected("DISTSTYLE, DISTKEY, SORTKEY, ENCODE AUTO or AS")
+    if named and query is None:
+        raise reader.error(f"column {columns[0].name!r} has no type: only those of CREATE TABLE ... AS need none")
     if distkey is not None:
         style = "key" if style == "auto" else style
     if (style == "key") != (distkey is not None):
@@ -179,6 +181,20 @@ def _table(reader: Reader, *, temporary: bool) -> CreateTable:
     return CreateTable(
         name, definitions, style, distkey, sortkey, interleaved, if_not_exists, temporary, like, query
     )  # fmt: skip
+
+
+def _bare_names(reader: Reader, columns: list[ColumnDefinition]) -> bool:
+    """The names in CREATE TABLE t (a, b) AS SELECT. False, and nothing is read, where types follow."""
+    start = reader.at
+    reader.identifier("the name of a column")
+    bare = reader.sees(",") or reader.sees(")")
+    reader.at = start
+    while bare:
+        position = reader.position
+        columns.append(ColumnDefinition(reader.identifier("the name of a column"), types.VARCHAR, position=position))
+        if not reader.takes(","):
+            break
+    return bare
 
 
 def _elements(reader: Reader, columns: list[ColumnDefinition], keys: dict[str, str]) -> None:
@@ -230,7 +246,10 @@ def _column(reader: Reader, keys: dict[str, str]) -> ColumnDefinition:
         elif reader.takes("ENCODE"):
             encode = reader.identifier("an encoding").lower()
         elif reader.takes("DISTKEY") or reader.takes("SORTKEY"):
-            keys[reader.before.lower()] = name
+            key = reader.before
+            if key.lower() in keys:
+                raise reader.error(f"{key} is said of two columns: write {key}(column, ...) behind the columns")
+            keys[key.lower()] = name
         elif reader.sees("REFERENCES"):
             _references(reader)
         else:
@@ -240,11 +259,18 @@ def _column(reader: Reader, keys: dict[str, str]) -> ColumnDefinition:
 
 def _identity(reader: Reader) -> tuple[int, int]:
     reader.take("(")
-    seed = reader.number()
+    seed = _signed(reader)
     reader.take(",")
-    step = reader.number()
+    at = reader.position
+    step = _signed(reader)
+    if not step:
+        raise reader.error("the step of an IDENTITY is not 0", at)
     reader.take(")")
     return seed, step
+
+
+def _signed(reader: Reader) -> int:
+    return -reader.number() if reader.takes("-") else reader.number()
 
 
 def _external(reader: Reader) -> CreateExternalTable:

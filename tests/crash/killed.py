@@ -7,6 +7,7 @@ Run: python killed.py ENGINE DURABILITY FOLDER. For each line of its input it fo
 and `DEAD status` when that one is gone. Forking is cheap: the imports are paid for once.
 """
 
+import importlib
 import os
 import sys
 from itertools import count
@@ -89,13 +90,45 @@ def ledger(folder: str, durability: str) -> None:
         say(f"ACK {number}")
 
 
+def warehouse(folder: str, durability: str) -> None:
+    from warehouse.columns import batch, definitions, rows_of  # noqa: PLC0415
+
+    from engines.sql.types import INTEGER, VARCHAR  # noqa: PLC0415 - as above
+    from engines.warehouse.storage import Storage  # noqa: PLC0415
+
+    storage, columns = Storage(folder, durability=durability), definitions(n=INTEGER, text=VARCHAR)
+    if "numbers" not in storage.tables():
+        with storage.begin() as transaction:
+            transaction.create_table("numbers", columns, sort=["n"])
+    found = sorted(rows_of(storage.table("numbers")))
+    last = found[-1][0] if found else 0
+    if found != [(number, payload(number)) for number in range(max(last - KEYS, 0) + 1, last + 1)]:
+        say(f"WRONG rows: {len(found)} after {last} writes")
+    say(f"FOUND {last}")
+    for number in count(last + 1):
+        with storage.begin() as transaction:
+            transaction.append("numbers", [batch(columns, [(number, payload(number))])])
+            old = [
+                row for n, row in rows_of(transaction.table("numbers").numbered(), "n", "$row") if n <= number - KEYS
+            ]
+            transaction.delete("numbers", old)
+            if number % 50 == 0:
+                transaction.vacuum("numbers")
+        if number % 30 == 0:
+            storage.collect(grace=0)
+        say(f"ACK {number}")
+
+
 def create(store: Any) -> Any:
     half = {"name": "by_half", "key": ("half:N", "number:N"), "projection": "KEYS_ONLY"}
     return store.create_table("numbers", key="id:N", stream=True, indexes=[half])
 
 
 def main(engine: str, durability: str, folder: str) -> None:
-    run = {"log": log, "kv": kv, "ledger": ledger}[engine]
+    run = {"log": log, "kv": kv, "ledger": ledger, "warehouse": warehouse}[engine]
+    if engine == "warehouse":  # imports that take longer than the child may live
+        importlib.import_module("warehouse.columns")
+        importlib.import_module("engines.warehouse.storage")
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -113,6 +113,8 @@ class SQL:
         context = self.context(program.query, statement.source, values, named, timeout=timeout)
         found = self.collect(program, context)
         stats = {"cached": statement.cached, **asdict(context.scanned), "seconds": self.clock.timer() - began}
+        if context.lost:
+            stats["nodes_lost"] = tuple(context.lost)
         return Result(found, program.query.columns, stats=stats)
 
     def explain(self, text: str, *values: Any, analyze: bool = False, **named: Any) -> Plan:  # noqa: ANN401 - see type_of
@@ -135,12 +137,14 @@ class SQL:
         """The steps of one prepared query, with counters if it is run for them."""
         program = self.program_of(statement)
         if not analyze:
-            return explain.plan_of(program, self.source)
+            return explain.plan_of(program, self.source, moves=self.runner.moves(program, self.source))
         profile = Profile()
         context = self.context(program.query, statement.source, values, named)
         began = self.clock.timer()
         self.collect(program, context, profile)
-        return explain.plan_of(program, self.source, profile, context.scanned, self.clock.timer() - began)
+        seconds = self.clock.timer() - began
+        moves = self.runner.moves(program, self.source)
+        return explain.plan_of(program, self.source, profile, context.scanned, seconds, moves=moves)
 
     # ---- plans
 

@@ -10,16 +10,16 @@ The tree is the logical plan after the rewrite rules. Counters come from the pip
 breaker's time to take rows in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from engines.display import Plan
 from engines.sql import logical
 from engines.sql.collected import Collected
 from engines.sql.context import Context
 from engines.sql.logical import Expression, inputs
+from engines.sql.program import Move, Profile, Program
 from engines.sql.result import Result
 from engines.sql.rewrite import estimate
-from engines.sql.run import Profile, Program
 from engines.sql.source import Predicate, Scanned, TableSource
 from engines.sql.types import VARCHAR, Type
 from engines.sql.values import engine_column, python_values
@@ -34,10 +34,12 @@ def plan_of(
     profile: Profile | None = None,
     scanned: Scanned | None = None,
     seconds: float = 0.0,
+    *,
+    moves: Mapping[int, Move] | None = None,
 ) -> Plan:
-    """The tree of a program. With a profile, what each step did when it was run."""
+    """The tree of a program. With a profile, what each step did when it was run. moves: of joins, by id()."""
     counted = {} if profile is None else _counters(program, profile)
-    root = _tree(program.query.plan, source, counted)
+    root = _tree(program.query.plan, source, counted, moves or {})
     if scanned is not None:
         root.counters["seconds_total"] = seconds
         for name in scanned.__slots__:
@@ -64,12 +66,21 @@ def _counters(program: Program, profile: Profile) -> dict[int, dict[str, float]]
     return found
 
 
-def _tree(plan: logical.Plan, source: Callable[[str], TableSource], counted: dict[int, dict[str, float]]) -> Plan:
+def _tree(
+    plan: logical.Plan,
+    source: Callable[[str], TableSource],
+    counted: dict[int, dict[str, float]],
+    moves: Mapping[int, Move],
+) -> Plan:
     counters = dict(counted.get(id(plan), {}))
+    move = moves.get(id(plan))
     if not counted:
         counters["rows_estimated"] = round(estimate(plan, source))
-    children = [_tree(one, source, counted) for one in inputs(plan)]
-    return Plan(type(plan).__name__, _detail(plan), counters, children)
+        if move is not None and move.rows:
+            counters |= {"rows_moved_estimated": move.rows, "bytes_moved_estimated": move.bytes}
+    children = [_tree(one, source, counted, moves) for one in inputs(plan)]
+    detail = _detail(plan) if move is None else f"{move.label}; {_detail(plan)}"
+    return Plan(type(plan).__name__, detail, counters, children)
 
 
 def _detail(plan: logical.Plan) -> str:

@@ -65,6 +65,15 @@ class Program:
     pipelines: tuple[Pipeline, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a join moves between slices, as far as the planner knows: how, and rows (each as often as it is sent)."""
+
+    label: str
+    rows: int
+    bytes: int
+
+
 @dataclass(slots=True)
 class Counter:
     """What passed an operator."""

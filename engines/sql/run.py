@@ -18,16 +18,16 @@ When a slice fails, the others are told to stop, and the first failure in the or
 
 import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from engines.nodes import DeadlinePassed
 from engines.sql.context import Context
-from engines.sql.program import Bindable, Branch, Counter, Pipeline, Profile, Program, Results
+from engines.sql.program import Bindable, Branch, Counter, Move, Pipeline, Profile, Program, Results
 from engines.sql.scan import Open, Opened, Result
-from engines.sql.source import Partition
+from engines.sql.source import Partition, TableSource
 from engines.sql.work import EVERYWHERE, Job, Parted, Portion, Share, known_of_joins, work
 
 ALONE: Final = 131_072  # rows that one thread reads sooner than two
@@ -50,6 +50,10 @@ class Runner(Protocol):
 
     def layout(self, program: Program, context: Context) -> Layout:
         """Which pipelines of the program are run by slice, inside others."""
+        ...
+
+    def moves(self, program: Program, source: Callable[[str], TableSource]) -> Mapping[int, Move]:
+        """For EXPLAIN: what each join moves, by the id() of its logical step."""
         ...
 
     def slices(self, job: Job) -> int:
@@ -75,6 +79,10 @@ class Local:
     def layout(self, program: Program, context: Context) -> Layout:
         del program, context
         return Layout()
+
+    def moves(self, program: Program, source: Callable[[str], TableSource]) -> Mapping[int, Move]:
+        del program, source
+        return {}
 
     def slices(self, job: Job) -> int:
         del job
@@ -261,6 +269,7 @@ __all__ = [
     "Job",
     "Layout",
     "Local",
+    "Move",
     "Parted",
     "Pipeline",
     "Portion",

@@ -29,24 +29,24 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
 
 from engines.errors import Invalid
-from engines.nodes import NodeLost, scatter
+from engines.nodes import FragmentFailed, NodeLost, scatter
 from engines.sql import logical
 from engines.sql.collected import size
 from engines.sql.context import Context
 from engines.sql.functions import Functions, standard
 from engines.sql.join import Build, Built, Probe
 from engines.sql.nested import ApplyStep
-from engines.sql.program import Program
+from engines.sql.program import Move, Program
 from engines.sql.run import Job, Layout, Local, Parted, Share
 from engines.sql.scan import Table
 from engines.sql.source import TableSource
 from engines.sql.types import Type
 from engines.warehouse import node
-from engines.warehouse.motion import Motion, Move
+from engines.warehouse.motion import Motion
 from engines.warehouse.scan import ROW
 from engines.warehouse.scan import Table as StoredTable
 from engines.warehouse.storage import Storage, View
-from engines.workers import Node
+from engines.workers import CannotTravel, Node
 
 PLANS: Final = 256  # of which the leader remembers what moves
 RETRIES: Final = 3
@@ -190,6 +190,11 @@ class Leader:
             )
         except NodeLost as error:
             context.lost.extend(error.details["lost"])  # type: ignore[arg-type] # a list of lines
+            return None
+        except FragmentFailed as error:
+            if not isinstance(error.__cause__, CannotTravel):
+                raise
+            context.lost.append(str(error))  # a state or a value that has no pickle: it stays here
             return None
         except BaseException:
             for one in self._nodes:  # Ctrl-C, or a failure: nobody waits for what the others still do

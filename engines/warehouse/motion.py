@@ -29,7 +29,7 @@ from engines.sql import logical
 from engines.sql.aggregate import Aggregate
 from engines.sql.join import Build, Joining, Probe
 from engines.sql.logical import Cast, Expression, Plan, Reference, output
-from engines.sql.program import Pipeline, Program
+from engines.sql.program import Move, Pipeline, Program
 from engines.sql.rewrite.estimates import Estimates
 from engines.sql.run import ALONE
 from engines.sql.scan import Result, Table
@@ -45,15 +45,6 @@ class Place:
 
     style: Literal["key", "even", "all", "leader"]
     ids: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """What a join is expected to move: rows that are sent, each as often as it is, and their bytes."""
-
-    label: Label
-    rows: int
-    bytes: int
 
 
 LEADER: Final = Place("leader")

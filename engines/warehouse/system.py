@@ -62,6 +62,7 @@ class Statement:
             command = found.names[:2] == ["command", "rows"]
             self.rows = int(found.columns["rows"][0]) if command else len(found)
             self.stats = dict(found.stats)
+            self.lost = self.stats.get("nodes_lost", ())
 
 
 @dataclass(frozen=True, slots=True)

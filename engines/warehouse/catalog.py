@@ -100,13 +100,19 @@ class View(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ExternalTable(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Files that are read as a table. columns: None = as the files say."""
+    """Files that are read as a table. columns: None = as the files say; format: "" = by their suffix.
+
+    partitioning: "hive" = by the names of the folders below; "listed" = the places alone, whatever they are called;
+    "none" = folders mean nothing. partitions: columns whose values the folders or places say; None = as the names say.
+    """
 
     location: str
     format: str
     partitioning: str = "hive"
     columns: tuple[tuple[str, Type], ...] | None = None
     options: dict[str, str] = {}
+    partitions: tuple[tuple[str, Type], ...] | None = None
+    places: tuple[tuple[str, tuple[str | None, ...]], ...] = ()  # of "listed": a location, values in partitions' order
 
 
 class Root(msgspec.Struct, frozen=True):
@@ -245,8 +251,9 @@ class Root(msgspec.Struct, frozen=True):
             raise NotFound(f"there is no view {name!r}{nearest(name, self.views)}")
         return msgspec.structs.replace(self, views=_without(self.views, name), access=self.access.dropped(name))
 
-    def put_external(self, name: str, table: ExternalTable) -> "Root":
-        self.refuse_taken(name)
+    def put_external(self, name: str, table: ExternalTable, *, replace: bool = False) -> "Root":
+        if not (replace and name in self.external):
+            self.refuse_taken(name)
         return msgspec.structs.replace(self, external={**self.external, name: table})
 
     def drop_external(self, name: str) -> "Root":

@@ -134,8 +134,8 @@ class Transaction:
     def drop_view(self, name: str) -> None:
         self._become(self.root.drop_view(name))
 
-    def put_external(self, name: str, table: ExternalTable) -> None:
-        self._become(self.root.put_external(name, table))
+    def put_external(self, name: str, table: ExternalTable, *, replace: bool = False) -> None:
+        self._become(self.root.put_external(name, table, replace=replace))
 
     def drop_external(self, name: str) -> None:
         self._become(self.root.drop_external(name))

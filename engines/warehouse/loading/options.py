@@ -142,6 +142,7 @@ def format_by_suffix(path: str, given: Mapping[str, Any]) -> str:
 
 
 def default_delimiter(form: str, path: str) -> str:
+    """Where none is given."""
     if form != "csv":
         return "|"
     return "\t" if ".tsv" in path.lower() else ","
@@ -174,6 +175,7 @@ def template(given: str | None) -> str | None:
 
 
 def encoding_named(given: str | None) -> str:
+    """Python's name of an encoding that COPY knows."""
     key = (given or "utf8").lower().replace("-", "").replace("_", "")
     if key not in ENCODINGS:
         raise Invalid(f"ENCODING is one of {', '.join(ENCODINGS)}, got {given!r}")

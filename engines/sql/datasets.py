@@ -53,7 +53,9 @@ class DatasetSource:
 
     location: a path, a glob (`*`, `**`), or several. format: parquet, orc, csv, json; None = by the suffix. columns,
     partitions: names and types in the files, and in the folders' names; None = as found. options: of CSV, see Csv.
-    NotFound if there is no file. Files are listed anew for each query: new ones are seen, and one query sees one list.
+    keys: by location, values of the partitions that all files there have, instead of those that folders say.
+    NotFound if there is no file and no declared columns. Files are listed anew for each query: new ones are seen, and
+    one query sees one list.
     """
 
     placement: Placement | None = None
@@ -67,15 +69,19 @@ class DatasetSource:
         columns: Schema | None = None,
         partitions: Schema | None = None,
         options: Mapping[str, Any] | None = None,
+        keys: Mapping[str, tuple[tuple[str, str | None], ...]] | None = None,
     ) -> None:
         self.name = name
         self.location = (location,) if isinstance(location, str) else tuple(location)
-        files = self.files()
-        keys = {key for file in files for key, _ in file.keys}
+        self.keys = keys or {}
         self.declared = columns is not None
+        files = self.files()
+        names = {key for file in files for key, _ in file.keys}
         if columns is not None and partitions is None:
-            keys -= {field.name for field in columns}
-        self.partition_fields = partitions if partitions is not None else guessed(files, keys)
+            names -= {field.name for field in columns}
+        self.partition_fields = partitions if partitions is not None else guessed(files, names)
+        if not format and not files:
+            raise NotFound(f"no data file at {', '.join(self.location)}: their format must be said then")
         self.reader = reader_of(format or format_of(files[0].path), columns, options or {})
         taken = {field.name for field in self.partition_fields}
         found = columns if columns is not None else self._columns(files)
@@ -86,8 +92,11 @@ class DatasetSource:
 
     def files(self) -> list[DataFile]:
         """The files there are now, in the order of their paths."""
-        found = [file for place in self.location for file in listed(place)]
-        if not found:
+        found: list[DataFile] = []
+        for place in self.location:
+            some = listed(place)
+            found += [replace(file, keys=self.keys[place]) for file in some] if place in self.keys else some
+        if not found and not self.declared:
             raise NotFound(f"no data file at {', '.join(self.location)}: name a file, a folder or a glob")
         return found
 
@@ -183,10 +192,10 @@ class DatasetSource:
 
     def _values(self, file: DataFile) -> dict[str, Any]:
         """Engine values of the columns that a file has one value of."""
-        texts = dict(file.keys)
+        texts = {key.lower(): text for key, text in file.keys}
         values: dict[str, Any] = {"$path": file.path.encode(), "$size": file.size}
         for field in self.partition_fields:
-            values[field.name] = parsed(texts.get(field.name), field, file.path)
+            values[field.name] = parsed(texts.get(field.name.lower()), field, file.path)
         return values
 
     # ---- reading

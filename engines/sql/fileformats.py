@@ -162,11 +162,15 @@ class Parquet:
         for i in range(chunks.num_columns):
             chunk = chunks.column(i)
             name = chunk.path_in_schema
-            if name in columns and pa.types.is_string(fragment.physical_schema.field(name).type):
+            if name in columns and _is_string(pa, fragment.physical_schema.field(name).type):
                 small = chunk.total_uncompressed_size < CODED_BYTES * max(group.rows, 1)
                 if small and any("DICTIONARY" in encoding for encoding in chunk.encodings):
                     found.append(name)
         return found
+
+
+def _is_string(pa: Any, arrow: "pa.DataType") -> bool:  # noqa: ANN401 - the module
+    return bool(pa.types.is_string(arrow) or pa.types.is_string_view(arrow))
 
 
 class Orc:
@@ -199,7 +203,7 @@ class Csv:
     """CSV. columns: names and types in the file's order; None = by the first line, types as pyarrow guesses them.
 
     header: lines that are skipped; the last of them has the names, if no columns are given. null: the text that is
-    NULL in every column; None = an empty number is NULL, and an empty text is an empty text.
+    NULL in every column; None = none. An empty number is NULL, and an empty text is an empty text.
     """
 
     columns: Schema | None = None
@@ -222,15 +226,27 @@ class Csv:
     def batches(self, path: str, group: Group, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
         del group
         with self._open(path, columns) as reader:
-            for record in reader:
+            for record in map(self._without_null, reader):
                 for start in range(0, record.num_rows, VECTOR):
                     yield record.slice(start, VECTOR)
+
+    def _without_null(self, record: "pa.RecordBatch") -> "pa.RecordBatch":
+        """Texts that stand for NULL become NULL."""
+        if self.null is None:
+            return record
+        pa, compute = pyarrow(), extra("pyarrow.compute", "arrow")
+        none = pa.scalar(None, pa.string())
+        arrays = [
+            compute.if_else(compute.equal(array, self.null), none, array) if pa.types.is_string(array.type) else array
+            for array in record.columns
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=record.schema)
 
     def _open(self, path: str, columns: Sequence[str] | None = None) -> Any:  # noqa: ANN401 - of pyarrow
         csv = extra("pyarrow.csv", "arrow")
         targets = {one.name: arrow_type(one.type) for one in self.columns or ()}
         skipped = self.header if self.columns is not None else max(self.header - 1, 0)
-        nulls = ["", "\\N"] if self.null is None else [self.null]
+        nulls = ["", "\\N" if self.null is None else self.null]
         return csv.open_csv(
             opened(path),
             read_options=csv.ReadOptions(
@@ -249,8 +265,8 @@ class Csv:
                 column_types=targets,
                 include_columns=None if columns is None else list(columns),
                 null_values=nulls,
-                strings_can_be_null=self.null is not None,
-                quoted_strings_can_be_null=False,
+                strings_can_be_null=False,
+                quoted_strings_can_be_null=True,
                 true_values=TRUE,
                 false_values=FALSE,
             ),

@@ -72,6 +72,11 @@ class Node(Executor):
             self._calls.put((future, fn, args))
         return future
 
+    @property
+    def here(self) -> bool:
+        """Whether its calls are made in this process."""
+        return isinstance(self._place, Here)
+
     def abandon(self) -> None:
         """Give up the call that is under way. A process dies with it, a thread is left alone until it returns."""
         with self._lock:

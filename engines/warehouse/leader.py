@@ -3,7 +3,8 @@
     leader     plans; says which pipelines stay on their slices (motion.py); merges states; runs what is small
     node i     slices i, i + n, i + 2 n ... of n nodes                                 node.py
 
-    nodes = None, a number         threads of this process, one a slice: they share all that is in memory
+    nodes = None, a number         threads of this process, one a slice, but no more than processors: they share all
+                                   that is in memory. Executors of threads are taken for that, too
     nodes = executors              of engines.nodes, or any other: processes, Dask's or Ray's workers on other machines;
                                    they read the folder by themselves, and are sent what only the leader has
 
@@ -20,11 +21,12 @@ Simpler than Redshift: nodes do not talk to each other; rows that must meet go o
 Invariants: the answer is the same for any number of nodes. What is sent is immutable, or plain data.
 """
 
+import os
 import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
 
@@ -80,7 +82,7 @@ class Leader:
         self._nodes = _executors(nodes)
         self._functions = functions
         self._standard: Functions | None = None
-        self._local = Local(storage.slices)
+        self._local = Local(min(storage.slices, max(os.cpu_count() or 1, 2)))
         self._plans: OrderedDict[int, Planned] = OrderedDict()
         self._lock = threading.Lock()
         self.sent = 0  # bytes to nodes and back, in all
@@ -129,7 +131,7 @@ class Leader:
 
     def slices(self, job: Job) -> int:
         del job
-        return self._storage.slices
+        return self._storage.slices if self._nodes else self._local.threads
 
     def states(self, job: Job, shares: Sequence[Share]) -> list[Any]:
         planned = self._planned(job.program, job.context.tables)
@@ -254,11 +256,11 @@ def _executors(nodes: int | Executor | Sequence[Executor] | None) -> list[Execut
         if nodes is not None and (isinstance(nodes, bool) or nodes < 1):
             raise Invalid(f"nodes is a number from 1, or executors, got {nodes!r}")
         return []
-    if isinstance(nodes, Executor):
-        return [nodes] * int(getattr(nodes, "_max_workers", 1))
-    found = list(nodes)
+    found = [nodes] * int(getattr(nodes, "_max_workers", 1)) if isinstance(nodes, Executor) else list(nodes)
     if not found or not all(isinstance(one, Executor) for one in found):
         raise Invalid("nodes is a number from 1, or one or more executors: see engines.nodes")
+    if all(isinstance(one, ThreadPoolExecutor) or (isinstance(one, Node) and one.here) for one in found):
+        return []  # they would share the memory of this process: its own threads do
     return found
 
 

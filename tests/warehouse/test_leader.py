@@ -6,7 +6,7 @@ import pickle
 import signal
 import threading
 from collections import Counter
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from decimal import Decimal
 from multiprocessing import get_context
 from pathlib import Path
@@ -218,6 +218,13 @@ def test_an_executor_of_the_standard_library_is_a_node_for_each_of_its_workers(t
         assert engine.runner.nodes == 2
         assert rows(engine.query(QUERIES["three"])) == expected["three"]
         assert engine.runner.sent
+
+
+@pytest.mark.parametrize("made", [lambda: nodes.threads(2), lambda: ThreadPoolExecutor(2)])
+def test_executors_of_threads_are_threads_of_the_leader(two, expected, made):
+    engine = over(two, made())
+    assert rows(engine.query(QUERIES["three"])) == expected["three"]
+    assert (engine.runner.nodes, engine.runner.sent) == (0, 0)
 
 
 def test_few_rows_are_the_leaders_own(two, processes):

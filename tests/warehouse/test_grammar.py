@@ -63,6 +63,17 @@ def test_copy_reads_its_options_in_any_order():
     assert record("COPY t FROM 'p' PARQUET").options == {"format": "parquet"}
 
 
+def test_partitions_of_external_tables_come_and_go():
+    found = record(
+        "ALTER TABLE s.t ADD IF NOT EXISTS PARTITION (y=2024, m='a') LOCATION '/x'"
+        " PARTITION (y=-1, m=NULL) LOCATION '/z'"
+    )
+    assert (found.name, found.add, found.if_not_exists) == ("s.t", True, True)
+    assert found.partitions == (({"y": "2024", "m": "a"}, "/x"), ({"y": "-1", "m": None}, "/z"))
+    assert record("ALTER TABLE t DROP PARTITION (y = '1')").partitions == (({"y": "1"}, None),)
+    assert record("ALTER TABLE t ADD partition_id int").action == "add"
+
+
 def test_unload_reads_a_query_in_quotes():
     found = record("UNLOAD ('SELECT 1 WHERE a = ''x''') TO 'o/' PARQUET PARTITION BY (y) INCLUDE ALLOWOVERWRITE")
     assert found.query.strip() == "SELECT 1 WHERE a = 'x'"

@@ -17,6 +17,7 @@ from engines.warehouse.statements.copygrammar import read_copy, read_unload
 from engines.warehouse.statements.reader import Reader, dotted
 from engines.warehouse.statements.records import (
     Alter,
+    AlterPartitions,
     Analyze,
     AttachPolicy,
     ColumnDefinition,
@@ -354,9 +355,13 @@ def _drop(reader: Reader) -> Drop:
     return Drop(kind, tuple(names), if_exists, cascade)
 
 
-def _alter(reader: Reader) -> Alter:
+def _alter(reader: Reader) -> Alter | AlterPartitions:
     reader.take("TABLE")
     name = dotted(reader.name())
+    for words, add in ((("ADD",), True), (("DROP",), False)):
+        if any(reader.sees(*words, *more, "PARTITION") for more in ((), ("IF", "NOT", "EXISTS"), ("IF", "EXISTS"))):
+            reader.take(*words)
+            return _partitions(reader, name, add=add)
     if reader.takes("ADD"):
         _ = reader.takes("COLUMN")
         return Alter(name, "add", _column(reader, {}))
@@ -379,6 +384,35 @@ def _alter(reader: Reader) -> Alter:
     if reader.takes("ROW", "LEVEL", "SECURITY"):
         return Alter(name, "row level security", new=reader.word("ON", "OFF").lower())
     return _alter_keys(reader, name)
+
+
+def _partitions(reader: Reader, name: str, *, add: bool) -> AlterPartitions:
+    if_exists = _if_not_exists(reader) if add else reader.takes("IF", "EXISTS")
+    found: list[tuple[dict[str, str | None], str | None]] = []
+    while reader.takes("PARTITION"):
+        values: dict[str, str | None] = {}
+        reader.take("(")
+        while True:
+            column = reader.identifier("the name of a column")
+            reader.take("=")
+            values[column] = _partition_value(reader)
+            if not reader.takes(","):
+                break
+        reader.take(")")
+        found.append((values, reader.string("a folder") if add and reader.takes("LOCATION") else None))
+        _ = reader.takes(",")
+    if not found:
+        raise reader.expected("PARTITION")
+    return AlterPartitions(name, add, tuple(found), if_exists)
+
+
+def _partition_value(reader: Reader) -> str | None:
+    if reader.takes("NULL"):
+        return None
+    if reader.token is not None and reader.token.token_type.name == "STRING":
+        return reader.string()
+    sign = "-" if reader.takes("-") else ""
+    return f"{sign}{reader.number('a value')}"
 
 
 def _alter_keys(reader: Reader, name: str) -> Alter:

@@ -131,6 +131,16 @@ class CreateExternalTable:
 
 
 @dataclass(frozen=True, slots=True)
+class AlterPartitions:
+    """Partitions of an external table come (add) or go. partitions: values by column, and a location, or None."""
+
+    name: str
+    add: bool
+    partitions: tuple[tuple[dict[str, str | None], str | None], ...]
+    if_not_exists: bool = False  # IF EXISTS where they go
+
+
+@dataclass(frozen=True, slots=True)
 class CreateSchema:
     """CREATE SCHEMA: the part of a name before the dot."""
 
@@ -192,5 +202,5 @@ class Dml:
 
 Record = (
     CreateTable | Drop | Alter | Truncate | Vacuum | Analyze | Copy | Unload | CreateView | Refresh
-    | CreateExternalTable | CreateSchema | Control | Grant | CreatePolicy | AttachPolicy | Show | Dml
+    | CreateExternalTable | AlterPartitions | CreateSchema | Control | Grant | CreatePolicy | AttachPolicy | Show | Dml
 )  # fmt: skip

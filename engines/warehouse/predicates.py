@@ -23,6 +23,8 @@ from engines.sql.source import Predicate, Support
 from engines.sql.types import VARBYTE, Type
 from engines.warehouse.pages import BlockReference, zone
 
+STEPS: Final = {"<": -1, "<=": 0, ">": 1, ">=": 0}  # from the constant to the last or first value that passes
+LEAST, MOST = -(2**63), 2**63 - 1
 KEPT_ANSWERS: Final = 64  # of predicates, by dictionary
 Numbers = npt.NDArray[np.int64]
 Masks = npt.NDArray[np.bool_]
@@ -46,7 +48,10 @@ def support(type: Type, predicate: Predicate) -> Support:
 
 @dataclass(slots=True)
 class Test:
-    """A predicate on a column of this type. values: of =, in, prefix ...: the constants, NULLs dropped."""
+    """A predicate on a column of this type. values: of =, in, prefix ...: the constants, NULLs dropped.
+
+    op "between": what < <= > >= of whole numbers become, all of a column together: values (first, last), None = open.
+    """
 
     column: str
     type: Type
@@ -82,6 +87,8 @@ class Test:
 
     def _between(self, low: Any, high: Any, *, exact: bool) -> Verdict:  # noqa: ANN401 - engine values, a case an operator
         """Low and high: None = unbounded. exact: they are values that occur, not bounds only."""
+        if self.op == "between":
+            return self._inside(low, high)
         value, op = self.values[0], self.op
         under = high is not None and high < value  # all rows are less
         over = low is not None and low > value
@@ -115,43 +122,71 @@ class Test:
             return Verdict.NO  # in
         return Verdict.EVERY if exact and low == high and low in self.values else Verdict.SOME
 
+    def _inside(self, low: Any, high: Any) -> Verdict:  # noqa: ANN401 - engine values
+        first, last = self.values
+        if first is not None and ((high is not None and high < first) or (last is not None and last < first)):
+            return Verdict.NO
+        if last is not None and low is not None and low > last:
+            return Verdict.NO
+        if (first is None or (low is not None and low >= first)) and (
+            last is None or (high is not None and high <= last)
+        ):
+            return Verdict.EVERY
+        return Verdict.SOME
+
     def may(self, lows: Numbers, highs: Numbers) -> Masks | None:
         """Of many zone maps of whole numbers at once: where rows may pass; None where it takes a closer look."""
-        if self.op in ("is null", "is not null", "prefix", "<>") or not self.values:
-            return None
-        if not all(isinstance(value, int) and -(2**63) <= value < 2**63 for value in self.values):
-            return None
-        value = self.values[0]
         found: Masks
-        match self.op:
-            case "<":
-                found = lows < value
-            case "<=":
-                found = lows <= value
-            case ">":
-                found = highs > value
-            case ">=":
-                found = highs >= value
-            case _:
-                found = (lows <= value) & (highs >= value)
-                for other in self.values[1:]:
-                    found |= (lows <= other) & (highs >= other)
+        if self.op == "between":
+            first, last = (np.clip(value, LEAST, MOST) for value in self.range)
+            found = (highs >= first) & (lows <= last)
+            return found if self.range[0] <= MOST and self.range[1] >= LEAST else np.zeros(len(lows), bool)
+        if self.op not in ("=", "in") or not self.values:
+            return None
+        if not all(isinstance(value, int) and LEAST <= value <= MOST for value in self.values):
+            return None
+        found = np.zeros(len(lows), bool)
+        for value in self.values:
+            found |= (lows <= value) & (highs >= value)
         return found
+
+    def must(self, lows: Numbers, highs: Numbers) -> Masks:
+        """As may: where all rows that are no NULL pass, as far as is easily told."""
+        if self.op == "between" and self.range[0] <= MOST and self.range[1] >= LEAST:
+            first, last = (np.clip(value, LEAST, MOST) for value in self.range)
+            found: Masks = (lows >= first) & (highs <= last)
+            return found
+        return np.zeros(len(lows), bool)
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """First and last of a between; where it is open, what no column of 64 bits reaches."""
+        first, last = self.values
+        return LEAST - 1 if first is None else first, MOST + 1 if last is None else last
 
     # -- rows
 
-    def mask(self, column: Column, rows: int) -> Bytes:
-        """1 for the rows that pass."""
+    def mask(self, column: Column, rows: int, also: Bytes | None = None) -> Bytes:
+        """1 for the rows that pass, and that are 1 in `also`, which is changed."""
+        if self.op == "between" and column.valid is None and not column.constant:
+            return comparisons.within(column, (*self.values, False), rows, also)
+        found = self._mask(column, rows)
+        return found if also is None else np.bitwise_and(also, found, out=also)
+
+    def _mask(self, column: Column, rows: int) -> Bytes:
         if self.op in ("is null", "is not null"):
-            valid = np.ones(rows, np.uint8) if column.valid is None else np.broadcast_to(column.valid, rows)
-            return np.ascontiguousarray(valid if self.op == "is not null" else 1 - valid)
+            valid = np.ones(rows, np.uint8) if column.valid is None else np.broadcast_to(column.valid, rows).copy()
+            return valid if self.op == "is not null" else 1 - valid
         found = self._texts(column) if self.type.bytes else self._numbers(column)
         if column.valid is not None:
             found = found & column.valid
         return np.ascontiguousarray(np.broadcast_to(found, rows)) if column.constant else found
 
     def _numbers(self, column: Column) -> Bytes:
-        stored, whole = len(column), all(isinstance(value, int) for value in self.values)
+        stored = len(column)
+        if self.op == "between":
+            return comparisons.within(column, (*self.values, False), stored)
+        whole = all(isinstance(value, int) for value in self.values)
         if self.op == "in":
             return _among(column, self.values, stored)
         if not whole:  # a double against whole numbers
@@ -212,7 +247,29 @@ def tests_of(predicates: Sequence[Predicate], types: dict[str, Type]) -> list[Te
         values = predicate.value if predicate.op == "in" else (predicate.value,)
         kept = tuple(int(value) if isinstance(value, bool) else value for value in values if value is not None)
         made.append(Test(predicate.column, type, predicate.op, () if predicate.op[:2] == "is" else kept))
-    return sorted(made, key=lambda test: test.type.bytes)
+    return sorted(_merged(made), key=lambda test: test.type.bytes)
+
+
+def _merged(tests: Sequence[Test]) -> list[Test]:
+    """The same, the ranges of each column as one."""
+    merged: list[Test] = []
+    ranges: dict[str, Test] = {}
+    for test in tests:
+        whole = (test.type.whole or test.type.kind == "boolean") and len(test.values) == 1
+        if not whole or test.op not in STEPS or not isinstance(test.values[0], int):
+            merged.append(test)
+            continue
+        limit = test.values[0] + STEPS[test.op]
+        known = ranges.get(test.column)
+        if known is None:
+            known = ranges[test.column] = Test(test.column, test.type, "between", (None, None))
+            merged.append(known)
+        first, last = known.values
+        if test.op[0] == ">":
+            known.values = (limit if first is None else max(first, limit)), last
+        else:
+            known.values = first, (limit if last is None else min(last, limit))
+    return merged
 
 
 def after(prefix: bytes) -> bytes | None:

@@ -39,7 +39,11 @@ from engines.warehouse.pages import BlockReference, Group, Page, groups_of, zone
 from engines.warehouse.predicates import Test, Verdict, tests_of
 
 ROW: Final = "$row"
-Zones = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]  # low, high, there is a value
+VERDICTS: Final = (Verdict.NO, Verdict.EVERY, Verdict.SOME)
+NO, EVERY, SOME = range(3)  # their places
+Flags = npt.NDArray[np.bool_]
+# low, high, whether there is a value, whether there is a NULL
+Zones = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Flags, Flags]
 
 
 @dataclass(eq=False)
@@ -90,7 +94,17 @@ def _zones(column: ColumnDefinition, groups: Sequence[Group]) -> Zones | None:
         return None
     there = np.array([low is not None for low, _ in found], bool)
     lows, highs = (np.array([pair[side] or 0 for pair in found], np.int64) for side in (0, 1))
-    return lows, highs, there
+    nulls = [group.blocks[column.id].nulls > 0 if column.id in group.blocks else False for group in groups]
+    return lows, highs, there, np.array(nulls, bool)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planned:
+    """The tests that predicates are, and what the zone map of each group says: of test i in group j verdicts[i][j]."""
+
+    given: Sequence[Predicate]
+    tests: list[Test]
+    verdicts: list[list[Verdict]]
 
 
 class Table:
@@ -102,6 +116,7 @@ class Table:
         self._cache = cache
         self._slices = slices
         self.pin = pin
+        self._last: Planned | None = None
         self._columns = {column.name: column for column in state.definition.columns}
         self._types: dict[str, Type] = {column.name: column.type for column in state.definition.columns}
         self._types[ROW] = BIGINT
@@ -160,32 +175,41 @@ class Table:
         width = len(state.definition.columns)
         scanned.blocks_total += len(everything) * width
         left = everything
-        tests = tests_of([one for one in predicates if one.column != ROW], self._types)
-        if tests:
-            keep = np.ones(len(everything), bool)
-            for test in tests:
-                self._prune(test, keep)
-            left = tuple(everything[place] for place in np.flatnonzero(keep).tolist())
+        planned = self._planned(predicates)
+        if planned.tests:
+            dead = {place for verdicts in planned.verdicts for place, one in enumerate(verdicts) if one is Verdict.NO}
+            left = tuple(partition for place, partition in enumerate(everything) if place not in dead)
         left = tuple(partition for partition in left if partition.rows) if left else left
         scanned.blocks_pruned += (len(everything) - len(left)) * width
         return left
 
-    def _prune(self, test: Test, keep: npt.NDArray[np.bool_]) -> None:
-        """Clear `keep` where no row of a group can pass."""
+    def _planned(self, predicates: Sequence[Predicate]) -> Planned:
+        """Made once for all partitions: those who scan them hand on one list, which nobody changes."""
+        known = self._last
+        if known is None or known.given is not predicates:
+            tests = tests_of(predicates, self._types)
+            known = self._last = Planned(predicates, tests, [self._verdicts(test) for test in tests])
+        return known
+
+    def _verdicts(self, test: Test) -> list[Verdict]:
+        groups = self.state.groups
+        if test.column == ROW:
+            return [Verdict.SOME] * len(groups)
         column = self._columns[test.column]
-        if test.op == "=" and column.id == self.state.definition.key and self.state.definition.style == "key":
-            lies = {distribute.slice_of(value, column.type, self._slices) for value in test.values}
-            keep &= np.array([group.slice in lies for group in self.state.groups], bool)
         zones = self.state.zones_of(column)
         if test.never:
-            keep[:] = False
-        elif zones is not None and (found := test.may(zones[0], zones[1])) is not None:
-            keep &= found & zones[2]
+            return [Verdict.NO] * len(groups)
+        if zones is not None and (may := test.may(zones[0], zones[1])) is not None:
+            must = test.must(zones[0], zones[1]) & ~zones[3]
+            codes = np.where(may & zones[2], np.where(must, EVERY, SOME), NO)
+            found = [VERDICTS[code] for code in codes.tolist()]
         else:
-            for place in np.flatnonzero(keep).tolist():
-                group = self.state.groups[place]
-                block = group.blocks.get(column.id)
-                keep[place] = test.verdict(block, group.rows, loaded(column.missing)) is not Verdict.NO
+            missing = loaded(column.missing)
+            found = [test.verdict(group.blocks.get(column.id), group.rows, missing) for group in groups]
+        if test.op == "=" and column.id == self.state.definition.key and self.state.definition.style == "key":
+            lies = {distribute.slice_of(value, column.type, self._slices) for value in test.values}
+            found = [one if group.slice in lies else Verdict.NO for one, group in zip(found, groups, strict=True)]
+        return found
 
     def scan(
         self, partition: Partition, columns: Sequence[str], predicates: Sequence[Predicate], scanned: Scanned
@@ -203,13 +227,10 @@ class Table:
         place = int(partition.origin)
         group = self.state.groups[place]
         scanned.rows_scanned += group.rows
+        planned = self._planned(predicates)
         tests = []
-        for test in tests_of(predicates, self._types):
-            if test.column == ROW:
-                tests.append(test)
-                continue
-            column = self._columns[test.column]
-            verdict = test.verdict(group.blocks.get(column.id), group.rows, loaded(column.missing))
+        for test, verdicts in zip(planned.tests, planned.verdicts, strict=True):
+            verdict = verdicts[place]
             if verdict is Verdict.NO:
                 return
             if verdict is Verdict.SOME:
@@ -235,8 +256,7 @@ class Table:
             if column.plain and not column.constant:
                 late.append(test)
                 continue
-            found = test.mask(column, batch.rows)
-            mask = found if mask is None else mask & found
+            mask = test.mask(column, batch.rows, mask)
         if mask is not None:
             batch = _kept(batch, mask)
         for test in late:

@@ -7,9 +7,11 @@ selected, colours that follow the reader's light or dark setting. Data reaches i
     drawing.box(8, 8, 120, 24, "c1", hint="64 bytes")     # class c0 .. c7: eight fills that stay apart in both settings
     drawing.text(14, 24, "header", "b")                   # b bold, m monospaced, s small, q quiet; "end" anchors right
     drawing.line(128, 20, 160, 20)
+    drawing.band((160, 20), (200, 60), 12, "c4")
     drawing.svg()                                         # as high as what was drawn
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TypeAlias
@@ -53,6 +55,15 @@ class Drawing:
         """A line through x, y, x, y ..."""
         pairs = zip(points[::2], points[1::2], strict=True)
         self._add(f'<path d="M{" L".join(f"{x:g} {y:g}" for x, y in pairs)}"/>', max(points[1::2]) + 1)
+
+    def band(self, start: tuple[float, float], end: tuple[float, float], thick: float, classes: str = "c0") -> None:
+        """A filled band between two points, so many px thick, that says how much goes that way."""
+        (x, y), (to_x, to_y) = start, end
+        far = math.hypot(to_x - x, to_y - y) or 1.0
+        dx, dy = (to_y - y) / far * thick / 2, (x - to_x) / far * thick / 2
+        corners = ((x + dx, y + dy), (to_x + dx, to_y + dy), (to_x - dx, to_y - dy), (x - dx, y - dy))
+        outline = " L".join(f"{px:.1f} {py:.1f}" for px, py in corners)
+        self._add(f'<path d="M{outline} Z"{_class(classes)}/>', max(y, to_y) + 1)
 
     def svg(self) -> str:
         if self.left_out:

@@ -28,7 +28,9 @@ from engines.storage.blobs import Collected
 from engines.storage.files import FileSystem
 from engines.warehouse import snapshot as snapshots
 from engines.warehouse.catalog import ExternalTable
+from engines.warehouse.grid import Grid
 from engines.warehouse.names import Attached, Names, folded
+from engines.warehouse.pictures import Picture, draw
 from engines.warehouse.results import ResultCache
 from engines.warehouse.session import STATEMENTS, Engine, Session, TransactionSession
 from engines.warehouse.snapshot import AutoSnapshot, Snapshot
@@ -113,6 +115,10 @@ class Warehouse:
     def explain(self, text: str, *values: Any, analyze: bool = False, **named: Any) -> Plan:  # noqa: ANN401 - see sql
         """How a query is run: a tree of steps, with what has to move between slices. analyze runs it and counts."""
         return self._session().explain(text, *values, analyze=analyze, **named)
+
+    def picture(self, text: str, *values: Any, **named: Any) -> Picture:  # noqa: ANN401 - see sql
+        """Run a query, and draw it: the leader, its nodes and slices, what moved and what was read. See pictures.py."""
+        return draw(self._session(), text, values, named)
 
     def append(self, table: str, data: Any, *, columns: Sequence[str] | None = None) -> int:  # noqa: ANN401 - see below
         """Load many rows at once, all or none; how many there were.
@@ -210,6 +216,11 @@ class Warehouse:
         """All of them, the oldest first."""
         self.refuse_closed()
         return snapshots.listed(self.storage)
+
+    def snapshot_grid(self) -> Grid:
+        """Which blobs each snapshot and the present need, and which of them are new with it. See grid.py."""
+        self.refuse_closed()
+        return Grid(self.storage)
 
     def drop_snapshot(self, name: str) -> None:
         """Forget one. Its bytes go with the next collect(), as far as nothing else needs them. NotFound."""

@@ -174,6 +174,8 @@ class Transaction:
             added = writer.finish()
         finally:
             writer.close()
+        if not writer.rows:
+            return 0
         self._bytes += sum(group.bytes for group in added)
         pages = paged(working.pages, added)
         sketches = self._sketches(entry, working)

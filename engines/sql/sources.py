@@ -1,10 +1,14 @@
-"""Tables that others hold, as a `TableSource`: what speaks Arrow (pyarrow, pandas, Polars, DuckDB), rows of Python."""
+"""Tables that others hold, as a `TableSource`: what speaks Arrow (pyarrow, pandas, Polars, DuckDB), rows, arrays."""
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from engines.display import Table
 from engines.errors import Invalid
+from engines.sql.arrays import ArraysSource
 from engines.sql.arrow import batch_of, pyarrow, schema_of
 from engines.sql.column import VECTOR, Batch, Column, Maker
 from engines.sql.source import Partition, Placement, Predicate, Scanned, Schema, Statistics, Support, TableSource
@@ -115,9 +119,12 @@ def table_source(name: str, thing: Any) -> TableSource:  # noqa: ANN401 - whatev
         return thing.as_table_source()  # type: ignore[no-any-return] # its contract
     if hasattr(thing, "__arrow_c_stream__"):
         return ArrowSource(name, pyarrow().table(thing))
+    if isinstance(thing, Table):
+        return ArraysSource(name, thing.columns)
     if isinstance(thing, dict):
-        return ArrowSource(name, pyarrow().table(thing))
+        arrays = all(isinstance(cells, np.ndarray | list) for cells in thing.values())
+        return ArraysSource(name, thing) if arrays else ArrowSource(name, pyarrow().table(thing))
     raise Invalid(
-        f"{type(thing).__name__} is no table: pass an Arrow table, a DataFrame, a dict of arrays, a pyarrow dataset, "
-        "or an object with as_table_source()"
+        f"{type(thing).__name__} is no table: pass an Arrow table, a DataFrame, a Table, a dict of arrays, a pyarrow "
+        "dataset, or an object with as_table_source()"
     )

@@ -547,6 +547,9 @@ def _source(data: Any, columns: Sequence[ColumnDefinition]) -> TableSource:  # n
         columns = [known[name.lower()] for name in data if name.lower() in known]
         if len(columns) < len(data):
             raise NotFound(f"there are the columns {listed(known)}, and the data has {listed(data)}")
+        lengths = {name: len(cells) for name, cells in data.items()}
+        if len(set(lengths.values())) > 1:
+            raise Invalid(f"the columns of a table have one length, got {lengths}")
         data = list(zip(*data.values(), strict=True))
     if not isinstance(data, (list, tuple)):
         return table_source("data", data)

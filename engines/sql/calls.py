@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
+import numpy as np
+
 from engines.errors import Invalid, nearest
 from engines.sql.functions import Functions
-from engines.sql.gathered import Distinct, Gathered, by_rows, first, listagg, mode, percentile
+from engines.sql.gathered import Distinct, Gathered, bits, by_rows, first, listagg, mode, percentile
 from engines.sql.logical import AggregateCall, Cast, Constant, Expression
 from engines.sql.moments import PAIRS, SPREADS, Pair, Spread
 from engines.sql.ordering import Direction
@@ -33,7 +35,7 @@ SYNONYMS: Final = {
     "mean": "avg",
 }
 ALWAYS_DISTINCT: Final = frozenset({"approximate count", "approx_count_distinct", "approx_distinct"})
-IDEMPOTENT: Final = frozenset({"min", "max", "any_value", "bool_and", "bool_or"})
+IDEMPOTENT: Final = frozenset({"min", "max", "any_value", "bool_and", "bool_or", "bit_and", "bit_or"})
 HALF: Final = Fraction(1, 2)
 
 
@@ -79,6 +81,8 @@ def plan_call(call: AggregateCall, functions: Functions | None = None) -> Plan:
             value, key = arguments
             keep = Gathered(2, (Direction(descending=name == "max_by"),), first)
             return Plan(name, (key, value, key), 1, _second(keep))
+        case "bit_and" | "bit_or":
+            total = Gathered(1, (), bits(np.bitwise_and if name == "bit_and" else np.bitwise_or))
         case "listagg":
             separator = _constant(arguments[1]) if len(arguments) > 1 else b""
             joined = Gathered(1, directions, listagg(separator or b""))

@@ -223,6 +223,19 @@ def listagg(separator: bytes) -> Finish:
     return join
 
 
+def bits(change: np.ufunc) -> Finish:
+    """BIT_AND and BIT_OR: the bits of all values of a group together."""
+
+    def joined(rows: Sorted, type: Type) -> Column:
+        there = rows.starts < rows.ends
+        data = np.zeros(len(there), np.int64)
+        if there.any():  # an empty group ends where it starts: the others lie back to back
+            data[there] = change.reduceat(rows.columns[0].numbers()[rows.arranged], rows.starts[there])
+        return whole_column(type, data, there.astype(np.int64))
+
+    return joined
+
+
 def by_rows(start: Callable[[], Any], update: Callable[..., Any], finish: Callable[[Any], Any]) -> Finish:
     """An aggregate in Python: update(state, values of one row), once for each row, in order."""
 

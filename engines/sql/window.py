@@ -8,11 +8,12 @@ each call is a few passes over arrays by place, not by row:
     count, whole sums      differences of running totals, exact; Python's numbers where 64 bits do not hold them
     sums of doubles        windows.pyx: nothing is subtracted, so nothing cancels
     avg stddev variance    from these
+    median listagg ...     of the whole partition, as GROUP BY has them (windowtotals.py)
 
 Results go back to the order of the input, so the pieces of the input leave as they came: nothing of them is sorted,
 copied or put together, but what the windows themselves look at.
 
-Not here: DISTINCT, EXCLUDE, and aggregates that need all values of a frame at once (MEDIAN, LISTAGG).
+Not here: EXCLUDE; DISTINCT, MEDIAN, LISTAGG and the like over a frame that is not the whole partition.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ from engines.sql.context import Context
 from engines.sql.frames import UP_TO_PEERS, WHOLE_PARTITION, Arrangement, value_of
 from engines.sql.logical import Constant, Expression, Reference, WindowCall
 from engines.sql.ordering import Direction, numeric, words
+from engines.sql.windowtotals import needs_all, over_partition, sees_all
 
 SAFE: Final = 2**62  # totals below it are summed in 64 bits
 
@@ -89,14 +91,18 @@ class Window:
                 )
             arguments = [inputs[self.names[one]] for one in call.arguments]
             where = None if call.where is None else inputs[self.names[call.where]]
-            answers[id] = FUNCTIONS[call.function](Running(call, arguments, where, arranged[window], context))
+            run = Running(call, arguments, where, arranged[window], context)
+            answers[id] = Answer(*over_partition(run)) if needs_all(call) else FUNCTIONS[call.function](run)
         return answers
 
 
 def _check(call: WindowCall) -> None:
     problem = ""
-    if call.distinct:
-        problem = f"{call.function.upper()}(DISTINCT ...) OVER is not supported: aggregate in a subquery and join it"
+    name = f"{call.function.upper()}(DISTINCT ...)" if call.distinct else call.function.upper()
+    if needs_all(call):
+        problem = (
+            "" if sees_all(call) else f"{name} OVER takes PARTITION BY and nothing else: it sees all of the partition"
+        )
     elif call.function not in FUNCTIONS:
         problem = f"{call.function.upper()} OVER is not supported: aggregate in a subquery and join it"
     elif call.ignore_nulls and call.function not in NULL_SKIPPERS:

@@ -244,11 +244,8 @@ class Leader:
             or view.storage is not self._storage
         ):
             return None
-        entry = view.root.tables.get(table.name)
-        if entry is None or entry.definition != table.state.definition:
-            return None
-        token = entry.definition.id, tuple(page.digest for page in entry.pages)
-        return view.digest if table.state.token == token else None
+        known = table.name in view.root.tables and view.table(table.name).version() == table.version()
+        return view.digest if known else None
 
 
 def _executors(nodes: int | Executor | Sequence[Executor] | None) -> list[Executor]:

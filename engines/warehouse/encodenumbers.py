@@ -126,9 +126,8 @@ def encode_whole(values: Numbers, valid: Bytes | None, low: int, high: int, want
         scaled = numbers((values - low) // unit, 0, (high - low) // unit)
         return Payload(Encoding.SCALED, [UNIT.pack(unit, low, _item(width)), scaled])
     if width > 8 and rows >= 64:
-        distinct = len(np.unique(_sample(values)))
-        size = size_of(rows, distinct.bit_length()) + size_of(distinct, width)
-        if size < 0.75 * least and distinct < len(_sample(values)) // 4:
+        distinct = _distinct(_sample(values))
+        if distinct and size_of(rows, distinct.bit_length()) + size_of(distinct, width) < 0.75 * least:
             made = _number_dictionary(values, valid)
             if made is not None and made.size() < 0.75 * least:
                 return made
@@ -158,6 +157,12 @@ def _sample(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.concatenate(
         [values[start : start + 1024] for start in range(0, len(values) - 1023, (len(values) - 1024) // 7)]
     )
+
+
+def _distinct(sample: Numbers) -> int:
+    """How many distinct values there are; 0 = more than a quarter of them."""
+    codes, firsts = np.empty(len(sample), np.uint32), np.empty(len(sample) // 4, np.int32)
+    return max(encodings.number_values(sample, None, codes, firsts), 0)
 
 
 def _bitpack(values: Numbers, low: int, high: int) -> Payload:
@@ -221,7 +226,7 @@ def encode_doubles(values: npt.NDArray[np.float64], valid: Bytes | None, wanted:
         if made is not None:
             return made
         sample = _sample(bits)
-        if wanted == "bytedict" or len(np.unique(sample)) < len(sample) // 4:
+        if wanted == "bytedict" or _distinct(sample):
             made = _number_dictionary(bits, valid)
             if made is not None and (wanted == "bytedict" or made.size() < raw.size() // 2):
                 return made

@@ -30,7 +30,7 @@ from engines.warehouse.loading.ahead import ahead
 from engines.warehouse.loading.columnar import Columnar
 from engines.warehouse.loading.delimited import Delimited
 from engines.warehouse.loading.fields import Fields, Pile
-from engines.warehouse.loading.objects import json_batches
+from engines.warehouse.loading.objects import Objects
 from engines.warehouse.loading.options import COLUMNAR, Options, read_options
 from engines.warehouse.loading.places import find
 from engines.warehouse.loading.rejected import LoadError, Rejected
@@ -143,7 +143,7 @@ class _Job:
         )
         try:
             if options.format == "json":
-                yield from json_batches(file.path, stream, fields, options, self.rejects)
+                yield from Objects(file.path, fields, options, self.rejects).batches(stream, threads=self.threads)
             elif options.format == "fixedwidth":
                 yield from _fixed(file.path, stream, fields, options, self.rejects)
             else:

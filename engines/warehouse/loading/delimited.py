@@ -3,10 +3,9 @@ r"""CSV and text with delimiters: fast where the text is as it should be, with c
     file ──> pieces of 4 MB, cut where a record ends ──> fast: pyarrow, typed columns
                                                     └──> with care: record by record, field by field
 
-The fast way either gives all rows of a piece or none: at the first thing that pyarrow refuses, or reads otherwise than
-COPY does (0x1F as a number, "a"b as ab), the whole piece is read with care, and what is wrong gets its line and column.
-Where quotes stand inside of fields nobody can tell from its middle where a record ends: then the rest of the file is
-read with care.
+Both ways give the same rows (pieces.py). pyarrow reads 0x1F as a number and "a"b as ab: what it might read otherwise
+than COPY does is read with care. Where quotes stand inside of fields nobody can tell from its middle where a record
+ends: then the rest of the file is read with care.
 
     CSV      fields in quotes hold delimiters and lines; a quote is doubled in them
     text     no quotes; with ESCAPE a backslash takes the meaning from what follows it, also from the end of a line
@@ -17,50 +16,43 @@ Both ways take one delimiter behind the last field for no field, as the service 
 
 import csv
 import re
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from engines.extras import extra
-from engines.sql import castwords
-from engines.sql.arrow import arrow_type, from_arrow, pyarrow
-from engines.sql.column import VECTOR, Batch, Column
+from engines.sql.arrow import arrow_type, pyarrow
+from engines.sql.column import Batch
 from engines.sql.fileformats import FALSE, TRUE
 from engines.sql.source import Field
 from engines.warehouse.loading import rejected
 from engines.warehouse.loading.fields import Fields, Pile
 from engines.warehouse.loading.options import Options
-from engines.warehouse.loading.streams import PIECE, Stream, lines_of
-from engines.warehouse.write import part
+from engines.warehouse.loading.pieces import in_pieces
+from engines.warehouse.loading.streams import PIECE, Stream
+from engines.warehouse.loading.typed import Doubtful, batches_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LONGEST: Final = 16 << 20  # bytes in which a record ends
 MARKER: Final = "\x00NULL\x00"  # for a NULL string that begins with the escape character
 TRAILING: Final = "\x00trailing"
-
-
-class Doubtful(Exception):
-    """The fast way would not read this piece as COPY does."""
 
 
 class Delimited:
     """The rows of one file as batches. targets: the columns that its fields are for, in order."""
 
     def __init__(
-        self, path: str, fields: Sequence[Fields], options: Options, rejects: rejected.Rejected, *, threads: int = 1
+        self, path: str, fields: list[Fields], options: Options, rejects: rejected.Rejected, *, threads: int = 1
     ) -> None:
         self.path = path
         self.fields = fields
         self.targets = [one.target for one in fields]
         self.options = options
         self.pile = Pile(path, fields, rejects)
-        self.line = 1  # of the file, where the next piece begins
+        self.line = 1  # behind the header
         self._threads = threads
         self._trailing: bool | None = None  # whether lines end with a delimiter
         null = options.null.encode()
@@ -74,33 +66,7 @@ class Delimited:
     def batches(self, stream: Stream) -> Iterator[Batch]:
         """All rows, in order."""
         waiting = self._without_header(stream)
-        with ThreadPoolExecutor(max(self._threads, 1), "parse") as pool:
-            jobs: deque[tuple[Future[list[Batch] | None], bytes, int]] = deque()
-            while True:
-                data = stream.read(PIECE)
-                waiting += data
-                cut = self._end_of_record(waiting) if data else self._whole(waiting)
-                if cut is None or (not cut and len(waiting) > LONGEST):
-                    while jobs:
-                        yield from self._done(*jobs.popleft())
-                    yield from self.with_care(lines_of(waiting, stream), self.line)
-                    return
-                if cut:
-                    piece, waiting = waiting[:cut], waiting[cut:]
-                    lines = piece.count(b"\n")
-                    jobs.append((pool.submit(self._fast_or_none, piece, lines), piece, self.line))
-                    self.line += lines or piece.count(b"\r")
-                while jobs and (not data or len(jobs) > self._threads):
-                    yield from self._done(*jobs.popleft())
-                if not data:
-                    return
-
-    def _done(self, job: "Future[list[Batch] | None]", piece: bytes, line: int) -> Iterator[Batch]:
-        found = job.result()
-        if found is None:
-            yield from self.with_care(lines_of(piece, None), line)
-        else:
-            yield from found
+        yield from in_pieces(self, stream, waiting, self.line, threads=self._threads)
 
     def _without_header(self, stream: Stream) -> bytes:
         """What was read behind the lines of the header."""
@@ -117,13 +83,14 @@ class Delimited:
                 return b"" if left else data
         return data
 
-    def _whole(self, data: bytes) -> int | None:
-        """The end of the file, unless its quotes are none."""
-        quote = self.options.quote.encode()
-        return None if quote and (data.count(quote) % 2 or _stray(self.options).search(data)) else len(data)
+    def cut(self, data: bytes, *, last: bool) -> int | None:
+        """Where the last whole record ends; 0: nowhere yet; None: nobody can tell. last: the file ends there."""
+        if last:
+            quote = self.options.quote.encode()
+            return None if quote and (data.count(quote) % 2 or _stray(self.options).search(data)) else len(data)
+        return self._end_of_record(data)
 
     def _end_of_record(self, data: bytes) -> int | None:
-        """Where the last whole record ends; 0: nowhere yet; None: nobody can tell."""
         options = self.options
         quote = options.quote.encode()
         if options.remove_quotes and b'"' in data:
@@ -144,30 +111,18 @@ class Delimited:
 
     # -- fast
 
-    def _fast_or_none(self, piece: bytes, lines: int) -> list[Batch] | None:
-        try:
-            return self._fast(piece, lines)
-        except (Doubtful, ArithmeticError, TypeError, ValueError, NotImplementedError):  # pyarrow's are among them
-            return None
-
-    def _fast(self, piece: bytes, lines: int) -> list[Batch]:
-        """lines: how many ends of lines there are in it."""
+    def fast(self, piece: bytes, lines: int) -> list[Batch]:
+        """The rows of a piece. One of REFUSALS if in doubt. lines: how many ends of lines there are in it."""
         options = self.options
         if options.remove_quotes and (b'"' in piece or b"'" in piece):
             raise Doubtful
         if self._escaped_null is not None:
             piece = self._escaped_null(piece)
-        null = self.fields[0].options.null
-        table = self._parsed(piece, null, hexadecimal=_hexadecimal(piece))
-        rows = table.num_rows
-        if not options.skip_blank_lines and rows != lines + (not piece.endswith(b"\n")) and _blank_line(piece):
+        table = self._parsed(piece, self.fields[0].options.null, hexadecimal=_hexadecimal(piece))
+        empty = table.num_rows != lines + (not piece.endswith(b"\n")) and _blank_line(piece)
+        if empty and not options.skip_blank_lines:
             raise Doubtful
-        columns = {one.name: self._polished(table.column(one.name), one, null) for one in self.targets}
-        return [
-            Batch({name: part(column, start, min(start + VECTOR, rows)) for name, column in columns.items()}, stop)
-            for start in range(0, rows, VECTOR)
-            for stop in (min(VECTOR, rows - start),)
-        ]
+        return batches_of(table, self.fields)
 
     def _parsed(self, piece: bytes, null: str, *, hexadecimal: bool) -> "pa.Table":
         reading: Any = extra("pyarrow.csv", "arrow")
@@ -215,60 +170,9 @@ class Delimited:
             return pa.string()
         return pa.float64() if kind == "real" else arrow_type(target.type)
 
-    def _polished(self, array: "pa.ChunkedArray", target: Field, null: str) -> Column:
-        type, options = target.type, self.options
-        if type.text:
-            array = self._text_options(array, target, null)
-        elif type.integer and pyarrow().types.is_string(array.type):
-            array = self._whole_numbers(array, target)
-        column = from_arrow(array, target.name)
-        if column.type.text and not type.text:
-            words = [None if one == "" else one for one in array.to_pylist()]
-            column, faults = Fields(target, self.fields[0].options, self.fields[0].context).convert(words)
-            if faults:
-                raise Doubtful
-        if type.floating and np.isinf(column.data).any():
-            raise Doubtful
-        if not target.nullable and column.valid is not None and not column.valid.all():
-            raise Doubtful
-        if type.bytes:
-            if type.kind == "char" or (options.truncate and type.length):
-                column = castwords.cut(column, type)
-            if type.length and int(np.diff(column.data).max(initial=0)) > type.length:
-                raise Doubtful
-        column.type = type
-        limits = type.limits() if type.whole and column.data.dtype == np.int64 and len(column.data) else None
-        if limits and not limits[0] <= int(column.data.min()) <= int(column.data.max()) <= limits[1]:
-            raise Doubtful
-        return column
-
-    @staticmethod
-    def _whole_numbers(array: "pa.ChunkedArray", target: Field) -> "pa.ChunkedArray":
-        compute: Any = extra("pyarrow.compute", "arrow")
-        if compute.any(compute.match_substring(array, "x", ignore_case=True)).as_py():
-            raise Doubtful
-        none = pyarrow().scalar(None, pyarrow().string())
-        trimmed = compute.utf8_trim(array, characters=" ")
-        return compute.if_else(compute.equal(trimmed, ""), none, trimmed).cast(arrow_type(target.type))
-
-    def _text_options(self, array: "pa.ChunkedArray", target: Field, null: str) -> "pa.ChunkedArray":
-        compute: Any = extra("pyarrow.compute", "arrow")
-        options = self.options
-        none = pyarrow().scalar(None, pyarrow().string())
-        null_rows = compute.equal(array, null)
-        if compute.any(null_rows).as_py():
-            array = compute.if_else(null_rows, none, array)
-        if options.trim_blanks or target.type.kind == "char":
-            array = compute.utf8_rtrim(array, characters=" ")
-        if options.empty_as_null:
-            array = compute.if_else(compute.equal(array, ""), none, array)
-        if options.blanks_as_null:
-            array = compute.if_else(compute.utf8_is_space(array), none, array)
-        return array
-
     # -- with care
 
-    def with_care(self, lines: Iterator[str], first: int) -> Iterator[Batch]:
+    def careful(self, lines: Iterator[str], first: int) -> Iterator[Batch]:
         """The rows of these lines; what is no row is rejected. first: the number of the first line."""
         read: list[str] = []
         numbers = [first]

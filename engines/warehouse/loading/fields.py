@@ -109,7 +109,7 @@ class Fields:
     def _values(self, values: Texts, faults: dict[int, Fault]) -> Column:
         type = self.target.type
         values = [None if value is None or not value or value.isspace() else value for value in values]
-        reader = self._reader()
+        reader = self.reader()
         if reader is not None:
             return self._read(values, reader, faults)
         if type.decimal and not self.options.round_decimals:
@@ -124,7 +124,7 @@ class Fields:
                     faults[row] = self._fault(value)
         return column
 
-    def _reader(self) -> Callable[[str], int | bytes] | None:
+    def reader(self) -> Callable[[str], int | bytes] | None:
         """What reads a text where the cast does not: templates, epochs, hexadecimal bytes."""
         type = self.target.type
         if type.kind == "varbyte":

@@ -11,17 +11,25 @@ null and what is missing is NULL.
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from engines.errors import Invalid
+from engines.extras import extra
+from engines.sql.arrow import arrow_type, pyarrow
 from engines.sql.column import Batch
 from engines.sql.fileformats import codec
+from engines.sql.types import Type
 from engines.warehouse.loading import rejected
 from engines.warehouse.loading.fields import Fields, Pile
 from engines.warehouse.loading.options import Options
+from engines.warehouse.loading.pieces import in_pieces
 from engines.warehouse.loading.streams import Opened, Stream, lines_of
+from engines.warehouse.loading.typed import batches_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 STEP: Final = re.compile(r"\.([A-Za-z_][\w$-]*)|\['((?:[^'\\]|\\.)*)'\]|\[\"((?:[^\"\\]|\\.)*)\"\]|\[(\d+)\]")
 DEEPEST: Final = 20
@@ -34,28 +42,67 @@ _list = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
 
 
-def json_batches(
-    path: str, stream: Stream, fields: Sequence[Fields], options: Options, rejects: rejected.Rejected
-) -> Iterator[Batch]:
-    """All rows of one file."""
-    pile = Pile(path, fields, rejects)
-    chosen = chooser([one.target.name for one in fields], options.json)
-    for text, line in _values(lines_of(b"", stream)):
-        try:
-            pile.add(chosen(text.encode(errors="surrogateescape")), line, text)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            pile.refuse(line, text, rejected.BAD_JSON, f"the line is no JSON that fits: {error}")
-        if pile.full:
+class Objects:
+    """The rows of one file as batches."""
+
+    def __init__(self, path: str, fields: list[Fields], options: Options, rejects: rejected.Rejected) -> None:
+        self.fields = fields
+        self.pile = Pile(path, fields, rejects)
+        self._plain = options.json.lower() == "auto"
+        self._chosen = chooser([one.target.name for one in fields], options.json)
+
+    def batches(self, stream: Stream, *, threads: int = 1) -> Iterator[Batch]:
+        """All rows, in order."""
+        yield from in_pieces(self, stream, b"", 1, threads=threads)
+
+    def cut(self, data: bytes, *, last: bool) -> int | None:
+        """Between two objects: inside of one there is a comma between others. See pieces.Format."""
+        if not self._plain:
+            return None
+        return len(data) if last else data.rfind(b"}\n{") + 2 if b"}\n{" in data else 0
+
+    def fast(self, piece: bytes, lines: int) -> list[Batch]:
+        """Through pyarrow, numbers as their type, all else as text. See pieces.Format."""
+        del lines
+        reading: Any = extra("pyarrow.json", "arrow")
+        pa = pyarrow()
+        if not piece.strip():
+            return []
+        targets = [one.target for one in self.fields]
+        schema = pa.schema([(one.name, _read_as(one.type)) for one in targets])
+        table = reading.read_json(
+            pa.BufferReader(piece),
+            reading.ReadOptions(use_threads=False, block_size=len(piece) + 1),
+            reading.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+        table.validate(full=True)  # that text is UTF-8
+        return batches_of(table, self.fields)
+
+    def careful(self, lines: Iterator[str], first: int) -> Iterator[Batch]:
+        """Value by value. See pieces.Format."""
+        pile = self.pile
+        for text, line in _values(lines, first):
+            try:
+                pile.add(self._chosen(text.encode(errors="surrogateescape")), line, text)
+            except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+                pile.refuse(line, text, rejected.BAD_JSON, f"the line is no JSON that fits: {error}")
+            if pile.full:
+                yield pile.batch()
+        if len(pile):
             yield pile.batch()
-    if len(pile):
-        yield pile.batch()
 
 
-def _values(lines: Iterator[str]) -> Iterator[tuple[str, int]]:
+def _read_as(type: Type) -> "pa.DataType":
+    if type.integer or type.decimal or type.kind == "boolean":
+        return arrow_type(type)
+    return pyarrow().float64() if type.floating else pyarrow().string()
+
+
+def _values(lines: Iterator[str], first: int) -> Iterator[tuple[str, int]]:
     """Texts of JSON values, and the lines they begin in. One that goes on over lines ends where its brackets do."""
     waiting: list[str] = []
     begun, depth = 0, 0
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         if not waiting:
             stripped = line.strip()
             if not stripped:

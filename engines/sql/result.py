@@ -72,12 +72,12 @@ class Result(Table):
     def rows(self) -> list[Row]:
         if self._rows is None:
             make = row_type(tuple(self.names))
-            self._rows = [make(cells) for cells in self._cells()]
+            made: list[Row] = []
+            for piece, rows in zip(self.found.pieces, self.found.counts, strict=True):
+                cells = [python_values(piece[id], rows) for _, id, _ in self.described]
+                made.extend(map(make, zip(*cells, strict=True)))
+            self._rows = made
         return list(self._rows)
-
-    def _cells(self) -> Iterator[tuple[Any, ...]]:
-        for piece, rows in zip(self.found.pieces, self.found.counts, strict=True):
-            yield from zip(*(python_values(piece[id], rows) for _, id, _ in self.described), strict=True)
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows())

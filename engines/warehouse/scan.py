@@ -41,6 +41,8 @@ from engines.warehouse.predicates import Test, Verdict, tests_of
 ROW: Final = "$row"
 VERDICTS: Final = (Verdict.NO, Verdict.EVERY, Verdict.SOME)
 NO, EVERY, SOME = range(3)  # their places
+MANY: Final = 4  # one row of so many
+Step = Callable[[Column, int, "Bytes | None"], Bytes]  # a column's rows that pass, ANDed to a mask, which it may change
 Flags = npt.NDArray[np.bool_]
 # low, high, whether there is a value, whether there is a NULL
 Zones = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Flags, Flags]
@@ -238,32 +240,15 @@ class Table:
         wanted = dict.fromkeys((*columns, *(test.column for test in tests), *keep))
         batch = Batch({name: self._maker(group, place, name, scanned) for name in wanted}, group.rows)
         mask = None if group.mask is None else self._alive(group, scanned)
-        batch = self._thinned(batch, mask, tests)
-        for name, matches in keep.items():
-            if not batch.rows:
-                return
-            found = matches(batch.column(name))
-            if len(found) != batch.rows:
-                found = np.ascontiguousarray(np.broadcast_to(found, batch.rows))
-            batch = _kept(batch, found)
-        if batch.rows:
-            yield batch
-
-    def _thinned(self, batch: Batch, mask: Bytes | None, tests: Sequence[Test]) -> Batch:
-        late = []
+        steps: list[tuple[str, Step]] = []
         for test in tests:
             column = batch.column(test.column)
             if column.plain and not column.constant:
-                late.append(test)
-                continue
-            mask = test.mask(column, batch.rows, mask)
-        if mask is not None:
-            batch = _kept(batch, mask)
-        for test in late:
-            if not batch.rows:
-                break
-            batch = _kept(batch, test.mask(batch.column(test.column), batch.rows))
-        return batch
+                steps.append((test.column, test.mask))
+            else:
+                mask = test.mask(column, group.rows, mask)
+        steps += [(name, functools.partial(_passing, matches)) for name, matches in keep.items()]
+        yield from _thinned(batch, mask, steps)
 
     def _maker(self, group: Group, place: int, name: str, scanned: Scanned) -> "Maker | Column":
         if name == ROW:
@@ -294,6 +279,36 @@ def deleted_rows(cache: BlockCache, group: Group, scanned: Scanned | None = None
     return np.ascontiguousarray(np.broadcast_to(column.data, group.rows))
 
 
-def _kept(batch: Batch, mask: Bytes) -> Batch:
-    count = vector.count(mask)
-    return batch if count == batch.rows else batch.where(mask, count)
+def _thinned(batch: Batch, mask: Bytes | None, steps: Sequence[tuple[str, Step]]) -> Iterator[Batch]:
+    """What the mask and the steps leave of a batch.
+
+    While many rows are left, a step looks at all: that costs less than gathering those that are.
+    """
+    left = batch.rows if mask is None else vector.count(mask)
+    at = 0
+    while left and at < len(steps) and MANY * left >= batch.rows:
+        name, step = steps[at]
+        column = batch.column(name)
+        if column.plain and left < batch.rows:
+            break
+        mask = step(column, batch.rows, mask)
+        left = vector.count(mask)
+        at += 1
+    if mask is not None and left < batch.rows:
+        batch = batch.where(mask, left)
+    for name, step in steps[at:]:
+        if not batch.rows:
+            return
+        mask = step(batch.column(name), batch.rows, None)
+        left = vector.count(mask)
+        batch = batch if left == batch.rows else batch.where(mask, left)
+    if batch.rows:
+        yield batch
+
+
+def _passing(matches: Callable[[Column], Bytes], column: Column, rows: int, also: Bytes | None) -> Bytes:
+    """What a join keeps, as a step."""
+    found = matches(column)
+    if len(found) != rows:
+        found = np.broadcast_to(found, rows).copy()
+    return found if also is None else np.bitwise_and(also, found, out=also)

@@ -41,7 +41,7 @@ def plan_of(
     counted = {} if profile is None else _counters(program, profile)
     root = _tree(program.query.plan, source, counted, moves or {})
     if scanned is not None:
-        root.counters["seconds_total"] = seconds
+        root.counters["micros_total"] = round(1e6 * seconds)
         for name in scanned.__slots__:
             if value := getattr(scanned, name):
                 root.counters[name] = value
@@ -57,7 +57,7 @@ def _counters(program: Program, profile: Profile) -> dict[int, dict[str, float]]
         last = step == len(pipeline.branches[branch].steps)
         plan = pipeline.plan if last else plans[step + 1]
         one = found.setdefault(id(plan), {})
-        one["seconds"] = one.get("seconds", 0.0) + counter.seconds
+        one["micros"] = one.get("micros", 0) + round(1e6 * counter.seconds)
         if last:
             one["rows_in"] = one.get("rows_in", 0) + counter.rows
         else:

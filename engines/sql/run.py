@@ -20,7 +20,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from engines.nodes import DeadlinePassed
@@ -28,8 +28,9 @@ from engines.sql.context import Context
 from engines.sql.program import Bindable, Branch, Counter, Move, Pipeline, Profile, Program, Results
 from engines.sql.scan import Open, Opened, Result
 from engines.sql.source import Partition, TableSource
-from engines.sql.work import EVERYWHERE, Job, Parted, Portion, Share, known_of_joins, work
+from engines.sql.work import EVERYWHERE, Job, Parted, Portion, Scattered, Share, known_of_joins, work
 
+Scatter = Callable[[Sequence[Any], Context], Sequence[Any]]
 ALONE: Final = 131_072  # rows that one thread reads sooner than two
 
 
@@ -38,11 +39,13 @@ class Layout:
     """Where rows lie: on so many slices.
 
     apart: the pipelines whose results stay on their slices. everywhere: those that each node makes for itself.
+    scattered: those whose rows are sent to the slices that need them: a function makes of their states one a slice.
     """
 
     slices: int = 1
     apart: frozenset[int] = frozenset()
     everywhere: frozenset[int] = frozenset()
+    scattered: Mapping[int, Scatter] = field(default_factory=dict)
 
 
 class Runner(Protocol):
@@ -166,7 +169,12 @@ def run(program: Program, context: Context, runner: Runner, profile: Profile | N
             states = _states(Job(program, pipeline, opened, results, context, profile), runner, layout)
             context.check()
             began = context.clock.timer()
-            results[pipeline.number] = pipeline.sink.merge(states, context)
+            if pipeline.number in layout.scattered:
+                job = Job(program, pipeline, {}, {}, context, profile)
+                parts = layout.scattered[pipeline.number](states, context)
+                results[pipeline.number] = Scattered(job, {}, 0, states=dict(enumerate(parts)))
+            else:
+                results[pipeline.number] = pipeline.sink.merge(states, context)
             if profile is not None:
                 place = pipeline.number, len(pipeline.branches) - 1, len(pipeline.branches[-1].steps)
                 profile.add(place, Counter(seconds=context.clock.timer() - began))
@@ -277,6 +285,7 @@ __all__ = [
     "Program",
     "Results",
     "Runner",
+    "Scattered",
     "Share",
     "dealt",
     "hand_down",

@@ -95,6 +95,18 @@ class Parted:
         return self.known[slice]
 
 
+@dataclass(slots=True)
+class Scattered(Parted):
+    """The result of a pipeline that was run, its rows sent to the slices where they are needed. states: by slice."""
+
+    states: Mapping[int, Any] = field(default_factory=dict)
+
+    def _part(self, slice: int, context: Context) -> Any:  # noqa: ANN401 - a merged state of the sink
+        if slice not in self.known:
+            self.known[slice] = self.job.pipeline.sink.merge([self.states[slice]], context)
+        return self.known[slice]
+
+
 def work(job: Job, share: Share, context: Context) -> Any:  # noqa: ANN401 - the state of the job's sink
     """The sink's state after all batches of the share."""
     sink = job.pipeline.sink

@@ -39,12 +39,13 @@ from engines.sql.functions import Functions, standard
 from engines.sql.join import Build, Built, Probe
 from engines.sql.nested import ApplyStep
 from engines.sql.program import Move, Program
-from engines.sql.run import Job, Layout, Local, Parted, Share
+from engines.sql.run import Job, Layout, Local, Parted, Scattered, Share
 from engines.sql.scan import Table
 from engines.sql.source import TableSource
 from engines.sql.types import Type
 from engines.warehouse import node
 from engines.warehouse.motion import Motion
+from engines.warehouse.motion import scatter as scatter_by
 from engines.warehouse.scan import ROW
 from engines.warehouse.scan import Table as StoredTable
 from engines.warehouse.storage import Storage, View
@@ -95,8 +96,13 @@ class Leader:
     # ---- plans
 
     def layout(self, program: Program, context: Context) -> Layout:
-        motion = self._planned(program, context.tables).motion
-        return Layout(self._storage.slices, motion.apart, motion.everywhere if self._nodes else frozenset())
+        motion, slices = self._planned(program, context.tables).motion, self._storage.slices
+        scattered = {
+            number: scatter_by(sink.keys[key], slices)
+            for number, key in motion.scattered.items()
+            if isinstance(sink := program.pipelines[number].sink, Build)
+        }
+        return Layout(slices, motion.apart, motion.everywhere if self._nodes else frozenset(), scattered)
 
     def moves(self, program: Program, source: Callable[[str], TableSource]) -> Mapping[int, Move]:
         """For EXPLAIN: what each join moves, by the id() of its step in the program's plan."""
@@ -296,11 +302,13 @@ def _moved(context: Context, built: Any, times: int) -> None:  # noqa: ANN401 - 
 
 def _work(shares: Sequence[Share], apart: Mapping[int, Parted]) -> node.Work:
     slices = {portion.slice for share in shares for portion in share if portion.slice is not None}
-    parts = {
-        number: part.portions if part.everywhere else {slice: part.portions[slice] for slice in slices}
-        for number, part in apart.items()
-    }
-    return node.Work(shares, parts)
+    parts, sent = {}, {}
+    for number, part in apart.items():
+        if isinstance(part, Scattered):
+            sent[number] = {slice: part.states[slice] for slice in slices}
+        else:
+            parts[number] = part.portions if part.everywhere else {slice: part.portions[slice] for slice in slices}
+    return node.Work(shares, parts, sent)
 
 
 def _gathered(job: Job, done: Sequence[node.Done], mine: Sequence[Sequence[Share]]) -> list[Any]:

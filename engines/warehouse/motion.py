@@ -9,11 +9,14 @@
     DS_DIST_ALL_NONE    every slice reads the inner side by itself: nothing moves
     DS_BCAST_INNER      the inner side is sent to every slice
     DS_DIST_ALL_INNER   the outer side is in one place, so the inner side comes there
-    DS_DIST_INNER, DS_DIST_OUTER, DS_DIST_BOTH    one or both sides would go to the slices of the key
+    DS_DIST_INNER       the outer side lies by the key, and each row of the inner side is sent to its slice: many rows
+    DS_DIST_OUTER, DS_DIST_BOTH    the outer side, or both, would go to the slices of the key
 
 The inner side is the one a hash table is made of. The outer side never moves here: slices share a memory, or are few,
-and a table that is sent whole costs less than rows that are sent twice. So the last three are never chosen; Redshift
+and a table that is sent whole costs less than rows that are sent twice. So the last two are never chosen; Redshift
 takes them where the inner side is too large to be sent to every node.
+
+NOT IN is special: a single NULL on the inner side concerns all slices. It is sent to all of them.
 
 The leader also wants to know which pipelines can stay on their slices (`apart`): the inner sides of joins that move
 nothing, and aggregates with the key that rows lie by among theirs, for no group of those is on two slices.
@@ -21,12 +24,17 @@ nothing, and aggregates with the key that rows lie by among theirs, for no group
 Invariant: if rows lie by key, any two with equal values of one of these ids are on the same slice, whatever table.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
+
 from engines.sql import logical
 from engines.sql.aggregate import Aggregate
+from engines.sql.collected import Collected, merged
+from engines.sql.column import Batch
+from engines.sql.context import Context
 from engines.sql.join import Build, Joining, Probe
 from engines.sql.logical import Cast, Expression, Plan, Reference, output
 from engines.sql.program import Move, Pipeline, Program
@@ -35,8 +43,10 @@ from engines.sql.run import ALONE
 from engines.sql.scan import Result, Table
 from engines.sql.source import Placement, TableSource
 from engines.sql.types import Type
+from engines.warehouse.distribute import slices_of
 
-Label = Literal["DS_DIST_NONE", "DS_DIST_ALL_NONE", "DS_BCAST_INNER", "DS_DIST_ALL_INNER"]
+MANY: Final = 65_536  # rows of an inner side that are sent to their slices; fewer go to all of them
+Label = Literal["DS_DIST_NONE", "DS_DIST_ALL_NONE", "DS_BCAST_INNER", "DS_DIST_INNER", "DS_DIST_ALL_INNER"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,7 @@ class Motion:
         self._program = program
         self._source = source
         self._slices = slices
+        self._estimates = Estimates(source)
         self._places: dict[int, Place] = {}
         self._staying: set[int] = set()  # aggregates, by id(), whose groups stay on their slices
         self._joins: dict[int, tuple[Joining, int]] = {}  # by id() of the logical join; with the inner side's pipeline
@@ -66,18 +77,19 @@ class Motion:
                 for step in branch.steps:
                     if isinstance(step, Probe):
                         self._joins[id(step.join.plan)] = step.join, step.needs[0]
+        self.scattered: dict[int, int] = {}  # pipelines of inner sides that are sent by key; the key's number
         self.apart = self._stay()  # the pipelines whose results stay on their slices
         self.everywhere = self._made_by_all()  # those that each node makes for itself, of tables that all may read
-        self.by_pipeline: Mapping[int, Label] = {number: self._label(join) for join, number in self._joins.values()}
+        self.by_pipeline = {number: self.label(join, number) for join, number in self._joins.values()}
 
     def moves(self) -> Mapping[int, Move]:
         """What each join moves, by the id() of its logical step."""
-        estimates = Estimates(self._source)
         found = {}
-        for number, (join, _) in self._joins.items():
-            label, inner = self._label(join), join.build_plan
-            times = {"DS_BCAST_INNER": self._slices - 1.0, "DS_DIST_ALL_INNER": 1 - 1 / self._slices}.get(label, 0.0)
-            rows = round(estimates.rows(inner) * times)
+        often = {"DS_BCAST_INNER": self._slices - 1, "DS_DIST_INNER": 1, "DS_DIST_ALL_INNER": 1 - 1 / self._slices}
+        for number, (join, pipeline) in self._joins.items():
+            label, inner = self.label(join, pipeline), join.build_plan
+            times = often.get(label, 0)
+            rows = round(self._estimates.rows(inner) * times)
             found[number] = Move(label, rows, rows * sum(map(_width, output(inner).values())))
         return found
 
@@ -93,19 +105,18 @@ class Motion:
             if isinstance(step, Probe)
         }
         for pipeline in self._program.pipelines[:-1]:
-            if not self._sliced(pipeline, found):
-                continue
+            sliced = self._sliced(pipeline, found)
             if isinstance(pipeline.sink, Aggregate):
-                stays = bool(self._grouped(pipeline.sink.plan)) and self._read_once(pipeline)
-                if stays:
+                if sliced and self._grouped(pipeline.sink.plan) and self._read_once(pipeline):
                     self._staying.add(id(pipeline.plan))
-            elif isinstance(pipeline.sink, Build):
-                by_slice = self._by_slice(probing[pipeline.number].source, found)
-                stays = by_slice and self._label(pipeline.sink.join) == "DS_DIST_NONE"
-            else:
-                stays = False
-            if stays:
-                found.add(pipeline.number)
+                    found.add(pipeline.number)
+            elif isinstance(pipeline.sink, Build) and self._by_slice(probing[pipeline.number].source, found):
+                join = pipeline.sink.join
+                if self._label(join) == "DS_DIST_NONE":
+                    if sliced:
+                        found.add(pipeline.number)
+                elif (key := self._sent_by(join)) is not None:
+                    self.scattered[pipeline.number] = key
         return frozenset(found)
 
     def _made_by_all(self) -> frozenset[int]:
@@ -201,17 +212,33 @@ class Motion:
 
     # ---- joins
 
+    def label(self, join: Joining, pipeline: int) -> Label:
+        """What a join moves, given the pipeline of its inner side."""
+        return "DS_DIST_INNER" if pipeline in self.scattered else self._label(join)
+
     def _label(self, join: Joining) -> Label:
         outer, inner = self.place(join.probe_plan), self.place(join.build_plan)
         if inner.style == "all":
             return "DS_DIST_ALL_NONE"
         if outer.style in {"all", "leader"}:
             return "DS_DIST_ALL_INNER"
-        if outer.style == inner.style == "key" and any(
-            mine in outer.ids and theirs in inner.ids for mine, theirs in self._pairs(join)
-        ):
+        by_key = outer.style == inner.style == "key" and not join.null_aware
+        if by_key and any(mine in outer.ids and theirs in inner.ids for mine, theirs in self._pairs(join)):
             return "DS_DIST_NONE"
         return "DS_BCAST_INNER"
+
+    def _sent_by(self, join: Joining) -> int | None:
+        """The number of the key by which rows of the inner side find their slices; None: they go to all of them."""
+        outer, inner = self.place(join.probe_plan), self.place(join.build_plan)
+        if join.null_aware or outer.style != "key" or inner.style == "all":
+            return None
+        if self._estimates.rows(join.build_plan) < MANY:
+            return None
+        for number, (mine, theirs) in enumerate(zip(join.probe_keys.keys, join.build_keys.keys, strict=True)):
+            column = _column(mine)
+            if column is not None and column.id in outer.ids and _hash_alike(column.type, theirs.type):
+                return number
+        return None
 
     @staticmethod
     def _pairs(join: Joining) -> list[tuple[str, str]]:
@@ -222,6 +249,25 @@ class Motion:
             if mine is not None and theirs is not None and _hash_alike(mine.type, theirs.type):
                 found.append((mine.id, theirs.id))
         return found
+
+
+def scatter(key: str, slices: int) -> Callable[[Sequence[Collected], Context], list[Collected]]:
+    """For inner sides: makes one state for each slice of those that there are, by the hash of column `key`."""
+
+    def scattered(states: Sequence[Collected], context: Context) -> list[Collected]:
+        together = merged(states)
+        found = [Collected() for _ in range(slices)]
+        if together.rows:
+            columns = together.whole()
+            context.scanned.rows_moved += together.rows
+            context.scanned.bytes_moved += together.bytes
+            lies, whole = slices_of(columns[key], together.rows, slices), Batch(columns, together.rows)
+            for slice, state in enumerate(found):
+                mine = whole.take(np.flatnonzero(lies == slice).astype(np.int32))
+                state.add({id: mine.column(id) for id in columns}, mine.rows, context, "a join")
+        return found
+
+    return scattered
 
 
 def _column(expression: Expression) -> Reference | None:

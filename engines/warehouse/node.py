@@ -28,7 +28,7 @@ from engines.sql.collected import Collected
 from engines.sql.context import Context
 from engines.sql.lower import lower
 from engines.sql.program import Counter, Pipeline, Profile, Program, Results
-from engines.sql.run import Job, Local, Parted, Portion, Share, hand_down
+from engines.sql.run import Job, Local, Parted, Portion, Scattered, Share, hand_down
 from engines.sql.scan import Opened, Table
 from engines.sql.source import Scanned, TableSource
 from engines.warehouse.storage import Storage, View
@@ -57,10 +57,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A node's own: shares for its threads, and what its slices have of the pipelines apart."""
+    """A node's own: shares for its threads, what its slices have of the pipelines apart, rows sent to its slices."""
 
     shares: Sequence[Share]
     apart: Mapping[int, Mapping[int, Portion]]
+    sent: Mapping[int, Mapping[int, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,12 @@ def _run(task: Task, work: Work) -> Done:
     profile = Profile() if task.profiled else None
     results: dict[int, Any] = pickle.loads(task.results) if task.results else {}  # noqa: S301 - from the leader
     for number in task.apart:
-        portions = work.apart[number]
         pipeline = program.pipelines[number]
+        if number in work.sent:
+            job = Job(program, pipeline, {}, {}, context, profile)
+            results[number] = Scattered(job, {}, 0, states=work.sent[number])
+            continue
+        portions = work.apart[number]
         opened = _opened(pipeline, range(len(pipeline.branches)), list(portions.values()), results, context)
         results[number] = Parted(Job(program, pipeline, opened, dict(results), context, profile), portions, 0)
     pipeline = program.pipelines[task.number]

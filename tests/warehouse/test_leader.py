@@ -84,6 +84,15 @@ QUERIES = {
     "(SELECT id FROM orders WHERE status = 'paid')",
     "none": "SELECT count(*) FROM orders o WHERE NOT EXISTS (SELECT 1 FROM lines l WHERE l.order_id = o.id)",
     "not in": "SELECT count(*) FROM lines WHERE order_id NOT IN (SELECT id FROM orders WHERE status = 'sent')",
+    "not in, with NULL": "SELECT count(*) FROM orders WHERE id NOT IN (SELECT order_id FROM lines WHERE quantity = 3)",
+    "not in, without": "SELECT count(*) FROM orders WHERE id NOT IN "
+    "(SELECT order_id FROM lines WHERE quantity = 3 AND order_id IS NOT NULL)",
+    "sent to its slice": "SELECT name, count(*), sum(price) FROM lines JOIN people ON order_id = person GROUP BY name",
+    "sent to its slice, left": "SELECT count(*), count(name) FROM lines LEFT JOIN people ON order_id = person",
+    "sent to its slice, right": "SELECT count(order_id), count(name) FROM lines RIGHT JOIN people ON order_id = person",
+    "sent to its slice, full": "SELECT count(order_id), count(name) FROM lines FULL JOIN people ON order_id = person",
+    "sent to its slice, none": "SELECT count(*), min(name) FROM people WHERE NOT EXISTS "
+    "(SELECT 1 FROM lines WHERE order_id = person)",
     "sent to all": "SELECT name, count(*) c FROM orders JOIN people USING (person) GROUP BY name "
     "ORDER BY c DESC, name LIMIT 9",
     "sent, with leftovers": "SELECT count(*), count(id) FROM orders o RIGHT JOIN people p ON o.person = p.person",
@@ -463,6 +472,17 @@ def test_a_table_that_is_sent_to_processes_goes_to_each_of_them_once(two, proces
     assert [label for label, _ in found.values()] == ["DS_BCAST_INNER"]
     assert moved == 2 * count
     assert size > 4 * moved
+
+
+@pytest.mark.parametrize("kind", ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+def test_many_rows_are_sent_to_the_slices_of_their_key(two, processes, kind):
+    text = f"SELECT count(*), min(name) FROM lines {kind} people ON order_id = person"
+    for compute in (None, processes):
+        engine = over(two, compute)
+        found, moved, size = moves(engine, text)
+        assert found == {"order_id and person": ("DS_DIST_INNER", 135_000)}
+        assert moved == 135_000
+        assert size > 4 * moved
 
 
 def test_one_slice_has_nobody_to_send_to(folders):

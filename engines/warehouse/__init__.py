@@ -44,7 +44,7 @@ Where we differ from Redshift
 * A row group of all columns is one file, not a file for each column and slice; a small INSERT is three files.
 * Encodings: BITPACK, SCALED and SHUFFLE are ours; AZ64, LZO, MOSTLY* are taken as names of what does their work.
 * A statement that fails leaves the transaction as it was; Redshift ends it. One writer at a time, others wait.
-* SORTKEY does not sort what is there: a load is sorted, and VACUUM merges what several loads have left. So is it there.
+* ALTER TABLE ... SORTKEY or DISTKEY lays all rows anew, at once; Redshift does it in the background, bit by bit.
 * PRIMARY KEY and FOREIGN KEY are accepted and not checked, as there. UNIQUE neither.
 * No result cache unless you ask for it: a measurement should measure. No workload queues, no concurrency scaling.
 * Users are names that a program gives to session(): they restrict what it hands on, they are no lock.

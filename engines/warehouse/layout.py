@@ -70,24 +70,33 @@ class Compression:
     encoding: str
     bytes: int
     saved: float
-    chosen: bool  # by AUTO
+    chosen: bool  # by AUTO, for some of the blocks at least
 
 
 def compression(table: Table) -> list[Compression]:
-    """Each column in each encoding that changes anything, from a sample of at most four row groups."""
+    """Each column in each encoding that can hold it, from a sample of at most four row groups."""
     made = []
     places = [place for place, group in enumerate(table.state.groups) if group.live]
     some = places[:: max(len(places) // SAMPLED, 1)][:SAMPLED]
     for column in table.state.definition.columns:
         sizes = dict.fromkeys(NAMES, 0)
+        chosen: set[str] = set()
+        other: set[str] = set()
         for place in some:
             for batch in table.scan(table.state.partitions[place], [column.name], (), Scanned()):
                 for wanted in NAMES:
                     block = encode(batch.column(column.name), batch.rows, wanted, sketch=False)
+                    got = "zstd" if block.compressed else block.encoding.name.lower()
+                    if wanted == "auto":
+                        chosen.add(got)
+                    elif got != wanted:
+                        other.add(wanted)  # it cannot hold such values: another one took its place
                     sizes[wanted] += len(block.data)
-        auto = sizes.pop("auto")
-        raw = sizes["raw"]
+        auto, raw = sizes.pop("auto"), sizes["raw"]
+        sizes = {name: size for name, size in sizes.items() if name not in other}
+        for name in chosen - sizes.keys():
+            sizes[name] = auto  # SCALED and SHUFFLE are AUTO's own
         for name, size in sorted(sizes.items(), key=lambda one: one[1]):
             saved = 1 - size / raw if raw else 0.0
-            made.append(Compression(column.name, name, size, saved, size == auto))
+            made.append(Compression(column.name, name, size, saved, name in chosen))
     return made

@@ -10,7 +10,7 @@ from engines.errors import QueryError
 NEAR = 1e-9  # relative, of results that are not exact
 KINDS = (
     ("division", r"division by zero"),
-    ("range", r"out of range|too large|overflow|could not cast value|holds numbers|is no DECIMAL"),
+    ("range", r"out of range|too large|overflow|could not cast value|failed to cast|holds numbers|is no DECIMAL"),
     ("cast", r"is no [A-Z]|could not convert|conversion error|invalid date|cannot be cast"),
     ("rows", r"more than one row"),
 )

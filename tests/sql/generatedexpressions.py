@@ -34,8 +34,12 @@ class Expressions:
 
     def any(self, depth, kinds=None):
         """An exact expression of some kind."""
-        kind = self.rng.choice(kinds or ("int", "int", "dec", "dbl", "date", "ts", "str", "bool"))
-        return getattr(self, kind)(depth)
+        return getattr(self, self.kind(kinds or ("int", "dec", "dbl", "date", "ts", "str", "bool")))(depth)
+
+    def kind(self, kinds):
+        """One of these kinds, rather one that a column in sight has."""
+        found = [one.kind for one in self.columns if one.kind in kinds]
+        return self.rng.choice(found) if found and self.rng.random() < 0.8 else self.rng.choice(kinds)
 
     def column(self, *kinds):
         """A column of one of these kinds; None if there is none."""
@@ -43,7 +47,7 @@ class Expressions:
         return self.rng.choice(found) if found else None
 
     def number(self, depth, kinds=("int", "int", "dec", "dbl", "real")):
-        return getattr(self, self.rng.choice(kinds))(depth)
+        return getattr(self, self.kind(kinds))(depth)
 
     def _leaf(self, depth, kind):
         return depth <= 0 or self.rng.random() < 0.3 or (self.rng.random() < 0.3 and self.column(kind) is not None)
@@ -540,7 +544,7 @@ class Expressions:
         if form in {10, 11}:
             return self.like(depth)
         if form == 12:
-            kind = rng.choice(["int", "str", "date", "dbl", "wild"])
+            kind = self.kind(("int", "str", "date", "dbl", "wild"))
             make = getattr(self, kind)
             return node("bool", f"({{}} IS {rng.choice(['', 'NOT '])}DISTINCT FROM {{}})", make(depth - 1), make(0))
         if form == 13:
@@ -563,7 +567,7 @@ class Expressions:
             if not fitting(a, b) or ("dec" in {a.kind, b.kind} and {"real", "dbl"} & {a.kind, b.kind}):
                 b = a
             return node("bool", f"({{}} {operator} {{}})", a, b)
-        kind = rng.choice(["int", "int", "str", "date", "ts", "dec", "dbl", "wild"])
+        kind = self.kind(("int", "str", "date", "ts", "dec", "dbl", "wild"))
         make = getattr(self, kind)
         a, b = make(depth - 1), make(0)
         if kind == "dec" and not fitting(a, b):
@@ -572,7 +576,7 @@ class Expressions:
 
     def in_list(self, depth):
         rng = self.rng
-        kind = rng.choice(["int", "str", "date"])
+        kind = self.kind(("int", "str", "date"))
         value = getattr(self, kind)(depth - 1)
         bare = Expressions(rng, [])
         items = [getattr(bare, kind)(0) for _ in range(rng.randint(1, 5))]

@@ -115,7 +115,7 @@ def _table(binder: Binder, node: Node) -> Rows:
         binder.seen[parts] = found
         return _aliased(binder, _view(binder, found, parts, node), node, alias, parts[-1])
     schema = found.schema()
-    binder.seen[parts] = schema
+    binder.seen[parts] = found.name, schema
     binder.tables[found.name] = None
     shown = alias.name if alias is not None and alias.args.get("this") is not None else parts[-1]
     fields = [(binder.id(one.name), one) for one in schema]
@@ -140,11 +140,24 @@ def _aliased(binder: Binder, rows: Rows, node: Node, alias: Node, own: str = "")
     columns = rows.columns
     if alias is not None and alias.args.get("columns"):
         columns = renamed(binder, columns, [one.name for one in alias.args["columns"]], name or "this table", node)
-    result = Rows(rows.plan, columns)
+    result = _apart(binder, rows.plan, columns)
     if name:
         folded = name.lower()
         result.relations = {folded: Relation(folded, _named(result))}
     return result
+
+
+def _apart(binder: Binder, plan: Plan, columns: list[Column]) -> Rows:
+    """Columns that are one below (SELECT a AS x, a AS y) become two: ROLLUP (x, y) has two keys."""
+    if len({one.id for one in columns}) == len(columns):
+        return Rows(plan, columns)
+    projected: dict[str, Expression] = {}
+    made = []
+    for name, id, type in columns:
+        own = binder.id(name) if id in projected else id
+        projected[own] = Reference(id, type=type)
+        made.append(Column(name, own, type))
+    return Rows(Project(plan, tuple(projected.items())), made)
 
 
 def _derived(binder: Binder, node: Node, scope: Scope) -> Rows:

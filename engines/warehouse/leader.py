@@ -74,13 +74,14 @@ class Leader:
 
     def __init__(
         self,
-        nodes: int | Executor | Sequence[Executor] | None,
+        nodes: "Nodes",
         storage: Storage,
         *,
         functions: Functions | None = None,
     ) -> None:
         self._storage = storage
-        self._nodes = _executors(nodes)
+        named = executors(nodes)
+        self._nodes = named if any(map(_elsewhere, named)) else []
         self._functions = functions
         self._standard: Functions | None = None
         self._local = Local(min(storage.slices, max(os.cpu_count() or 1, 2)))
@@ -254,7 +255,11 @@ class Leader:
         return view.digest if known else None
 
 
-def _executors(nodes: int | Executor | Sequence[Executor] | None) -> list[Executor]:
+Nodes = int | Executor | Sequence[Executor] | None
+
+
+def executors(nodes: Nodes) -> list[Executor]:
+    """The nodes that are named one by one; none for a number of threads. Invalid for what names no nodes."""
     if nodes is None or isinstance(nodes, int):
         if nodes is not None and (isinstance(nodes, bool) or nodes < 1):
             raise Invalid(f"nodes is a number from 1, or executors, got {nodes!r}")
@@ -262,9 +267,17 @@ def _executors(nodes: int | Executor | Sequence[Executor] | None) -> list[Execut
     found = [nodes] * int(getattr(nodes, "_max_workers", 1)) if isinstance(nodes, Executor) else list(nodes)
     if not found or not all(isinstance(one, Executor) for one in found):
         raise Invalid("nodes is a number from 1, or one or more executors: see engines.nodes")
-    if all(isinstance(one, ThreadPoolExecutor) or (isinstance(one, Node) and one.here) for one in found):
-        return []  # they would share the memory of this process: its own threads do
     return found
+
+
+def count(nodes: Nodes) -> int:
+    """How many nodes that names, this process one of them if it names none. Invalid as executors()."""
+    return len(executors(nodes)) or (nodes if isinstance(nodes, int) else 1)
+
+
+def _elsewhere(node: Executor) -> bool:
+    """Whether it does not share the memory of this process: for one that does, the leader's own threads do as well."""
+    return not isinstance(node, ThreadPoolExecutor) and not (isinstance(node, Node) and node.here)
 
 
 def _apart(job: Job) -> dict[int, Parted]:

@@ -14,21 +14,20 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from engines.clock import Clock
 from engines.display import Plan, Report, Table
 from engines.errors import AlreadyExists, Closed, Invalid, NotFound, nearest
 from engines.sql.dialect import RULES, Dialect
 from engines.sql.front import Statement
-from engines.sql.run import Local
 from engines.sql.source import TableSource
 from engines.sql.sources import table_source
 from engines.storage.blobs import Collected
 from engines.storage.files import FileSystem
 from engines.warehouse import snapshot as snapshots
-from engines.warehouse.catalog import ExternalTable
 from engines.warehouse.grid import Grid
+from engines.warehouse.leader import Leader, Nodes, count
 from engines.warehouse.names import Attached, Names, folded
 from engines.warehouse.pictures import Picture, draw
 from engines.warehouse.results import ResultCache
@@ -38,6 +37,9 @@ from engines.warehouse.storage import SLICES, Durability, Storage
 from engines.warehouse.strips import Layout
 from engines.warehouse.system import Log
 
+if TYPE_CHECKING:
+    from engines.warehouse.catalog import ExternalTable
+
 MEMORY: Final = 1 << 30
 DIALECT: Final = Dialect("warehouse", rules=RULES, statements=STATEMENTS)
 
@@ -45,11 +47,12 @@ DIALECT: Final = Dialect("warehouse", rules=RULES, statements=STATEMENTS)
 class Warehouse:
     """A warehouse in the folder `path` (None: in memory). A context manager; any thread may use it.
 
-    nodes: a number of compute nodes, threads of this process. slices: of each node; a new warehouse has nodes * slices
-    of them (2 a node), and keeps that number, because rows lie by slice: later, slice i is worked on by node
-    i mod nodes. durability: "commit" (default) answers when a change is on disk, "interval" within 50 ms, "checkpoint"
-    at close(). cache: bytes of blocks held; memory: bytes that a step of a query may hold. snapshots: when tick()
-    takes one by itself; None for never. result_cache: keep answers, and give them again while no table has changed.
+    nodes: a number of compute nodes, threads of this process; or executors of engines.nodes, which are processes or lie
+    on other machines, and which whoever made them shuts down. slices: of each node; a new warehouse has nodes * slices
+    of them (2 a node), and keeps that number, because rows lie by slice: later, slice i is worked on by node i mod
+    nodes. durability: "commit" (default) answers when a change is on disk, "interval" within 50 ms, "checkpoint" at
+    close(). cache: bytes of blocks held; memory: bytes that a step of a query may hold. snapshots: when tick() takes
+    one by itself; None for never. result_cache: keep answers, and give them again while no table has changed.
 
     Locked if another process writes there, Invalid if the folder is another engine's, Corrupted where bytes in it are
     not what was written.
@@ -59,7 +62,7 @@ class Warehouse:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        nodes: int = 1,
+        nodes: Nodes = 1,
         slices: int | None = None,
         clock: Clock | None = None,
         durability: Durability = "commit",
@@ -70,11 +73,9 @@ class Warehouse:
         result_cache: bool = False,
         files: FileSystem | None = None,
     ) -> None:
-        if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 1:
-            raise Invalid(f"nodes is a number of compute nodes from 1, got {nodes!r}")
         if memory < 1:
             raise Invalid(f"memory is in bytes and positive, got {memory:,}")
-        self.nodes = nodes
+        self.nodes = count(nodes)
         self.plan = snapshots
         self.storage = Storage(
             path,
@@ -83,8 +84,9 @@ class Warehouse:
             read_only=read_only,
             durability=durability,
             cache=cache,
-            slices=nodes * (SLICES if slices is None else slices),
+            slices=self.nodes * (SLICES if slices is None else slices),
         )
+        self.leader = Leader(nodes, self.storage, functions=DIALECT.functions)
         self.path = self.storage.path
         self.clock = self.storage.clock
         self.log = Log(self.clock)
@@ -99,7 +101,7 @@ class Warehouse:
             dialect=DIALECT,
             clock=self.clock,
             memory=memory,
-            runner=Local(self.storage.slices),
+            runner=self.leader,
         )
 
     # -- statements
@@ -308,6 +310,7 @@ class Warehouse:
         self._closed = True
         for session in list(self._sessions):
             session.close()
+        self.leader.close()
         self.storage.close()
 
     def __repr__(self) -> str:

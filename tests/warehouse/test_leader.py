@@ -26,6 +26,7 @@ from engines.warehouse import node
 from engines.warehouse.catalog import ColumnDefinition
 from engines.warehouse.leader import Leader
 from engines.warehouse.storage import Storage
+from engines.warehouse.warehouse import Warehouse
 
 np = pytest.importorskip("numpy")
 pa = pytest.importorskip("pyarrow")
@@ -408,6 +409,19 @@ def test_a_query_that_takes_too_long_is_stopped_on_its_nodes(two, processes):
         assert rows(engine.query("SELECT count(*) FROM orders")) == {(140_000,): 1}
 
 
+def test_ctrl_c_stops_a_query_and_its_nodes_serve_on(two, processes):
+    text = "SELECT count(*) FROM lines a JOIN lines b ON a.quantity = b.quantity"
+    for compute in (None, processes):
+        engine = over(two, compute)
+        engine.query("SELECT count(*) FROM orders")
+        alarm = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        alarm.start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.query(text)
+        alarm.join()
+        assert rows(engine.query("SELECT count(*) FROM orders")) == {(140_000,): 1}
+
+
 @pytest.mark.parametrize("wrong", [0, True, [], [1], "ab"])
 def test_nodes_are_a_number_or_executors(two, wrong):
     with pytest.raises(Invalid, match="nodes is a number from 1, or"):
@@ -504,6 +518,38 @@ def test_explain_says_what_a_join_moves(two):
     assert "DS_DIST_NONE; inner, " in str(engine.explain(QUERIES["together"], analyze=True))
     local = SQL(Tables(two), runner=Local(2))
     assert "DS_" not in str(local.explain(QUERIES["together"]))
+
+
+def test_a_warehouse_has_nodes(tables, processes, tmp_path):
+    for number, compute in enumerate((2, processes)):
+        with Warehouse(tmp_path / str(number), nodes=compute, slices=1) as warehouse:
+            warehouse.sql("CREATE TABLE orders (id BIGINT, person INT, day DATE, status VARCHAR(9)) DISTKEY (id)")
+            warehouse.sql("CREATE TABLE lines (order_id INT, quantity INT, price DECIMAL(12, 2), part VARCHAR(20)) "
+                          "DISTKEY (order_id)")  # fmt: skip
+            warehouse.append("orders", tables["orders"])
+            warehouse.append("lines", tables["lines"])
+            assert "DS_DIST_NONE" in str(warehouse.explain(QUERIES["together"]))
+            stats = warehouse.sql(QUERIES["together"]).stats
+            assert (stats["rows_moved"], stats["bytes_moved"]) == (0, 0)
+            assert (warehouse.leader.sent > 0) is (compute is processes)
+            with warehouse.transaction() as tx:
+                tx.sql("DELETE FROM lines WHERE order_id = 5 OR order_id IS NULL")
+                assert tx.sql("SELECT count(*) n FROM lines WHERE order_id = 5").rows()[0].n == 0
+            assert warehouse.sql("SELECT count(*) n FROM lines WHERE order_id IS NULL").rows()[0].n == 0
+            with pytest.raises(QueryError, match="division by zero"):
+                warehouse.sql("SELECT sum(1 / (quantity - quantity)) FROM lines")
+            assert warehouse.sql("SELECT count(*) n FROM stl_query WHERE lost_nodes <> ''").rows()[0].n == 0
+
+
+def test_a_lost_node_is_in_the_log_of_queries(tables, tmp_path):
+    with Warehouse(tmp_path / "warehouse", nodes=[Lame(), Alone()], slices=1) as warehouse:
+        warehouse.sql("CREATE TABLE orders (id BIGINT, person INT, day DATE, status VARCHAR(9))")
+        warehouse.append("orders", tables["orders"])
+        assert warehouse.sql("SELECT count(*) n FROM orders").rows()[0].n == 140_000
+        (lost,) = (
+            row.lost_nodes for row in warehouse.sql("SELECT lost_nodes FROM stl_query WHERE lost_nodes <> ''").rows()
+        )
+        assert lost == "node 0: ConnectionError the worker is gone"
 
 
 # ---- what nodes keep

@@ -197,7 +197,7 @@ class Writer:
         elif self._slice is not None:
             slice = self._slice
         sketch = self.rows >= statistics.WORTH_A_SKETCH
-        if rows < distribute.SMALL_LOAD or self._threads < 2:
+        if self._threads < 2 or (rows < distribute.SMALL_LOAD and not self._encoding):  # in their order
             self._done(make_segment(self.table, slice, columns, rows, sketch=sketch))
             return
         if self._pool is None:

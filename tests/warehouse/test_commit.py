@@ -167,6 +167,16 @@ def test_a_load_is_cut_into_groups_and_dealt_to_the_slices(storage):
     assert sorted(n for (n,) in rows_of(storage.table("t"), "n")) == sorted([1, 2, *range(300_000)])
 
 
+def test_threads_that_encode_keep_the_order_of_the_rows():
+    with Storage(threads=3, slices=2) as storage:
+        with storage.begin() as transaction:
+            transaction.create_table("t", COLUMNS)
+            transaction.append("t", [batch(COLUMNS, rows(50_000, start)) for start in range(0, 150_000, 50_000)])
+        groups = storage.table("t").state.groups
+        assert [group.rows for group in groups] == [65_536, 65_536, 9_464, 9_464]
+        assert rows_of(storage.table("t"), "n") == [(n,) for n in range(150_000)]
+
+
 def test_a_sorted_load_is_sorted_with_nulls_last(storage):
     numbers = [(n * 7919 % 1000 if n % 10 else None, b"") for n in range(1000)]
     with storage.begin() as transaction:

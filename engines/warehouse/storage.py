@@ -13,8 +13,8 @@ r"""The warehouse's storage: tables in row groups, atomic commits, readers that 
         tx.create_table("orders", columns, sort=["date"])
         tx.append("orders", batches)
         tx.table("orders")                         sees what it has written
-    storage.snapshot("monday"), .snapshots(), .drop_snapshot(), .restore_table(), .tick(); snapshot.restore(...)
-    storage.layout(), .verify(), .collect(), .stats(), .close()
+    storage.verify(), .collect(), .stats(), .close()
+    snapshot.take(storage, "monday"), .listed, .drop, .restore_table, .restore, .tick      (snapshot.py)
 
 A reader holds a root, and so all of one moment, without a lock: whatever it reads never changes. `collect` deletes what
 no HEAD, no snapshot and no living reader needs. Readers of other processes are given the grace of garbage.py.
@@ -207,7 +207,7 @@ class Storage:
     def state(self, entry: TableEntry) -> State:
         """A table's state as its entry in a root says."""
         pages = tuple(map(self.page, entry.pages))
-        token = entry.definition.id, tuple(page.digest for page in entry.pages)
+        token = entry.definition, tuple(page.digest for page in entry.pages)
         return State(entry.definition, pages, token, lambda: self.sketches(entry.sketches))
 
     def sketches(self, digest: str | None) -> Mapping[int, Bytes]:

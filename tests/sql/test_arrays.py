@@ -1,6 +1,7 @@
 """Arrays, lists and the house's Table as sources: the same values come out, NULLs are NULLs, bad data is named."""
 
 import datetime as dt
+import operator
 from decimal import Decimal
 
 import numpy as np
@@ -10,6 +11,9 @@ from engines.display import Table
 from engines.errors import Invalid
 from engines.sql.engine import SQL, MemoryCatalog
 
+COMPARED = {
+    "=": operator.eq, "<>": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 CELLS = {
     "small": (np.array([1, -2, 3], np.int8), "SMALLINT", [1, -2, 3]),
     "large": (np.array([1, 2**63, 3], np.uint64), "DECIMAL(19,0)", [Decimal(1), Decimal(2**63), Decimal(3)]),
@@ -63,3 +67,16 @@ def test_words_that_do_not_repeat_are_kept_too():
 def test_bad_data_is_named(columns, words):
     with pytest.raises(Invalid, match=words):
         SQL(MemoryCatalog({"t": columns}))
+
+
+@pytest.mark.parametrize("op", ["=", "<>", "<", "<=", ">", ">="])
+@pytest.mark.parametrize("value", [7, 0, -40_000, 40_000, 3_000_000_000, None])
+def test_a_parameter_meets_a_small_column_without_a_cast_of_it(op, value):
+    months = np.arange(1, 13).astype(np.int16)
+    engine = SQL(MemoryCatalog({"t": {"month": months}}))
+    expected = [] if value is None else [m for m in months.tolist() if COMPARED[op](m, value)]
+    assert [row[0] for row in engine.query(f"SELECT month FROM t WHERE month {op} ?", value)] == expected
+    turned = [] if value is None else [m for m in months.tolist() if COMPARED[op](value, m)]
+    assert [row[0] for row in engine.query(f"SELECT month FROM t WHERE ? {op} month", value)] == turned
+    if isinstance(value, int):
+        assert "month::" not in str(engine.explain(f"SELECT month FROM t WHERE month {op} ?", value))

@@ -223,6 +223,7 @@ def uncast(expression: Expression, work: Work) -> Expression:
 
     CAST(l_shipdate AS TIMESTAMP) <= TIMESTAMP '1998-09-02 00:00'  ->  l_shipdate <= DATE '1998-09-02'
     CAST(quantity AS DECIMAL(12,2)) < 24.50                        ->  quantity < 25          (quantity INTEGER)
+    CAST(month AS INTEGER) = ?                                     ->  month = ?              (month SMALLINT)
 
     So that a source understands it, and no row is cast.
     """
@@ -233,8 +234,10 @@ def uncast(expression: Expression, work: Work) -> Expression:
         return expression
     left, right = expression.arguments
     op = expression.function
-    if type(left) is Constant:
+    if type(left) in {Constant, Bound}:
         left, right, op = right, left, TURNED[op]
+    if type(left) is Cast and type(right) is Bound and _widened(left) and right.type.integer:
+        return Call(op, (left.argument, right), type=expression.type, position=expression.position)
     if not (type(left) is Cast and type(right) is Constant) or right.value is None:
         return expression
     found = narrowed(left, op, right)
@@ -243,6 +246,12 @@ def uncast(expression: Expression, work: Work) -> Expression:
     op, constant = found
     new = Call(op, (left.argument, constant), type=expression.type, position=expression.position)
     return uncast(new, _NO_WORK) if type(left.argument) is Cast else new
+
+
+def _widened(cast: Cast) -> bool:
+    """Whether a cast makes a whole number of a larger kind: that changes none of them, whatever it is compared with."""
+    source, target = cast.argument.type, cast.type
+    return source.integer and target.integer and _factor(source, target) == 1
 
 
 _NO_WORK: Final[Work] = None  # type: ignore[assignment] # uncast does not look at it

@@ -96,7 +96,7 @@ def check(engine, peer, query):
         error = raised
     try:
         rows = peer.execute(query.text(1)).fetchall()
-    except Exception as raised:
+    except Exception as raised:  # noqa: BLE001 - whatever it says
         if error is not None and kind_of(error) and alike(kind_of(error), kind_of(raised)):
             return kind_of(error)
         raise Disagreement(f"theirs fails: {type(raised).__name__}: {raised}\nours: {error or sample(mine)}") from None

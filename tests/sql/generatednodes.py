@@ -49,6 +49,36 @@ def listed(items, between=", "):
 
 
 NOTHING = piece("")
+
+
+def selected(distinct, outputs, found, *rest):
+    """SELECT outputs FROM found, and what follows: WHERE, GROUP BY, HAVING."""
+    named = [piece(f"{{}} AS c{i}", one) for i, one in enumerate(outputs)]
+    text = f"SELECT{distinct} {{}} FROM {{}}" + "{}" * len(rest)
+    return node("query", text, listed(named), found, *rest, outputs=tuple(outputs))
+
+
+def quoted(word):
+    return "'" + word.replace("'", "''") + "'"
+
+
+def fitting(*numbers):
+    """Whether they have a common type without overflow."""
+    scale = max(one.scale for one in numbers)
+    return max(one.most for one in numbers) * 10**scale < 10**37
+
+
+def aligned(*numbers):
+    """Decimals as they are for us; of one scale for DuckDB, whose common type may give up digits behind the point."""
+    scale = max(one.scale for one in numbers)
+    return [
+        replace(node("dec", "{}", one, theirs=f"CAST({{}} AS DECIMAL(38,{scale}))"), scale=one.scale, most=one.most)
+        if one.kind == "dec"
+        else one
+        for one in numbers
+    ]
+
+
 SIMPLEST = {
     "int": "0",
     "dec": "CAST(0 AS DECIMAL(5,2))",
@@ -80,7 +110,7 @@ def put(root, path, new):
     return replace(root, parts=tuple(parts))
 
 
-def smaller(root):
+def smaller(root):  # noqa: C901 - one kind of node after the other
     """Trees that are a little smaller."""
     for path, one in below(root):
         if not path:

@@ -117,7 +117,7 @@ def table(rng, name, rows):
     values = [key_values, rng.sample(range(rows), rows)]
     made = _kinds(rng)
     for i, (kind, draw) in enumerate(rng.sample(made, rng.randint(3, 8))):
-        columns.append((f"{kind.name[0]}{i}", kind))
+        columns.append((f"{kind.name[0]}_{i}", kind))
         values.append(_values(rng, draw, rows))
     order = list(range(rows))
     if rng.random() < 0.3:

@@ -1,4 +1,4 @@
-"""Random queries over random tables give what DuckDB gives: by batches of any size, slices of any number, rules or none.
+"""Random queries over random tables give what DuckDB gives: in batches of any size, on one slice or two, rules or none.
 
 A few hundred run always. `ENGINES_QUERIES=100000 pytest tests/sql/test_differential.py` runs that many; ENGINES_SEED
 is where the seeds begin. A failure names its seed and number and shows both texts, made smaller as long as they fail.
@@ -91,7 +91,7 @@ class World:
                 return type(error) is type(problem)
             return False
 
-        small = shrunken(query, fails, most=100 if self.large else 400)
+        small = shrunken(query, fails, most=15 if self.large else 400)
         schema = "\n".join(
             f"{table.name} ({', '.join(f'{name} {kind.sql}' for name, kind in table.columns)}) {table.rows} rows"
             for table in self.tables

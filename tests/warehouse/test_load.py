@@ -1,30 +1,23 @@
 import bz2
 import contextlib
-import csv
 import datetime as dt
 import decimal
 import errno
 import gzip
-import io
 import json
 import pathlib
-import re
 
 import pytest
 import zstandard
 from crash.failing import FailingFileSystem
 from crash.recorder import RecordingFileSystem
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from warehouse.copying import House
 
 from engines.errors import EngineError, Invalid, NotFound
 from engines.sql import types
-from engines.sql.engine import SQL, MemoryCatalog
 from engines.sql.values import column_of
 from engines.warehouse.catalog import ColumnDefinition
 from engines.warehouse.load import load
-from engines.warehouse.statements.grammar import read
-from engines.warehouse.statements.reader import split
 from engines.warehouse.storage import Storage
 
 pa = pytest.importorskip("pyarrow")
@@ -32,51 +25,6 @@ import pyarrow.parquet as pq  # noqa: E402 - after the skip
 from pyarrow import orc  # noqa: E402 - after the skip
 
 D = decimal.Decimal
-COLUMNS = {
-    "id": types.INTEGER,
-    "name": types.varchar(20),
-    "price": types.decimal(8, 2),
-    "day": types.DATE,
-    "at": types.TIMESTAMP,
-    "x": types.DOUBLE,
-    "yes": types.BOOLEAN,
-}
-
-
-class House:
-    """A storage with one table, and the rows in it."""
-
-    def __init__(self, columns=COLUMNS, *, nullable=True, **options):
-        self.storage = Storage(**options)
-        self.nullable = nullable
-        with self.storage.begin() as tx:
-            tx.create_table("t", [self.defined(name, kind) for name, kind in columns.items()])
-
-    def defined(self, name, kind):
-        return kind if isinstance(kind, ColumnDefinition) else ColumnDefinition(name, kind, nullable=self.nullable)
-
-    def copy(self, source, how="", *, columns="", **options):
-        """Runs COPY; the errors that it leaves, if it fails, are in self.errors."""
-        text = f"COPY t {columns} FROM '{source}' {how}"
-        (tokens,) = split(text)
-        self.errors = []
-        with self.storage.begin() as tx:
-            return load(tx, "t", read(text, tokens), errors=self.errors, progress=False, **options)
-
-    def fails(self, source, how, match, kind=Invalid, **options):
-        """COPY fails and has loaded nothing."""
-        before = self.rows()
-        commits = self.storage.stats()["commits"]
-        with pytest.raises(kind, match=match) as caught:
-            self.copy(source, how, **options)
-        assert self.rows() == before
-        assert self.storage.stats()["commits"] == commits
-        return caught.value
-
-    def rows(self, columns="*"):
-        table = self.storage.table("t")
-        found = SQL(MemoryCatalog({"t": table})).query(f"SELECT {columns} FROM t")
-        return [tuple(row) for row in found.rows()]
 
 
 @pytest.fixture
@@ -257,9 +205,10 @@ def test_a_list_of_columns_defaults_and_identity(file):
 
 def test_fixed_widths(file):
     house = House({"a": types.INTEGER, "b": types.varchar(5)})
-    with house.storage.begin() as tx:
-        load(tx, "t", {"fixedwidth": "a:3,b:5"}, files=file(" 12hello\n  3ab\n"), progress=False)
+    house.copy(file(" 12hello\n  3ab\nxx1\n"), "FIXEDWIDTH 'a:3, b:5' MAXERROR 1")
     assert house.rows() == [(12, "hello"), (3, "ab")]
+    house.fails(file("1"), "FIXEDWIDTH 'a:3'", "no width for b")
+    house.fails(file("1"), "FIXEDWIDTH 'a,b'", "widths from 1")
 
 
 # ---- JSON --------------------------------------------------------------------------------------------------------
@@ -557,72 +506,3 @@ def test_the_rows_are_those_that_duckdb_reads(tmp_path):
         assert found[:5] == expected[:5]
         assert found[5].replace(tzinfo=None) == expected[5]
         assert found[6:] == expected[6:]
-
-
-# ---- two ways, one meaning ---------------------------------------------------------------------------------------
-
-ODD = {
-    "a": ["1", " 2 ", "", "-0", "+3", "0x1", "007", "99999999999", "1.0", "1e3", "\\N", "x", "-", "2147483647"],
-    "b": ["", " ", "abc", "a,b", 'say "x"', "two\nlines", "\\N", "-", "größer", " pad ", "0x", "longer than it", "\\"],
-    "c": ["1", "1.005", "-.5", "5.", " 7.1 ", "1e2", "999999.99", "1000000", "nan", "", "-", "0x1", "1,5"],
-    "d": ["2024-02-29", "2023-02-29", "0001-01-01", "0000-01-01", "20240131", "1/31/2024", "", " 2024-01-01 ", "today"],
-    "e": ["2024-01-01", "2024-01-01 10:00", "2024-01-01T10:00:00.123456", "2024-01-01 10:00:00Z", "2024-01-01 24:00:00",
-          "2024-01-01 10:00:00.1234567", "2024-01-01 10:00:00+02", "", "12:00", "1969-12-31 23:59:59.999999"],
-    "f": ["1.5", "inf", "-Infinity", "NaN", "1e999", "1e-400", "", " 2 ", "0x10", ".5", "1_000", "-0.0"],
-    "g": ["t", "F", "true", "YES", "no", "1", "0", "", "2", "on", " t", "TRUE"],
-    "h": ["9223372036854775807", "9223372036854775808", "-9223372036854775808", "", "12a"],
-}  # fmt: skip
-KINDS = {
-    "a": types.INTEGER, "b": types.varchar(8), "c": types.decimal(8, 2), "d": types.DATE, "e": types.TIMESTAMP,
-    "f": types.DOUBLE, "g": types.BOOLEAN, "h": types.BIGINT,
-}  # fmt: skip
-EXTRAS = ["", "EMPTYASNULL", "BLANKSASNULL TRIMBLANKS", "NULL AS '-'", "TRUNCATECOLUMNS", "ROUNDEC"]
-
-
-def written(rows, how):
-    if how == "CSV":
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows(rows)
-        return out.getvalue()
-    escaped = [[re.sub(r"[|\\\n]", r"\\\g<0>", cell) if cell != "\\N" else cell for cell in row] for row in rows]
-    return "".join("|".join(row) + "\n" for row in escaped)
-
-
-@given(
-    rows=st.lists(st.tuples(*map(st.sampled_from, ODD.values())), min_size=1, max_size=4),
-    how=st.sampled_from(["CSV", "DELIMITER '|' ESCAPE"]),
-    extra=st.sampled_from(EXTRAS),
-)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_fast_way_reads_what_the_careful_one_does(tmp_path, rows, how, extra):
-    """Each row alone may go the fast way; all of them with a row that is only read with care go the other."""
-    careful = House(KINDS)
-    path = tmp_path / "all.csv"
-    path.write_text(written([*rows, ("+4", *[""] * 7)], how), encoding="utf-8", newline="")
-    careful.copy(path, f"{how} {extra} IGNOREALLERRORS")
-    kept, faults = [], []
-    for row in rows:
-        one = House(KINDS)
-        path.write_text(written([row], how), encoding="utf-8", newline="")
-        one.copy(path, f"{how} {extra} IGNOREALLERRORS")
-        kept += one.rows()
-        faults += [(error.column, error.code, error.reason, error.raw_value) for error in one.errors]
-    assert repr(careful.rows()[:-1]) == repr(kept)
-    assert [(error.column, error.code, error.reason, error.raw_value) for error in careful.errors] == faults
-
-
-def test_each_odd_text_alone(tmp_path):
-    """As above, for each text: what is loaded is what a cast gives, or nothing."""
-    path = tmp_path / "one.csv"
-    for name, odd in ODD.items():
-        for text in odd:
-            for how in ("CSV", "DELIMITER '|' ESCAPE"):
-                row = tuple(text if name == other else "" for other in ODD)
-                found = []
-                for more in ([], [("+4", *[""] * 7)]):
-                    house = House(KINDS)
-                    path.write_text(written([row, *more], how), encoding="utf-8", newline="")
-                    house.copy(path, f"{how} IGNOREALLERRORS")
-                    errors = [(error.line, error.column, error.code) for error in house.errors]
-                    found.append((repr(house.rows()[: len(house.rows()) - len(more)]), errors))
-                assert found[0] == found[1], (name, text, how)

@@ -15,7 +15,7 @@ from engines.warehouse.statements.reader import Reader, dotted
 from engines.warehouse.statements.records import Copy, Unload
 
 FORMATS = ("PARQUET", "CSV", "JSON", "ORC", "AVRO", "SHAPEFILE", "TEXT", "FIXEDWIDTH")
-UNSUPPORTED = ("AVRO", "SHAPEFILE", "FIXEDWIDTH")
+UNSUPPORTED = ("AVRO", "SHAPEFILE", "FIXEDWIDTH")  # a format of COPY, with its widths: FIXEDWIDTH 'id:3, name:20'
 
 
 def _on(_: Reader) -> bool:
@@ -148,6 +148,10 @@ def _options(reader: Reader, known: dict[str, Option]) -> dict[str, Any]:
     while reader.token is not None:
         position = reader.position
         word = reader.token.text.upper()
+        if word == "FIXEDWIDTH" and "HEADER" not in known:
+            reader.at += 1
+            found |= {"format": "fixedwidth", "fixedwidth": _text(reader)}
+            continue
         if word in FORMATS:  # CSV, JSON 'auto', FORMAT AS may be left away
             form = _format(reader)
             found["format"] = form

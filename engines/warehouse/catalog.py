@@ -231,7 +231,8 @@ class Root(msgspec.Struct, frozen=True):
                 raise Invalid(f"column {column!r} is a DISTKEY or SORTKEY of {name!r}: rows lie by it, it cannot go")
             return msgspec.structs.replace(table, columns=tuple(one for one in table.columns if one is not gone))
 
-        return self.change(name, drop)
+        root = self.change(name, drop)
+        return msgspec.structs.replace(root, access=self.access.column_dropped(name, column))
 
     def rename_column(self, name: str, column: str, to: str) -> "Root":
         def rename(table: TableDefinition) -> TableDefinition:
@@ -239,7 +240,8 @@ class Root(msgspec.Struct, frozen=True):
             new = msgspec.structs.replace(old, name=to)
             return msgspec.structs.replace(table, columns=tuple(new if one is old else one for one in table.columns))
 
-        return self.change(name, rename)
+        root = self.change(name, rename)
+        return msgspec.structs.replace(root, access=self.access.column_renamed(name, column, to))
 
     def put_view(self, name: str, view: View, *, replace: bool = False) -> "Root":
         if not (replace and name in self.views):

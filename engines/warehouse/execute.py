@@ -1,7 +1,7 @@
 """The statements that are not queries: one handler for each kind of record (statements/records.py).
 
 A handler makes its changes inside `session.change()`, so all of a statement is done or nothing. INSERT, UPDATE, DELETE
-and MERGE are in dml.py, COPY and UNLOAD in load.py and unload.py.
+and MERGE are in dml.py, COPY, UNLOAD and external tables in filing.py, GRANT and policies in rights.py.
 """
 
 import contextlib
@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from engines.display import Table
-from engines.errors import AlreadyExists, Invalid, NotFound, QueryError, listed, nearest
+from engines.errors import AlreadyExists, Denied, Invalid, NotFound, QueryError, listed, nearest
 from engines.sql import front
 from engines.sql.front import Statement
 from engines.sql.logical import Query
+from engines.sql.source import Field
 from engines.sql.types import VARCHAR, Type
 from engines.warehouse import dml, layout
-from engines.warehouse.access import Access, Policy
+from engines.warehouse.access import quoted
 from engines.warehouse.catalog import ColumnDefinition, Root, TableDefinition, View
 from engines.warehouse.commit import Transaction
 from engines.warehouse.dml import done
 from engines.warehouse.names import folded
+from engines.warehouse.rights import set_rules
 from engines.warehouse.statements import records
 
 if TYPE_CHECKING:
@@ -49,11 +51,14 @@ class Running:
         """A QueryError at the place of a node, as far as it has one."""
         return QueryError(message, text=self.statement.source, position=_place(node))
 
-    def bind(self, query: Any) -> Query:  # noqa: ANN401 - a syntax tree, or a text
-        """A query inside of the statement, bound. A text has its offsets in the whole statement (reader.blanked)."""
+    def bind(self, query: Any, catalog: front.Catalog | None = None) -> Query:  # noqa: ANN401 - a syntax tree, or a text
+        """A query inside of the statement, bound. A text has its offsets in the whole statement (reader.blanked).
+
+        catalog: not the session's names, but these.
+        """
         text = query if isinstance(query, str) else self.statement.source
         return front.bind_select(
-            query, self.engine.catalog, self.engine.dialect, text=text, parameters=self.statement.parameters
+            query, catalog or self.engine.catalog, self.engine.dialect, text=text, parameters=self.statement.parameters
         )
 
     @contextlib.contextmanager
@@ -113,19 +118,16 @@ def create_table(running: Running, record: records.CreateTable) -> Table:
     with session.change(storage) as transaction:
         if transaction.root.kind_of(record.name) is not None and record.if_not_exists:
             return done("CREATE TABLE")
-        _refuse_schema(transaction.root, record.name)
+        refuse_schema(transaction.root, record.name)
         style, key, sort = record.style, record.distkey, record.sortkey
         interleaved = record.interleaved
         query = None
         if record.like is not None:
-            like = session.names.source(record.like)
-            state = getattr(like, "state", None)
-            if state is None:
-                raise Invalid(f"LIKE takes a stored table, and {record.like!r} is none")
-            columns = state.definition.columns
+            like = _stored(running, record.like).state.definition
+            columns = like.columns
             if style == "auto" and key is None and not sort:
-                style, key, sort = keys_of(state.definition)
-                interleaved = state.definition.interleaved
+                style, key, sort = keys_of(like)
+                interleaved = like.interleaved
         elif record.query is not None:
             query = running.bind(record.query)
             columns = columns_of(query, record)
@@ -188,7 +190,8 @@ def keys_of(table: TableDefinition) -> tuple[str, str | None, tuple[str, ...]]:
     return table.style, None if table.key is None else table.named([table.key])[0], table.named(table.sort)
 
 
-def _refuse_schema(root: Root, name: str) -> None:
+def refuse_schema(root: Root, name: str) -> None:
+    """NotFound where the schema of a new name is not there."""
     schema, dot, _ = name.rpartition(".")
     if dot and schema not in root.schemas:
         raise NotFound(f"there is no schema {schema!r}{nearest(schema, root.schemas)}: CREATE SCHEMA {schema} first")
@@ -211,7 +214,7 @@ def _drop(running: Running, transaction: Transaction, record: records.Drop, name
     if record.kind == "policy":
         if record.if_exists and name not in root.access.policies:
             return 0
-        _rules(transaction, lambda access: access.drop(name))
+        set_rules(transaction, lambda access: access.drop(name))
         return 1
     if record.kind == "schema":
         return _drop_schema(running, transaction, record, name)
@@ -270,7 +273,7 @@ def readers(running: Running, root: Root, name: str) -> list[str]:
     for view, one in root.views.items():
         if view == name:
             continue
-        watching = _Watching(running.engine.catalog)
+        watching = _Watching(running.session.names.owner)
         with contextlib.suppress(QueryError):
             front.bind_select(one.text, watching, running.engine.dialect)
         if name in watching.seen:
@@ -312,7 +315,7 @@ def alter(running: Running, record: records.Alter) -> Table:
             case "append":
                 return _append_from(transaction, table, record)
             case "row level security":
-                _rules(transaction, lambda access: access.secure(name, on=record.new == "on"))
+                set_rules(transaction, lambda access: access.secure(name, on=record.new == "on"))
             case "owner":
                 pass  # users are names here
             case _:
@@ -418,10 +421,13 @@ def analyze(running: Running, record: records.Analyze) -> Table:
 
 
 def _stored(running: Running, name: str) -> Any:  # noqa: ANN401 - scan.Table
-    table = running.session.names.source(name)
-    if not hasattr(table, "state"):
-        raise Invalid(f"{name!r} is not stored here: nothing is encoded")
-    return table
+    found = running.session.names.meant(name)
+    if hasattr(found, "state"):
+        return found
+    user = running.session.user
+    if user and running.session.root.kind_of(name) == "table":
+        raise Denied(f"{user} may read {name!r}, but not how it is made")
+    raise Invalid(f"{name!r} is no table that is stored here")
 
 
 # ---- views -------------------------------------------------------------------------------------------------------
@@ -430,8 +436,8 @@ def _stored(running: Running, name: str) -> Any:  # noqa: ANN401 - scan.Table
 def create_view(running: Running, record: records.CreateView) -> Table:
     """CREATE [OR REPLACE] [MATERIALIZED] VIEW."""
     with running.session.change() as transaction:
-        _refuse_schema(transaction.root, record.name)
-        query = running.bind(record.query)
+        refuse_schema(transaction.root, record.name)
+        query = running.bind(record.query, running.session.names.owner)
         if record.columns and len(record.columns) != len(query.columns):
             raise Invalid(f"{len(record.columns)} columns are named, and the query has {len(query.columns)}")
         text = record.query.strip().rstrip(";")
@@ -440,7 +446,7 @@ def create_view(running: Running, record: records.CreateView) -> Table:
             if before is not None and before.materialized is not None:
                 raise AlreadyExists(f"{record.name!r} is a materialized view: DROP it first", name=record.name)
             transaction.put_view(record.name, View(text, record.columns), replace=record.replace)
-            running.session.columns_of(record.name, running.engine.catalog)  # does it read itself?
+            running.session.columns_of(record.name, running.session.names.owner)  # does it read itself?
             return done("CREATE VIEW")
         schema, dot, bare = record.name.rpartition(".")
         table = f"{schema}{dot}mv_tbl__{bare}__0"
@@ -459,12 +465,12 @@ def refresh(running: Running, record: records.Refresh) -> Table:
             known = [name for name, one in transaction.root.views.items() if one.materialized is not None]
             raise NotFound(f"there is no materialized view {record.name!r}{nearest(record.name, known)}")
         transaction.truncate(view.materialized)
-        query = front.bind_select(view.text, running.engine.catalog, running.engine.dialect)
+        query = front.bind_select(view.text, running.session.names.owner, running.engine.dialect)
         rows = fill(running, transaction, view.materialized, query)
     return done("REFRESH MATERIALIZED VIEW", rows)
 
 
-# ---- schemas, rights, transactions -------------------------------------------------------------------------------
+# ---- schemas, transactions -------------------------------------------------------------------------------
 
 
 def create_schema(running: Running, record: records.CreateSchema) -> Table:
@@ -477,53 +483,6 @@ def create_schema(running: Running, record: records.CreateSchema) -> Table:
             raise AlreadyExists(f"there is a schema {record.name!r} already", name=record.name)
         transaction.change(lambda root: msgspec.structs.replace(root, schemas=(*known, record.name)))
     return done("CREATE SCHEMA")
-
-
-def _rules(transaction: Transaction, change: Callable[[Access], Access]) -> None:
-    transaction.change(lambda root: msgspec.structs.replace(root, access=change(root.access)))
-
-
-def _columns(running: Running, name: str) -> list[str]:
-    """The columns of whatever has this name. NotFound if nothing has."""
-    try:
-        return running.session.columns_of(name, running.engine.catalog)
-    except QueryError as error:
-        raise NotFound(f"there is no table {name!r}{nearest(name, running.session.names.names())}") from error
-
-
-def grant(running: Running, record: records.Grant) -> Table:
-    """GRANT and REVOKE SELECT."""
-    with running.session.change() as transaction:
-        every = _columns(running, record.name)
-        for column in record.columns:
-            if column not in every:
-                raise NotFound(f"{record.name!r} has no column {column!r}{nearest(column, every)}")
-        if record.give:
-            _rules(transaction, lambda access: access.grant(record.name, record.user, record.columns))
-        else:
-            _rules(transaction, lambda access: access.revoke(record.name, record.user, record.columns, every))
-    return done("GRANT" if record.give else "REVOKE")
-
-
-def create_policy(running: Running, record: records.CreatePolicy) -> Table:
-    """CREATE RLS POLICY: its condition must be one over its columns."""
-    columns = {column.name: (column.name, column.type) for column in record.columns}
-    front.bind_expression(record.using.strip(), columns, running.engine.dialect, catalog=running.engine.catalog)
-    policy = Policy(tuple((column.name, column.type) for column in record.columns), record.using.strip())
-    with running.session.change() as transaction:
-        _rules(transaction, lambda access: access.create(record.name, policy))
-    return done("CREATE RLS POLICY")
-
-
-def attach_policy(running: Running, record: records.AttachPolicy) -> Table:
-    """ATTACH and DETACH RLS POLICY."""
-    with running.session.change() as transaction:
-        if record.attach:
-            columns = _columns(running, record.table)
-            _rules(transaction, lambda access: access.attach(record.policy, record.table, record.user, columns))
-        else:
-            _rules(transaction, lambda access: access.detach(record.policy, record.table, record.user))
-    return done("ATTACH RLS POLICY" if record.attach else "DETACH RLS POLICY")
 
 
 def control(running: Running, record: records.Control) -> Table:
@@ -543,12 +502,17 @@ def show(running: Running, record: records.Show) -> Table:
             (name, kind)
             for kind, names in kinds.items()
             for name in names
-            if not record.name or (name.rpartition(".")[0] or "public") == record.name
+            if (not record.name or (name.rpartition(".")[0] or "public") == record.name)
+            and running.session.names.readable(name)
         )
         return Table({"table": [name for name, _ in named], "kind": [kind for _, kind in named]})
-    source = running.session.names.source(record.name)
     if record.what == "columns":
-        fields = source.schema()
+        found = running.session.names.meant(record.name)
+        if isinstance(found, front.View):
+            query = running.bind(f"SELECT * FROM {quoted(record.name)}")  # noqa: S608 - a name in quotes
+            fields = tuple(Field(header, type) for header, _, type in query.columns)
+        else:
+            fields = found.schema()
         return Table(
             {
                 "column": [field.name for field in fields],
@@ -587,9 +551,6 @@ HANDLERS: Final[dict[type, Handler]] = {
     records.CreateView: create_view,
     records.Refresh: refresh,
     records.CreateSchema: create_schema,
-    records.Grant: grant,
-    records.CreatePolicy: create_policy,
-    records.AttachPolicy: attach_policy,
     records.Control: control,
     records.Show: show,
 }

@@ -1,6 +1,6 @@
 """The result cache: the answer to a query that was asked before, of tables that have not changed since.
 
-    key    text, values and their types, user, and the version of each table that is read
+    key    text, values and their types, user, the version of each table that is read, all views, who may read what
 
 A version changes with every change of a table, so nothing has to be thrown away when data changes: it is never asked
 for again, and the least recently used go. Queries that ask for the time, the user or random numbers are not kept.
@@ -9,6 +9,8 @@ Redshift has such a cache on by default; here it is off, because a measurement s
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Final
+
+import msgspec
 
 from engines.sql.front import Cache
 from engines.sql.logical import Bound, Expression, Plan, Query, Subquery, inputs, walk
@@ -32,7 +34,10 @@ class ResultCache:
             return None
         versions = tuple(engine.source(name).version() for name in query.tables)
         given = tuple((type(value), value) for value in values)
-        key = text, given, tuple((name, type(value), value) for name, value in named.items()), engine.user, versions
+        root = engine.catalog.root
+        rules = msgspec.msgpack.encode((root.views, root.access))
+        given_names = tuple((name, type(value), value) for name, value in named.items())
+        key = text, given, given_names, engine.user, versions, rules
         try:
             hash(key)
         except TypeError:

@@ -18,12 +18,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from engines.display import Plan, Table
-from engines.errors import Conflict, Denied, Invalid, QueryError
+from engines.errors import Closed, Conflict, Denied, Invalid, QueryError
 from engines.sql import front
 from engines.sql.engine import SQL
 from engines.sql.front import Statement
 from engines.sql.source import TableSource
-from engines.warehouse import dml, execute
+from engines.warehouse import dml, execute, filing, rights
 from engines.warehouse.access import quoted
 from engines.warehouse.catalog import Root, TableEntry
 from engines.warehouse.commit import Transaction
@@ -34,8 +34,10 @@ from engines.warehouse.statements.reader import blanked, split
 from engines.warehouse.storage import Storage, View
 
 if TYPE_CHECKING:
+    from engines.warehouse.system import Statement as Logged
     from engines.warehouse.warehouse import Warehouse
 
+OWNER: Final = "admin"
 RECORD: Final = "record"  # kind of the statements that statements/ reads
 
 
@@ -55,6 +57,8 @@ class Session:
     """
 
     def __init__(self, warehouse: "Warehouse", user: str = "") -> None:
+        if user == OWNER:
+            raise Invalid(f"{OWNER!r} is the name of the owner: a session without a user is hers")
         self.warehouse = warehouse
         self.user = user
         self.names = Names(self)
@@ -63,6 +67,8 @@ class Session:
         self._changes: dict[Storage, Transaction] = {}
         self._read: dict[str, TableEntry] = {}  # what the transaction has read so far
         self._temporary: Storage | None = None
+        self._closed = False
+        self.logged: Logged | None = None  # what the log has of the statement that runs
 
     # -- statements
 
@@ -72,12 +78,13 @@ class Session:
         values, named: of the parameters `?` and `:name`. timeout in seconds, of each statement: DeadlinePassed.
         QueryError for what the text has wrong, with its place; what else can go wrong says each command.
         """
-        self.warehouse.refuse_closed()
+        self._refuse_closed()
         found: Table | None = None
         engine = self.engine()
         self._refresh()
         for statement in self._prepared(engine, text, values, named):
             with self.warehouse.log.running(statement.text, self.user) as running:
+                self.logged = running
                 found = self._answer(engine, statement, values, named, timeout)
                 running.ended(found)
             self._refresh()
@@ -87,7 +94,7 @@ class Session:
 
     def explain(self, text: str, *values: Any, analyze: bool = False, **named: Any) -> Plan:  # noqa: ANN401 - see sql
         """How a query is run, as a tree of steps; with analyze it is run, and the steps say what they touched."""
-        self.warehouse.refuse_closed()
+        self._refuse_closed()
         engine = self.engine()
         self._refresh()
         plan: Plan | None = None
@@ -101,21 +108,21 @@ class Session:
 
     def append(self, table: str, data: Any, *, columns: Sequence[str] | None = None) -> int:  # noqa: ANN401 - see load.py
         """Load rows into a table, all or none; how many. See Warehouse.append."""
-        self.warehouse.refuse_closed()
+        self._refuse_closed()
         return dml.append(self, table, data, columns)
 
     def engine(self) -> Engine:
         """The SQL floor with this session's names."""
         engine = copy.copy(self.warehouse.engine)
         engine.catalog = self.names
-        engine.user = self.user or "admin"
+        engine.user = self.user or OWNER
         return engine
 
     def _prepared(
         self, engine: Engine, text: str, values: Sequence[Any], named: Mapping[str, Any]
     ) -> Iterator[Statement]:
-        # what a user may see is not part of a cached plan
-        cache = None if self.user else engine.cache
+        # a cached plan does not know what a user may see, nor which of two tables of one name is meant
+        cache = None if self.user or self.names.shadowed else engine.cache
         return front.prepare(text, engine.catalog, engine.dialect, values, named, cache=cache)
 
     def _answer(
@@ -137,7 +144,7 @@ class Session:
             whole = blanked(statement.source, first, last)
             (tokens,) = split(whole)
             record = read(whole, tokens)
-            return execute.HANDLERS[type(record)](running, record)
+            return HANDLERS[type(record)](running, record)
         return dml.HANDLERS[statement.kind](running)
 
     def columns_of(self, name: str, catalog: front.Catalog) -> list[str]:
@@ -145,6 +152,11 @@ class Session:
         everything = f"SELECT * FROM {quoted(name)}"  # noqa: S608 - a name in quotes
         query = front.bind_select(everything, catalog, self.warehouse.engine.dialect)
         return [header for header, _, _ in query.columns]
+
+    def _refuse_closed(self) -> None:
+        self.warehouse.refuse_closed()
+        if self._closed:
+            raise Closed("this session has ended: begin another one")
 
     # -- what is read
 
@@ -289,7 +301,8 @@ class Session:
         return self._begun
 
     def close(self) -> None:
-        """Roll back what is open; temporary tables go."""
+        """Roll back what is open; temporary tables go. Closing twice does nothing."""
+        self._closed = True
         if self._begun:
             self.rollback()
         if self._temporary is not None:
@@ -314,6 +327,7 @@ class TransactionSession(Session):
             self.close()
 
 
+HANDLERS: Final[Mapping[type, execute.Handler]] = execute.HANDLERS | filing.HANDLERS | rights.HANDLERS
 STATEMENTS: Final[Mapping[Any, Any]] = {
     **{word: RECORD for word in READERS if word not in {"INSERT", "UPDATE", "DELETE", "MERGE"}},
     **{kind: kind for kind in dml.HANDLERS},

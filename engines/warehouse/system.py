@@ -11,6 +11,9 @@
     svv_external_tables, svv_views, svv_rls_policy   what their names say
     information_schema.tables, .columns              for tools that ask there
 
+Somebody who may read some of the tables finds those in pg_table_def and information_schema, and his own statements in
+the logs. The tables of OWNERS he may not read: they show values, numbers and rules of all the others.
+
 The columns are those of the service where it has them; what only a real cluster could fill is left away. Logs are in
 memory: they begin when the warehouse is opened.
 """
@@ -28,7 +31,9 @@ from engines.display import Plan, Table
 from engines.sql.source import Field
 from engines.sql.sources import RowsSource
 from engines.sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, TIMESTAMP, VARCHAR, Type
+from engines.warehouse.catalog import ColumnDefinition
 from engines.warehouse.layout import layout
+from engines.warehouse.loading.rejected import LoadError
 from engines.warehouse.scan import Table as StoredTable
 
 if TYPE_CHECKING:
@@ -66,19 +71,13 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadError:
-    """A row that COPY refused."""
+class Refused:
+    """A row that a COPY, the statement of that number, refused."""
 
     query: int
     begun: int
     table: str
-    file: str
-    line: int
-    column: str
-    type: str
-    value: str
-    row: str
-    reason: str
+    error: LoadError
 
 
 class Log:
@@ -89,7 +88,7 @@ class Log:
         self._lock = threading.Lock()
         self._statements: deque[Statement] = deque(maxlen=KEPT)
         self._count = 0
-        self.load_errors: deque[LoadError] = deque(maxlen=10 * KEPT)
+        self.load_errors: deque[Refused] = deque(maxlen=10 * KEPT)
 
     @contextlib.contextmanager
     def running(self, text: str, user: str) -> Iterator[Statement]:
@@ -129,8 +128,21 @@ def datetime_of(microseconds: int) -> datetime:
 def _stored(session: "Session") -> Iterator[tuple[str, str, StoredTable]]:
     """Schema, name and source of each stored table."""
     for name in sorted(session.root.tables):
-        schema, _, bare = name.rpartition(".")
-        yield schema or "public", bare, session.stored_table(name)
+        if session.names.readable(name):
+            schema, _, bare = name.rpartition(".")
+            yield schema or "public", bare, session.stored_table(name)
+
+
+def _columns_seen(session: "Session", table: StoredTable) -> Iterator[ColumnDefinition]:
+    columns = table.state.definition.columns
+    seen = set(
+        session.root.access.columns(table.name, session.user, [one.name for one in columns]) if session.user else ()
+    )
+    return (one for one in columns if not session.user or one.name in seen)
+
+
+def _logged(session: "Session") -> list[Statement]:
+    return [one for one in session.warehouse.log.statements() if session.user in {"", one.user}]
 
 
 def _table_info(session: "Session") -> Iterator[Row]:
@@ -199,7 +211,7 @@ def _slices(session: "Session") -> Iterator[Row]:
 
 
 def _queries(session: "Session") -> Iterator[Row]:
-    for one in session.warehouse.log.statements():
+    for one in _logged(session):
         stats = one.stats
         yield (
             one.query, one.user, one.text, datetime_of(one.begun), one.seconds, one.rows, bool(one.error), one.error,
@@ -210,17 +222,21 @@ def _queries(session: "Session") -> Iterator[Row]:
 
 
 def _summary(session: "Session") -> Iterator[Row]:
-    for one in session.warehouse.log.statements():
+    for one in _logged(session):
         if one.plan is not None:
             for step, (plan, _) in enumerate(one.plan.walk()):
                 yield one.query, step, plan.name, plan.line()
 
 
 def _load_errors(session: "Session") -> Iterator[Row]:
-    for one in session.warehouse.log.load_errors:
+    mine = {one.query for one in _logged(session)}
+    for one in list(session.warehouse.log.load_errors):
+        if session.user and one.query not in mine:
+            continue
+        error = one.error
         yield (
-            one.query, datetime_of(one.begun), one.table, one.file, one.line, one.column, one.type, one.value, one.row,
-            one.reason,
+            one.query, datetime_of(one.begun), one.table, error.file, error.line, error.column, error.type,
+            error.raw_value, error.raw_line, error.code, error.reason,
         )  # fmt: skip
 
 
@@ -228,7 +244,7 @@ def _table_def(session: "Session") -> Iterator[Row]:
     for schema, name, table in _stored(session):
         definition = table.state.definition
         places = {id: place for place, id in enumerate(definition.sort, 1)}
-        for column in definition.columns:
+        for column in _columns_seen(session, table):
             yield (
                 schema, name, column.name, str(column.type), column.encode, column.id == definition.key,
                 places.get(column.id, 0), not column.nullable, column.default,
@@ -266,14 +282,14 @@ def _policies(session: "Session") -> Iterator[Row]:
 def _all_tables(session: "Session") -> Iterator[Row]:
     root = session.root
     for kind, names in (("BASE TABLE", root.tables), ("VIEW", root.views), ("EXTERNAL TABLE", root.external)):
-        for name in sorted(names):
+        for name in filter(session.names.readable, sorted(names)):
             schema, _, bare = name.rpartition(".")
             yield "dev", schema or "public", bare, kind
 
 
 def _all_columns(session: "Session") -> Iterator[Row]:
     for schema, name, table in _stored(session):
-        for place, one in enumerate(table.state.definition.columns, 1):
+        for place, one in enumerate(_columns_seen(session, table), 1):
             yield "dev", schema, name, one.name, place, one.default, "YES" if one.nullable else "NO", str(one.type)
 
 
@@ -281,6 +297,9 @@ def _fields(**columns: Type) -> tuple[Field, ...]:
     return tuple(Field(name, type) for name, type in columns.items())
 
 
+OWNERS: Final = frozenset(
+    ("svv_table_info", "stv_blocklist", "svv_snapshots", "svv_external_tables", "svv_views", "svv_rls_policy")
+)
 Rows = Callable[["Session"], Iterator[Row]]
 NAMED: Final = {"schema": VARCHAR, "table": VARCHAR}
 TABLES: Final[dict[str, tuple[tuple[Field, ...], Rows]]] = {
@@ -312,7 +331,8 @@ TABLES: Final[dict[str, tuple[tuple[Field, ...], Rows]]] = {
     "stl_load_errors": (
         _fields(
             query=INTEGER, starttime=TIMESTAMP, tbl=VARCHAR, filename=VARCHAR, line_number=BIGINT, colname=VARCHAR,
-            type=VARCHAR, raw_field_value=VARCHAR, raw_line=VARCHAR, err_reason=VARCHAR,
+            type=VARCHAR, raw_field_value=VARCHAR, raw_line=VARCHAR, err_code=INTEGER,
+            err_reason=VARCHAR,
         ),
         _load_errors,
     ),

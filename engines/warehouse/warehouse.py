@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from engines.clock import Clock
 from engines.display import Plan, Report, Table
 from engines.errors import AlreadyExists, Closed, Invalid, NotFound, nearest
+from engines.sql.binder import bind_type
 from engines.sql.dialect import RULES, Dialect
 from engines.sql.front import Statement
 from engines.sql.source import TableSource
 from engines.sql.sources import table_source
 from engines.storage.blobs import Collected
 from engines.storage.files import FileSystem
+from engines.warehouse import external
 from engines.warehouse import snapshot as snapshots
 from engines.warehouse.grid import Grid
 from engines.warehouse.leader import Leader, Nodes, count
@@ -196,6 +198,33 @@ class Warehouse:
         if taken is not None:
             raise AlreadyExists(f"there is a {taken} {name!r} already: detach or drop it, or name another", name=name)
         self.attached = {**self.attached, name: Attached(name, table_source(name, source))}
+
+    def external_table(
+        self,
+        name: str,
+        location: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        partitioning: str | None = "hive",
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        """Files somewhere as a table, kept in the catalogue; nothing is loaded. See CREATE EXTERNAL TABLE.
+
+        format: parquet, orc, csv, textfile, json; None = by the suffix. columns: name -> type; None = as the files say.
+        AlreadyExists if the name is taken. Invalid for what makes no sense.
+        """
+        self.refuse_closed()
+        typed = None if columns is None else [(one.lower(), bind_type(type)) for one, type in columns.items()]
+        made = external.external_table(location, format=format, columns=typed, partitioning=partitioning)
+        with self._session().change() as transaction:
+            transaction.put_external(folded((name,)), made)
+
+    def external(self, name: str, table: "ExternalTable") -> TableSource:
+        """The source that reads an external table; made once for each definition."""
+        kept = self._external.get(name)
+        if kept is None or kept[0] != table:
+            kept = self._external[name] = table, external.source(name, table)
+        return kept[1]
 
     def detach(self, name: str) -> None:
         """Forget an attached table. NotFound."""

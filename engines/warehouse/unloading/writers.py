@@ -22,7 +22,7 @@ import zstandard
 
 from engines.extras import extra
 from engines.sql import castwords, texts
-from engines.sql.arrow import arrow_type, pyarrow, table_of
+from engines.sql.arrow import arrow_type, pyarrow, table_of, to_arrow
 from engines.sql.column import Batch, Column, expand
 from engines.sql.context import Context
 from engines.sql.types import VARCHAR, Type
@@ -30,6 +30,7 @@ from engines.sql.values import python_values
 from engines.warehouse.unloading.places import Sink
 
 GROUP_BYTES: Final = 32 << 20
+PLAIN_PLACES: Final = 6  # of a decimal that Arrow writes without an exponent, whatever its value
 Described = Sequence[tuple[str, str, Type]]  # header, id in the batches, type
 Line = Sequence[str | None]
 
@@ -86,7 +87,7 @@ class TextWriter:
         style = self._style
         out = io.StringIO()
         if style.format == "csv":
-            quoting = csv.QUOTE_ALL if style.add_quotes else csv.QUOTE_MINIMAL
+            quoting: Any = csv.QUOTE_ALL if style.add_quotes else csv.QUOTE_MINIMAL
             csv.writer(out, delimiter=style.delimiter, lineterminator="\n", quoting=quoting).writerows(rows)
         else:
             shape = self._shape()
@@ -126,10 +127,14 @@ def fields(column: Column, context: Context) -> list[str | None]:
         return [None] * len(column)
     elif type.kind == "varbyte":
         found = [word.hex() for word in texts.to_words(column)]
+    elif type.text or type.integer or type.kind == "date" or (type.decimal and type.scale <= PLAIN_PLACES):
+        strings = to_arrow(column, len(column)).cast(pyarrow().string())
+        written: list[str | None] = strings.to_numpy(zero_copy_only=False).tolist()
+        return written
     elif type.fields:
         return [None if one is None else msgspec.json.encode(one).decode() for one in python_values(column, 1)]
     else:
-        words = texts.to_words(column if type.bytes else castwords.write(column, VARCHAR, context, 0))
+        words = texts.to_words(castwords.write(column, VARCHAR, context, 0))
         found = [word.decode(errors="replace") for word in words]
     if column.valid is not None:
         found = [cell if there else None for cell, there in zip(found, column.valid.tolist(), strict=True)]

@@ -23,6 +23,7 @@ from engines.sql import types
 from engines.sql.column import VECTOR, Array, Batch, Bytes, Column, Dictionary, expand, gather
 from engines.sql.source import Field, Schema
 from engines.sql.types import Type
+from engines.sql.values import span
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -303,6 +304,8 @@ def to_arrow(column: Column, rows: int) -> "pa.Array":
         return pa.array(column.data, pa.float64(), mask=mask).cast(target)
     if kind == "decimal":
         return pa.Array.from_buffers(target, rows, [buffer, pa.py_buffer(_halves(column))])
+    if kind == "interval" and column.wide:
+        return pa.array([span(value) for value in column.data], pa.int64(), mask=mask).cast(target)
     return pa.array(column.numbers(), mask=mask).cast(pa.int32() if kind == "date" else pa.int64()).cast(target)
 
 

@@ -97,7 +97,7 @@ class Cache:
 @dataclass(slots=True)
 class _Entry:
     statements: list[Statement]
-    seen: tuple[tuple[tuple[str, ...], Any], ...]  # names -> schema or View, as they were
+    seen: tuple[tuple[tuple[str, ...], Any], ...]  # names -> (name in plans, schema) or View, as they were
 
 
 def _still_true(entry: _Entry, catalog: Catalog) -> bool:
@@ -109,8 +109,10 @@ def _still_true(entry: _Entry, catalog: Catalog) -> bool:
             if found != before:
                 return False
             continue
+        if isinstance(before, View) or found.name != before[0]:
+            return False
         schema = found.schema()
-        if schema is not before and schema != before:
+        if schema is not before[1] and schema != before[1]:
             return False
     return True
 

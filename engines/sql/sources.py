@@ -11,6 +11,7 @@ from engines.errors import Invalid
 from engines.sql.arrays import ArraysSource
 from engines.sql.arrow import batch_of, pyarrow, schema_of
 from engines.sql.column import VECTOR, Batch, Column, Maker
+from engines.sql.sample import Sampled
 from engines.sql.source import Partition, Placement, Predicate, Scanned, Schema, Statistics, Support, TableSource
 from engines.sql.values import column_of
 
@@ -32,6 +33,7 @@ class ArrowSource:
             self._batches += [record.slice(start, rows) for start in range(0, record.num_rows, rows)]
         self._schema = schema_of(table.schema)
         self._rows = table.num_rows
+        self._statistics = Statistics(self._rows, Sampled(table.column_names, self._batches, self._rows))
         self._version = next(_versions)
 
     def schema(self) -> Schema:
@@ -41,7 +43,7 @@ class ArrowSource:
         return self._version
 
     def statistics(self) -> Statistics:
-        return Statistics(rows=self._rows)
+        return self._statistics
 
     def support(self, predicate: Predicate) -> Support:
         del predicate

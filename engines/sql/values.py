@@ -225,8 +225,16 @@ def _values(column: Column) -> list[Any]:
     if kind == "time":
         return [_time_of_day(value) for value in whole]
     if kind == "interval":
-        return [dt.timedelta(microseconds=value) for value in whole]
+        return [dt.timedelta(microseconds=span(value)) for value in whole]
     return whole
+
+
+def span(interval: Any) -> int:  # noqa: ANN401 - an engine value: microseconds, or months and microseconds
+    """Microseconds of an INTERVAL. Invalid for months, which have no fixed length."""
+    months, microseconds = interval if isinstance(interval, tuple) else (0, interval)
+    if months:
+        raise Invalid("an INTERVAL with months or years is no length of time: add it to a date, or cast it to VARCHAR")
+    return int(microseconds)
 
 
 def _time_of_day(value: int) -> dt.time:

@@ -87,6 +87,15 @@ def test_csv_has_quotes_where_they_are_needed(tmp_path):
     )
 
 
+@pytest.mark.parametrize("scale", [0, 1, 6, 7, 18])
+def test_decimals_have_all_their_places_and_no_exponent(tmp_path, scale):
+    values = [0, 1, -1, 10**18 - 1, -(10**17), 10**18 + 5]
+    table = pa.table({"d": pa.array([D(value).scaleb(-scale) for value in values], pa.decimal128(38, scale))})
+    done = write(f"{tmp_path}/", "CSV", table=table)
+    expected = [f"{D(value).scaleb(-scale):.{scale}f}" for value in values]
+    assert content(done.files[0]).splitlines() == expected
+
+
 def test_json_has_an_object_a_row(tmp_path):
     done = write(tmp_path, "JSON")
     found = [json.loads(line, parse_float=D) for line in content(done.files[0]).splitlines()]

@@ -109,7 +109,7 @@ class Binder:
         self.near = 0  # the last place that was known
         self.placed = True  # False inside a view: its places are not those of the text
         self.tables: dict[str, None] = {}  # full names of what is read
-        self.seen: dict[tuple[str, ...], Any] = {}  # names looked up -> schema or View: the statement depends on them
+        self.seen: dict[tuple[str, ...], Any] = {}  # what the plan depends on: name -> (its own name, schema), or View
         self.used: dict[int | str, Type] = {}  # parameters that the statement has
         self.withs: list[dict[str, Any]] = []  # WITH queries in scope, innermost last
         self.views: tuple[str, ...] = ()  # those that are being bound

@@ -306,16 +306,48 @@ def interval(binder: Binder, text: str, unit: str, node: Node) -> Expression:
     return Constant((months, microseconds), type=type, position=binder.position(node))
 
 
+_YEARS: Final = re.compile(r"\s*([+-]?)(\d+)-(\d+)\s*")
+_DAYS: Final = re.compile(r"\s*([+-]?)(?:(\d+)\s+)?(\d+)(?::(\d\d))?(?::(\d\d)(?:\.(\d{1,6}))?)?\s*")
+
+
+def _spanned(binder: Binder, sign: str, text: str, unit: str, node: Node) -> Expression:
+    """INTERVAL '1-2' YEAR TO MONTH, INTERVAL '3 04:05:06' DAY TO SECOND; a minus is one for all parts."""
+    if unit == "year to month" and (years := _YEARS.fullmatch(text)):
+        months = int(years[2]) * 12 + int(years[3])
+        return Constant(
+            (-months if sign or years[1] == "-" else months, 0), type=INTERVAL, position=binder.position(node)
+        )
+    first, _, last = unit.partition(" to ")
+    names = ["day", "hour", "minute", "second"]
+    found = _DAYS.fullmatch(text)
+    if first not in names or last not in names or not found:
+        raise binder.error(
+            f"INTERVAL {text!r} {unit.upper()} cannot be read: write '1-2' YEAR TO MONTH, '3 04:05:06' DAY TO SECOND",
+            node,
+        )
+    given = [found[2], found[3], found[4], found[5]]
+    if first != "day":  # '04:05' HOUR TO MINUTE, '04:05' MINUTE TO SECOND
+        clock = [one for one in given if one is not None]
+        at = names.index(first)
+        given = [None] * at + clock + [None] * (4 - at - len(clock))
+    sizes = [DAY, 3_600_000_000, 60_000_000, 1_000_000]
+    total = sum(int(one) * size for one, size in zip(given, sizes, strict=False) if one)
+    total += int((found[6] or "").ljust(6, "0"))
+    type = INTERVAL if total % DAY == 0 else INTERVAL_OF_TIME
+    return Constant((0, -total if sign or found[1] == "-" else total), type=type, position=binder.position(node))
+
+
 @binds(exp.Interval)
 def _interval(binder: Binder, node: Node, scope: Scope) -> Expression:
     amount, unit = node.this, node.args.get("unit")
     name = "" if unit is None else unit.name if isinstance(unit, (exp.Var, exp.Literal)) else written(unit)
-    if isinstance(unit, exp.IntervalSpan):
-        raise binder.unsupported(f"INTERVAL ... {name}", node)
+    between = isinstance(unit, exp.IntervalSpan)
     sign = ""
     while isinstance(amount, (exp.Neg, exp.Paren)):
         sign = ("" if sign else "-") if isinstance(amount, exp.Neg) else sign
         amount = amount.this
+    if between and isinstance(amount, exp.Literal):
+        return _spanned(binder, sign, amount.name, name.lower(), node)
     if isinstance(amount, exp.Literal):
         return interval(binder, sign + amount.name, name, node)
     bound = binder.expression(amount, scope)

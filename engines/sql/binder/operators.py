@@ -371,6 +371,18 @@ def _with_time(binder: Binder, operator: str, left: Expression, right: Expressio
         folded = _intervals(operator, left, right)
         if folded is not None:
             return folded
+    if a.kind == "interval" and b.number and operator in {"*", "/"}:
+        exact = a == INTERVAL and b.integer and operator == "*"
+        return Call(
+            operator, (left, right), type=INTERVAL if exact else INTERVAL_OF_TIME, position=binder.position(node)
+        )
+    if b.kind == "interval" and a.number and operator == "*":
+        return _with_time(binder, operator, right, left, node)
+    if a.kind == b.kind == "interval" and operator in {"+", "-"}:
+        exact = a == b == INTERVAL
+        return Call(
+            operator, (left, right), type=INTERVAL if exact else INTERVAL_OF_TIME, position=binder.position(node)
+        )
     if a.kind == "date" and b.integer and operator in {"+", "-"}:
         days = right if operator == "+" else negative(right)
         return Call("add days", (left, days), type=DATE, position=binder.position(node))

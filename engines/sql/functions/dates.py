@@ -33,7 +33,7 @@ PARTS: Final = {
     "epoch": "",
     "year": "years y yr yrs",
     "quarter": "quarters qtr qtrs q",
-    "month": "months mon mons",
+    "month": "months mon mons mm",
     "week": "weeks w wk",
     "day": "days d dayofmonth",
     "dow": "dayofweek dw weekday",
@@ -263,6 +263,20 @@ def datediff(given: Given) -> Column:
     part = part_named(given)
     first, second = (boundaries(part, column, given) for column in given.columns[1:])
     return whole_column(given.type, second - first)
+
+
+@scalar(
+    "date_cmp",
+    "date, date -> integer; temporal, temporal -> integer",
+    synonyms=[
+        "date_cmp_timestamp", "date_cmp_timestamptz", "timestamp_cmp", "timestamp_cmp_date",
+        "timestamp_cmp_timestamptz", "timestamptz_cmp", "timestamptz_cmp_date", "timestamptz_cmp_timestamp",
+    ],
+    meaning="1 if x is later than y, -1 if it is earlier, 0 if they are the same moment",
+)  # fmt: skip
+def compared(given: Given) -> Column:
+    first, second = (microseconds(column) for column in given.columns)
+    return whole_column(given.type, (first > second).astype(np.int64) - (first < second))
 
 
 @scalar("months_between", "temporal, temporal -> double", meaning="months from y to x; days count as 1/31")

@@ -166,10 +166,13 @@ def floats(column: Column) -> Floats:
     return made
 
 
-def interval(column: Column) -> tuple[int, int]:
-    """Months and microseconds of an INTERVAL constant."""
-    months, microseconds = column.data[0]
-    return int(months), int(microseconds)
+def intervals(column: Column) -> tuple[Numbers, Numbers]:
+    """Months and microseconds of INTERVALs: pairs, or microseconds alone."""
+    if column.data.dtype == object and len(column.data) and isinstance(column.data[0], tuple):
+        pairs = np.array([*column.data], np.int64)
+        return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+    times = whole(column)
+    return np.zeros(len(times), np.int64), times
 
 
 def to_python(column: Column) -> list[Any]:

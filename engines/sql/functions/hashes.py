@@ -5,10 +5,12 @@ bytes of the value: text as UTF-8, whole numbers with the low byte first in the 
 run in Python, once for each distinct value.
 """
 
+import base64
 import hashlib
 import struct
-import zlib
 from typing import Any, Final
+
+import google_crc32c
 
 from engines.sql.column import Column
 from engines.sql.functions.given import Given, scalars
@@ -52,9 +54,9 @@ def sha256(given: Given) -> Column:
     return given.for_each(lambda value: hashlib.sha256(_bytes(value)).hexdigest())
 
 
-@scalar("crc32", "text -> bigint; varbyte -> bigint", synonyms=["func_crc32"], meaning="the CRC-32 of the bytes")
+@scalar("crc32", "text -> varchar; varbyte -> varchar", meaning="the CRC-32C of the bytes, 8 hexadecimal digits")
 def crc32(given: Given) -> Column:
-    return given.for_each(lambda value: zlib.crc32(_bytes(value)))
+    return given.for_each(lambda value: f"{google_crc32c.value(_bytes(value)):08x}")
 
 
 @scalar("fnv_hash", "any, integer? -> bigint", meaning="the 64-bit FNV-1a hash of x, going on from a seed")
@@ -96,6 +98,38 @@ def strtol(given: Given) -> Column:
 def to_hex(given: Given) -> Column:
     def written(value: "int | str | bytes") -> str:
         return f"{value & 0xFFFF_FFFF_FFFF_FFFF:x}" if isinstance(value, int) else _bytes(value).hex()
+
+    return given.for_each(written)
+
+
+@scalar(
+    "to_varbyte", "text, text -> varbyte", meaning="the bytes that a text stands for: 'hex' digits, 'utf8', 'base64'"
+)
+def to_varbyte(given: Given) -> Column:
+    def read(text: str, form: str) -> bytes:
+        match form.lower():
+            case "utf8" | "utf-8":
+                return text.encode()
+            case "hex":
+                return bytes.fromhex(text)
+            case "base64":
+                return base64.b64decode(text, validate=True)
+        raise ValueError(f"TO_VARBYTE reads 'hex', 'utf8' or 'base64', not {form!r}")
+
+    return given.for_each(read)
+
+
+@scalar("from_varbyte", "varbyte, text -> varchar", meaning="bytes as text: 'hex' digits, 'utf8', 'base64'")
+def from_varbyte(given: Given) -> Column:
+    def written(data: bytes, form: str) -> str:
+        match form.lower():
+            case "utf8" | "utf-8":
+                return data.decode()
+            case "hex":
+                return data.hex()
+            case "base64":
+                return base64.b64encode(data).decode()
+        raise ValueError(f"FROM_VARBYTE writes 'hex', 'utf8' or 'base64', not {form!r}")
 
     return given.for_each(written)
 

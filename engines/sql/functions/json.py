@@ -146,3 +146,62 @@ def _is_valid(text: str, starts: bytes) -> bool:
 def json_typeof(given: Given) -> Column:
     names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
     return given.for_each(lambda text: names.get(type(_read(text, ANY)), "null"))
+
+
+# ---- SUPER, which is JSON in text --------------------------------------------------------------------------------
+
+
+@scalar("json_parse", "text -> varchar", meaning="JSON text as SUPER: checked, and without blanks")
+def json_parse(given: Given) -> Column:
+    return given.for_each(lambda text: msgspec.json.format(_checked(text), indent=-1).decode())
+
+
+@scalar("json_serialize", "text -> varchar", meaning="SUPER as JSON text")
+def json_serialize(given: Given) -> Column:
+    return given.for_each(lambda text: _checked(text).decode())
+
+
+@scalar("can_json_parse", "text -> boolean", meaning="whether x is JSON of any kind")
+def can_json_parse(given: Given) -> Column:
+    def valid(text: str) -> bool:
+        try:
+            return bool(_checked(text))
+        except _Invalid:
+            return False
+
+    return given.for_each(valid)
+
+
+@scalar("json_size", "text -> integer", meaning="bytes of x as JSON text")
+def json_size(given: Given) -> Column:
+    return given.for_each(lambda text: len(_checked(text)))
+
+
+@scalar("get_array_length", "text -> integer", meaning="how many elements a SUPER array has; NULL if it is none")
+def get_array_length(given: Given) -> Column:
+    def counted(text: str) -> int | None:
+        items = _read(_checked(text), ARRAY)
+        return None if items is None else len(items)
+
+    return given.for_each(counted)
+
+
+def _kind(name: str, starts: bytes, meaning: str) -> None:
+    @scalar(name, "text -> boolean", meaning=meaning)
+    def is_kind(given: Given) -> Column:
+        return given.for_each(lambda text: _checked(text)[:1] in {starts[i : i + 1] for i in range(len(starts))})
+
+
+_kind("is_array", b"[", "whether x is a SUPER array")
+_kind("is_object", b"{", "whether x is a SUPER object")
+_kind("is_scalar", b'"-0123456789tf', "whether x is a SUPER scalar")
+
+
+@scalar(
+    "split_to_array", "text, text? -> varchar", meaning="the parts of x between delimiters (a comma), as SUPER array"
+)
+def split_to_array(given: Given) -> Column:
+    def parts(text: str, delimiter: str = ",") -> str:
+        return msgspec.json.encode(text.split(delimiter) if delimiter else [text]).decode()
+
+    return given.for_each(parts)

@@ -18,7 +18,7 @@ import numpy as np
 from engines._native import dates as kernels
 from engines.sql.column import Column
 from engines.sql.functions.dates import CLOCK, MONTHS, as_type, microseconds, part_named, split
-from engines.sql.functions.given import Given, Numbers, interval, scalars, whole, whole_column
+from engines.sql.functions.given import Given, Numbers, intervals, scalars, whole, whole_column
 from engines.sql.functions.registry import Functions, TypeMismatch
 from engines.sql.types import DATE, DAY, EPOCH_TIME, INTERVAL, TIME, TIMESTAMP, TIMESTAMPTZ, Type
 
@@ -63,15 +63,14 @@ def _takes_interval(types: Sequence[Type]) -> tuple[Sequence[Type], Type]:
 
 def _add_interval(given: Given, sign: int) -> Column:
     column = given.columns[0]
-    months, times = interval(given.columns[1])
+    months, times = intervals(given.columns[1])
     if given.type.kind == "date":
-        if times % DAY:
-            raise given.error("a DATE plus hours is no DATE: cast it to TIMESTAMP first")
+        given.refuse(times % DAY != 0, "a DATE plus hours is no DATE: cast it to TIMESTAMP first")
         days = whole(column)
-        if months:
-            days = moved_days(days, np.array([sign * months]), given)
+        if months.any():
+            days = moved_days(days, sign * months, given)
         return as_type(DATE, (days + sign * (times // DAY)) * DAY, given)
-    return moved(column, np.array([sign * months]), np.array([sign * times]), given)
+    return moved(column, sign * months, sign * times, given)
 
 
 @scalar("add interval", _takes_interval, meaning="x + INTERVAL '...'")
@@ -127,12 +126,21 @@ def next_day(given: Given) -> Column:
 # ---- time zones --------------------------------------------------------------------------------------------------
 
 
+ABBREVIATIONS: Final = {  # hours from UTC; EST, MST and HST are zones of zoneinfo's own
+    "EDT": -4, "CST": -6, "CDT": -5, "MDT": -6, "PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8, "BST": 1, "CET": 1,
+    "CEST": 2, "EET": 2, "EEST": 3, "WET": 0, "WEST": 1, "MSK": 3, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11,
+    "ACST": 9.5, "AWST": 8, "NZST": 12, "NZDT": 13,
+}  # fmt: skip
+
+
 @lru_cache(maxsize=64)
 def zone_named(name: str) -> dt.tzinfo:
     """The zone of that name, or a fixed offset: UTC+3, -05:30. ValueError if there is none."""
     text = name.strip()
     if text.upper() in {"UTC", "GMT", "Z"}:
         return dt.UTC
+    if text.upper() in ABBREVIATIONS:
+        return dt.timezone(dt.timedelta(hours=ABBREVIATIONS[text.upper()]))
     offset = text.upper().removeprefix("UTC").removeprefix("GMT")
     if offset[:1] in {"+", "-"}:
         hours, _, minutes = offset[1:].partition(":")
@@ -192,7 +200,6 @@ def convert_timezone(given: Given) -> Column:
 @scalar(
     "at time zone",
     "timestamp, text -> timestamptz; timestamptz, text -> timestamp",
-    synonyms=["timezone"],
     meaning="a TIMESTAMP of that zone as a moment; a TIMESTAMPTZ as that zone's local time",
 )
 def at_time_zone(given: Given) -> Column:
@@ -200,3 +207,13 @@ def at_time_zone(given: Given) -> Column:
     if given.type.kind == TIMESTAMPTZ.kind:
         return as_type(TIMESTAMPTZ, to_utc(times, zone), given)
     return as_type(TIMESTAMP, from_utc(times, zone), given)
+
+
+@scalar(
+    "timezone",
+    "text, timestamp -> timestamptz; text, timestamptz -> timestamp",
+    meaning="AT TIME ZONE with the zone first",
+)
+def timezone(given: Given) -> Column:
+    given.columns.reverse()
+    return at_time_zone(given)

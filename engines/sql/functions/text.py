@@ -329,3 +329,51 @@ def quote_ident(given: Given) -> Column:
 @scalar("quote_literal", "text -> varchar", meaning="x as a constant in a statement, in quotes")
 def quote_literal(given: Given) -> Column:
     return given.for_each(lambda text: "'" + text.replace("\\", "\\\\").replace("'", "''") + "'")
+
+
+# ---- sound and order ---------------------------------------------------------------------------------------------
+
+SOUNDS: Final = {
+    letter: digit for digit, letters in enumerate(("bfpv", "cgjkqsxz", "dt", "l", "mn", "r"), 1) for letter in letters
+}
+
+
+def sound(text: str) -> str:
+    """American Soundex: the first letter, and three digits for the consonants that follow."""
+    letters = [letter for letter in text.lower() if "a" <= letter <= "z"]
+    if not letters:
+        return ""
+    made, before = letters[0].upper(), SOUNDS.get(letters[0])
+    for letter in letters[1:]:
+        digit = SOUNDS.get(letter)
+        if digit and digit != before:
+            made += str(digit)
+        if letter not in "hw":  # they do not part equal sounds
+            before = digit
+    return made[:4].ljust(4, "0")
+
+
+@scalar("soundex", "text -> varchar", meaning="how x sounds in English: a letter and three digits")
+def soundex(given: Given) -> Column:
+    return given.for_each(sound)
+
+
+@scalar("difference", "text, text -> integer", meaning="in how many places of SOUNDEX x and y agree, 0 to 4")
+def difference(given: Given) -> Column:
+    return given.for_each(lambda a, b: sum(x == y for x, y in zip(sound(a), sound(b), strict=False)))
+
+
+@scalar("octetindex", "text, text -> integer", meaning="the byte of y at which x begins, from 1; 0 if it does not")
+def octetindex(given: Given) -> Column:
+    return given.for_each(lambda part, text: text.encode().find(part.encode()) + 1)
+
+
+@scalar(
+    "bpcharcmp", "text, text -> integer", synonyms=["bttext_pattern_cmp"], meaning="1, 0 or -1: the order of x and y"
+)
+def compared(given: Given) -> Column:
+    def order(a: str, b: str) -> int:
+        first, second = a.rstrip(" ").encode(), b.rstrip(" ").encode()
+        return (first > second) - (first < second)
+
+    return given.for_each(order)

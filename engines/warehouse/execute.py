@@ -302,6 +302,7 @@ def alter(running: Running, record: records.Alter) -> Table:
     name = record.name
     with session.change(session.holder(name)) as transaction:
         table = running.definition(transaction, name, None)
+        before = _views_that_bind(running, transaction.root)
         match record.action:
             case "add":
                 _add_column(running, transaction, record)
@@ -320,7 +321,24 @@ def alter(running: Running, record: records.Alter) -> Table:
                 pass  # users are names here
             case _:
                 transaction.redefine(name, lambda one: _changed(one, record))
+        broken = before - _views_that_bind(running, transaction.root)
+        if broken:
+            raise Invalid(f"view {min(broken)!r} reads {name!r} as it is: DROP it first, and make it again")
     return done("ALTER TABLE")
+
+
+def _views_that_bind(running: Running, root: Root) -> set[str]:
+    """The views whose queries find what they name."""
+    found = set()
+    owner = running.session.names.owner
+    for name, view in root.views.items():
+        with contextlib.suppress(QueryError):
+            if view.materialized is None:
+                running.session.columns_of(name, owner)
+            else:
+                front.bind_select(view.text, owner, running.engine.dialect)
+            found.add(name)
+    return found
 
 
 def _add_column(running: Running, transaction: Transaction, record: records.Alter) -> None:

@@ -101,7 +101,12 @@ class Session:
         for statement in self._prepared(engine, text, values, named):
             if statement.query is None:
                 raise QueryError("only queries have a plan", text=text)
-            plan = self.warehouse.explained(engine, statement, values, named, analyze=analyze or statement.analyze)
+            analyzed = analyze or statement.analyze
+            if not analyzed:
+                plan = self.warehouse.explained(engine, statement, values, named, analyze=False)
+                continue
+            with self.warehouse.log.running(statement.text, self.user) as running:
+                plan = running.plan = self.warehouse.explained(engine, statement, values, named, analyze=True)
         if plan is None:
             raise Invalid("there is no statement in the text")
         return plan
@@ -135,6 +140,8 @@ class Session:
     ) -> Table:
         if statement.kind == "explain":
             plan = self.warehouse.explained(engine, statement, values, named, analyze=statement.analyze)
+            if statement.analyze and self.logged is not None:
+                self.logged.plan = plan
             return Table({"query plan": str(plan).splitlines()})
         if statement.query is not None:
             return self.warehouse.answered(engine, statement, values, named, timeout)

@@ -111,11 +111,6 @@ class Log:
         with self._lock:
             return list(self._statements)
 
-    def last(self) -> Statement | None:
-        """The statement that runs, or ran last."""
-        with self._lock:
-            return self._statements[-1] if self._statements else None
-
 
 def datetime_of(microseconds: int) -> datetime:
     """A moment, in UTC."""

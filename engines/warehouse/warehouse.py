@@ -179,11 +179,7 @@ class Warehouse:
         self, engine: Engine, statement: Statement, values: Sequence[Any], named: Mapping[str, Any], *, analyze: bool
     ) -> Plan:
         """A query's plan."""
-        plan = engine.plan(statement, values, named, analyze=analyze)
-        running = self.log.last()
-        if analyze and running is not None:
-            running.plan = plan
-        return plan
+        return engine.plan(statement, values, named, analyze=analyze)
 
     # -- tables of others
 

@@ -408,7 +408,8 @@ def vacuum(running: Running, record: records.Vacuum) -> Table:
     groups = 0
     for name in names:
         with session.change(session.holder(name)) as transaction:
-            running.definition(transaction, name, None)
+            if record.name is not None:
+                running.definition(transaction, name, None)
             groups += transaction.vacuum(name, mode)
     return done("VACUUM", groups)
 
@@ -433,7 +434,8 @@ def analyze(running: Running, record: records.Analyze) -> Table:
     names = sorted(session.root.tables) if record.name is None else [record.name]
     for name in names:
         with session.change(session.holder(name)) as transaction:
-            running.definition(transaction, name, None)
+            if record.name is not None:
+                running.definition(transaction, name, None)
             transaction.analyze(name)
     return done("ANALYZE", len(names))
 

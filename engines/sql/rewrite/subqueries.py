@@ -33,10 +33,12 @@ from engines.sql.logical import (
     Plan,
     Project,
     Reference,
+    SetOperation,
     Shared,
     Sort,
     Subquery,
     TopN,
+    Values,
     Window,
     output,
 )
@@ -86,9 +88,28 @@ def unnest(plan: Plan, work: Work) -> Plan:
             return _filter(plan, work)
         case Join():
             return _join(plan, work)
+        case Values():
+            return unnest(_united(plan), work)
     lifting = _Lifting(plan.input, work)  # type: ignore[attr-defined] # the other kinds with expressions have one input
     new = altered(plan, lifting.value)
     return over(new, lifting.plan)
+
+
+def _united(plan: Values) -> Plan:
+    """VALUES (1), ((SELECT ...))  ->  VALUES (1) UNION ALL SELECT (SELECT ...)."""
+    simple = tuple(row for row in plan.rows if not any(subqueries(value) for value in row))
+    ids = [id for id, _ in plan.columns]
+    made: Plan | None = Values(plan.columns, simple) if simple else None
+    others = (row for row in plan.rows if any(subqueries(value) for value in row))
+    for number, row in enumerate(others):
+        if made is None:
+            made = Project(Values((), ((),)), tuple(zip(ids, row, strict=True)))
+            continue
+        right = Project(Values((), ((),)), tuple((f"{id}/{number}", value) for id, value in zip(ids, row, strict=True)))
+        columns = tuple((id, id, f"{id}/{number}", type) for id, type in plan.columns)
+        made = SetOperation("union", True, made, right, columns)  # noqa: FBT003 - ALL
+    assert made is not None  # noqa: S101 - for the type checker: one row has a subquery
+    return made
 
 
 def _filter(plan: Filter, work: Work) -> Plan:

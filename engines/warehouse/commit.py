@@ -182,7 +182,7 @@ class Transaction:
         if writer.sketches:
             sketches = statistics.merged(sketches, writer.sketches)
         if any(column.identity is not None for column in entry.definition.columns):
-            entry = msgspec.structs.replace(entry, identities=entry.identities + writer.rows)
+            entry = msgspec.structs.replace(entry, identities=entry.identities + writer.given_out)
             self.root = self.root.with_table(name, entry)
         self._set(entry, pages, sketches if writer.sketches else working.sketches)
         if len(short) >= MANY_SHORT:

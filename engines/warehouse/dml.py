@@ -42,6 +42,7 @@ from engines.warehouse.scan import ROW
 if TYPE_CHECKING:
     from engines.warehouse.execute import Running
     from engines.warehouse.session import Session
+    from engines.warehouse.statements import records
 
 Node = Any  # of sqlglot's tree
 UNBOUNDED: Final = sys.maxsize  # of memory: what a statement writes is held until it is written
@@ -129,7 +130,7 @@ def filled(running: "Running", table: TableDefinition, given: Iterable[str]) -> 
     """The DEFAULT values of the columns that are not given. What has none is NULL, or IDENTITY."""
     named = set(given)
     return [
-        (column.name, front.bind_expression(column.default, {}, running.engine.dialect, wanted=column.type))
+        (column.name, front.bind_expression(column.default, {}, running.engine.dialect, wanted=unbounded(column.type)))
         for column in table.columns
         if column.name not in named and column.default is not None
     ]
@@ -154,8 +155,8 @@ def constant_row(name: str, value: Expression) -> Query:
     return Query(Project(Values((), ((),)), ((name, value),)), ((name, name, value.type),))
 
 
-def engine_value_of(found: Collected, column: ColumnDefinition) -> Any:  # noqa: ANN401 - as the catalogue writes values
-    """The one value of a query's only column, for `missing` of a column that is added."""
+def engine_value_of(found: Collected, column: "ColumnDefinition | records.ColumnDefinition") -> Any:  # noqa: ANN401 - as the catalogue writes values
+    """The one value of a query's only column, for `missing` of a column that is added. Invalid if it is too long."""
     (shown,) = python_values(found.whole()[column.name], 1)
     value = engine_value(shown, column.type)
     if column.type.bytes and column.type.length and value is not None and len(value) > column.type.length:
@@ -242,8 +243,6 @@ def _with(query: Node, ast: Node) -> Node:
     before = ast.args.get("with_")
     if before is None:
         return query
-    if not isinstance(query, exp.Select):
-        query = exp.select("*").from_(query.subquery("rows"))
     query, inner = query.copy(), query.args.get("with_")
     both = before.copy()
     both.set("expressions", [*both.expressions, *(inner.copy().expressions if inner is not None else [])])
@@ -518,7 +517,7 @@ def append(session: "Session", name: str, data: Any, columns: Sequence[str] | No
         wanted = [known[one] for one in lower]
         engine = session.engine()
         also = [
-            (column.name, front.bind_expression(column.default, {}, engine.dialect, wanted=column.type))
+            (column.name, front.bind_expression(column.default, {}, engine.dialect, wanted=unbounded(column.type)))
             for column in table.columns
             if column.name not in lower and column.default is not None
         ]

@@ -171,7 +171,8 @@ def column_of(running: Running, column: records.ColumnDefinition) -> ColumnDefin
     if column.default is not None:
         text = column.default
         try:
-            front.bind_expression(text.strip(), {}, running.engine.dialect, wanted=dml.unbounded(column.type))
+            value = front.bind_expression(text.strip(), {}, running.engine.dialect, wanted=dml.unbounded(column.type))
+            found = dml.rows_of(running, dml.constant_row(column.name, value))
         except QueryError as error:
             first = str(error).partition("\n")[0]
             raise QueryError(
@@ -179,6 +180,7 @@ def column_of(running: Running, column: records.ColumnDefinition) -> ColumnDefin
                 text=running.statement.source,
                 position=len(text) - len(text.lstrip()),
             ) from error
+        dml.engine_value_of(found, column)  # is it too long?
     encode = (column.encode or "auto").lower()
     return ColumnDefinition(
         column.name, column.type, column.nullable, default, column.identity, ENCODINGS.get(encode, encode)

@@ -97,6 +97,7 @@ class Writer:
         self.table = table
         self.rows = 0
         self.identities = identities
+        self.given_out = 0  # IDENTITY values
         self.sketches: statistics.Sketches = {}
         self._slices = slices
         self._put = put
@@ -124,6 +125,8 @@ class Writer:
             column.id: self._given(column, batch.column(column.name) if column.name in names else None, rows)
             for column in self.table.columns
         }
+        if any(column.identity is not None and column.name not in names for column in self.table.columns):
+            self.given_out += rows
         self.rows += rows
         if self.table.style == "key" and self.table.key is not None and self._slices > 1 and self._slice is None:
             lies = distribute.slices_of(columns[self.table.key], rows, self._slices)
@@ -138,8 +141,8 @@ class Writer:
     def _given(self, column: ColumnDefinition, given: Column | None, rows: int) -> Column:
         if given is None and column.identity is not None:
             first, step = column.identity
-            given_out = self.identities + self.rows
-            return Column(column.type, first + step * np.arange(given_out, given_out + rows, dtype=np.int64))
+            before = self.identities + self.given_out
+            return Column(column.type, first + step * np.arange(before, before + rows, dtype=np.int64))
         if given is None:
             if not column.nullable:
                 raise Invalid(f"column {column.name!r} is NOT NULL and got no values", column=column.name)

@@ -1,0 +1,697 @@
+"""Every statement of the warehouse: what it does, what it answers, what is there after the folder was opened again."""
+
+# ruff: noqa: E501 - a statement stands on a line
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from warehouse.asking import ask, one, refused, touched
+
+from engines.errors import AlreadyExists, Invalid, NotFound, QueryError
+from engines.warehouse.warehouse import Warehouse
+
+
+@pytest.fixture
+def wh():
+    with Warehouse() as warehouse:
+        yield warehouse
+
+
+def command(who, text):
+    return str(who.sql(text).columns["command"][0])
+
+
+# ---- CREATE TABLE ------------------------------------------------------------------------------------------------
+
+
+def test_show_table_gives_the_statement_that_makes_the_table(wh):
+    wh.sql(
+        "CREATE TABLE t (a INT NOT NULL DISTKEY SORTKEY, b VARCHAR(5) DEFAULT 'x', c DECIMAL(10,2) ENCODE delta, "
+        "d BIGINT IDENTITY(10, 5), e CHAR(3), PRIMARY KEY (a))"
+    )
+    statement = one(wh, "SHOW TABLE t")
+    assert statement.splitlines() == [
+        "CREATE TABLE t (",
+        "    a INTEGER NOT NULL,",
+        "    b VARCHAR(5) DEFAULT 'x',",
+        "    c DECIMAL(10,2) ENCODE delta,",
+        "    d BIGINT IDENTITY(10, 5),",
+        "    e CHAR(3)",
+        ") DISTSTYLE KEY DISTKEY(a) SORTKEY(a)",
+    ]
+    wh.sql("DROP TABLE t")
+    wh.sql(statement)
+    assert one(wh, "SHOW TABLE t") == statement
+
+
+@pytest.mark.parametrize(
+    ("attributes", "made"),
+    [
+        ("", ("auto", (), (), False)),
+        ("DISTSTYLE EVEN", ("even", (), (), False)),
+        ("DISTSTYLE ALL SORTKEY (b)", ("all", (), ("b",), False)),
+        ("DISTKEY (b)", ("key", ("b",), (), False)),
+        ("DISTSTYLE KEY DISTKEY (a) COMPOUND SORTKEY (a, b)", ("key", ("a",), ("a", "b"), False)),
+        ("INTERLEAVED SORTKEY (a, b)", ("auto", (), ("a", "b"), True)),
+        ("DISTSTYLE AUTO SORTKEY AUTO ENCODE AUTO BACKUP NO", ("auto", (), (), False)),
+    ],
+)
+def test_attributes_of_a_table(wh, attributes, made):
+    wh.sql(f"CREATE TABLE t (a INT, b INT) {attributes}")
+    wh.sql("INSERT INTO t VALUES (2, 1), (1, 2), (3, 3)")
+    table = wh.storage.view().root.tables["t"].definition
+    key = () if table.key is None else table.named([table.key])
+    assert (table.style, key, table.named(table.sort), table.interleaved) == made
+    assert ask(wh, "SELECT a, b FROM t ORDER BY a") == [(1, 2), (2, 1), (3, 3)]
+    assert ask(wh, "SELECT b FROM t WHERE a = 2") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [(one, one) for one in ("raw", "bitpack", "delta", "runlength", "bytedict", "zstd")]
+    + [("az64", "bitpack"), ("mostly8", "bitpack"), ("lzo", "zstd"), ("text255", "bytedict"), ("delta32k", "delta")],
+)
+def test_encodings_by_their_names_and_by_those_of_the_service(wh, name, stored):
+    wh.sql(f"CREATE TABLE t (a INT ENCODE {name})")
+    wh.append("t", [(value // 50,) for value in range(5000)])
+    blocks = wh.layout("t").columns
+    assert set(blocks["encoding"]) <= {stored, f"{stored} zstd", f"raw {stored}"}
+    assert one(wh, "SELECT sum(a) FROM t") == sum(value // 50 for value in range(5000))
+
+
+def test_like_takes_columns_defaults_identity_and_keys_of_another_table(wh):
+    wh.sql("CREATE TABLE t (a INT IDENTITY(5, 2), b INT DEFAULT 7 NOT NULL, c INT) DISTKEY (c) SORTKEY (b, c)")
+    wh.sql("INSERT INTO t (c) VALUES (1)")
+    wh.sql("CREATE TABLE u (LIKE t INCLUDING DEFAULTS)")
+    assert ask(wh, "SELECT * FROM u") == []
+    assert one(wh, "SHOW TABLE u") == one(wh, "SHOW TABLE t").replace("TABLE t", "TABLE u")
+    wh.sql("INSERT INTO u (c) VALUES (1)")
+    assert ask(wh, "SELECT * FROM u") == [(5, 7, 1)]
+
+
+def test_like_takes_no_view(wh):
+    wh.sql("CREATE VIEW view AS SELECT 1 AS a")
+    refused(wh, "CREATE TABLE t (LIKE view)", Invalid, "'view' is no table that is stored here")
+    refused(wh, "CREATE TABLE t (LIKE views)", NotFound, "there is no table 'views'; did you mean 'view'?")
+
+
+def test_create_table_as_takes_names_and_types_of_the_query(wh):
+    wh.sql("CREATE TABLE t (a INT, b VARCHAR(5), c DECIMAL(10, 2))")
+    wh.sql("INSERT INTO t VALUES (1, 'x', 1.5), (2, NULL, 2.5)")
+    assert touched(wh, "CREATE TABLE u DISTKEY(a) SORTKEY(d) AS SELECT a, b, c * 2 AS d, NULL AS e FROM t") == 2
+    assert ask(wh, "SELECT * FROM u ORDER BY a") == [(1, "x", Decimal("3.00"), None), (2, None, Decimal("5.00"), None)]
+    assert ask(wh, "SHOW COLUMNS FROM u") == [
+        ("a", "INTEGER", True), ("b", "VARCHAR(5)", True), ("d", "DECIMAL(21,2)", True), ("e", "VARCHAR", True),
+    ]  # fmt: skip
+    wh.sql("CREATE TABLE named (x, y) AS SELECT a, b FROM t")
+    assert ask(wh, "SELECT x, y FROM named ORDER BY x") == [(1, "x"), (2, None)]
+    refused(wh, "CREATE TABLE v AS SELECT a + 1 FROM t", Invalid, "column 1 of the query has no name")
+    refused(wh, "CREATE TABLE v AS SELECT a, a FROM t", AlreadyExists, "got a more than once")
+    refused(wh, "CREATE TABLE v (x) AS SELECT a, b FROM t", Invalid, "1 columns are named, and the query has 2")
+    refused(wh, "CREATE TABLE v (x, y)", QueryError, "column 'x' has no type")
+
+
+def test_if_not_exists_leaves_what_is_there(wh):
+    wh.sql("CREATE TABLE t AS SELECT 5 AS a")
+    wh.sql("CREATE TABLE IF NOT EXISTS t (b INT)")
+    assert ask(wh, "SELECT a FROM t") == [(5,)]
+    refused(wh, "CREATE TABLE t (b INT)", AlreadyExists, "there is a table 't' already")
+    refused(wh, "CREATE VIEW t AS SELECT 1 AS a", AlreadyExists, "there is a table 't' already")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "says"),
+    [
+        ("(a INTEGERR)", QueryError, "did you mean 'INTEGER'?"),
+        ("(a INT DISTKEY, b INT DISTKEY)", QueryError, "DISTKEY is said of two columns"),
+        ("(a INT SORTKEY, b INT SORTKEY)", QueryError, "SORTKEY is said of two columns"),
+        ("(aaa INT) DISTKEY(aab)", NotFound, "there is no column 'aab'; did you mean 'aaa'?"),
+        ("(aaa INT) SORTKEY(aab)", NotFound, "did you mean 'aaa'?"),
+        ("(a INT, A INT)", AlreadyExists, "got a more than once"),
+        ("(a INT) DISTSTYLE KEY", QueryError, "DISTSTYLE KEY goes with DISTKEY"),
+        ("(a INT) DISTSTYLE EVEN DISTKEY (a)", QueryError, "DISTSTYLE KEY goes with DISTKEY"),
+        ("()", QueryError, "expected the name of a column"),
+        ("(a INT DEFAULT 'x')", QueryError, "DEFAULT of column 'a': 'x' is no INTEGER"),
+        ("(a VARCHAR(3) DEFAULT 'abcd')", Invalid, "DEFAULT of column 'a' is longer than VARCHAR(3)"),
+        ("(a INT DEFAULT 1 / 0)", QueryError, "DEFAULT of column 'a': division by zero"),
+        ("(a INT, b INT DEFAULT a)", QueryError, "DEFAULT of column 'b': there is no column 'a'"),
+        ("(a INT ENCODE zst)", Invalid, "ENCODE is one of"),
+        ("(a VARCHAR(99999))", QueryError, "VARCHAR has a length of 1 to 65,535 bytes, got 99,999"),
+        ("(a DECIMAL(39, 2))", QueryError, "DECIMAL has 1 to 38 digits"),
+        ("(a VARCHAR IDENTITY(1, 1))", Invalid, "IDENTITY needs whole numbers, not VARCHAR"),
+        ("(a INT IDENTITY(1, 0))", QueryError, "the step of an IDENTITY is not 0"),
+        ("(a INT) FROBNICATE", QueryError, "expected DISTSTYLE, DISTKEY, SORTKEY"),
+    ],
+)
+def test_what_no_table_can_be(wh, text, kind, says):
+    refused(wh, f"CREATE TABLE t {text}", kind, says)
+    assert wh.tables() == []
+
+
+# ---- temporary tables --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("create", "name"), [("CREATE TEMP TABLE t", "t"), ("CREATE TABLE #t", "#t")])
+def test_a_temporary_table_is_only_in_its_session_and_goes_with_it(wh, create, name):
+    with wh.session() as session:
+        session.sql(f"{create} (a INT)")
+        session.sql(f"INSERT INTO {name} VALUES (1), (2)")
+        assert touched(session, f"UPDATE {name} SET a = a + 10 WHERE a = 1") == 1
+        assert touched(session, f"DELETE FROM {name} WHERE a = 2") == 1
+        assert ask(session, f"SELECT a FROM {name}") == [(11,)]
+        refused(wh, f"SELECT a FROM {name}", QueryError, "there is no table")
+        assert wh.tables() == []
+    with wh.session() as session:
+        refused(session, f"SELECT a FROM {name}", QueryError, "there is no table")
+
+
+def test_a_temporary_table_hides_a_table_of_its_name_but_not_from_views(wh):
+    wh.sql("CREATE TABLE t AS SELECT 1 AS a")
+    wh.sql("CREATE VIEW v AS SELECT a FROM t")
+    with wh.session() as session:
+        assert ask(session, "SELECT a FROM t") == [(1,)]
+        session.sql("CREATE TEMP TABLE t AS SELECT 2 AS a")
+        assert ask(session, "SELECT a FROM t") == [(2,)]
+        assert ask(session, "SELECT v.a, t.a FROM v, t") == [(1, 2)]
+        assert ask(session, "SELECT a FROM pg_temp.t") == [(2,)]
+        assert ask(wh, "SELECT a FROM t") == [(1,)]
+        session.sql("UPDATE t SET a = t.a + v.a FROM v")
+        session.sql("CREATE VIEW w AS SELECT a FROM t")
+        session.sql("DROP TABLE t")
+        assert ask(session, "SELECT a FROM t") == [(1,)]
+        assert ask(session, "SELECT a FROM w") == [(1,)]
+    assert ask(wh, "SELECT a FROM t") == [(1,)]
+
+
+def test_a_view_cannot_read_a_temporary_table(wh):
+    with wh.session() as session:
+        session.sql("CREATE TEMP TABLE t AS SELECT 2 AS a")
+        refused(session, "CREATE VIEW v AS SELECT a FROM t", QueryError, "there is no table 't'")
+
+
+def test_temporary_tables_take_part_in_transactions(wh):
+    wh.sql("CREATE TABLE t (a INT)")
+    with wh.session() as session:
+        session.sql("CREATE TEMP TABLE x (a INT)")
+        session.sql("BEGIN; INSERT INTO x VALUES (1); INSERT INTO t VALUES (1); CREATE TEMP TABLE y (a INT); ROLLBACK")
+        assert ask(session, "SELECT * FROM x") == []
+        refused(session, "SELECT * FROM y", QueryError, "there is no table 'y'")
+        session.sql("BEGIN; INSERT INTO x VALUES (1); INSERT INTO t SELECT a FROM x; COMMIT")
+        assert ask(session, "SELECT * FROM x, t") == [(1, 1)]
+
+
+# ---- views -------------------------------------------------------------------------------------------------------
+
+
+def test_views_read_the_present_and_each_other(wh):
+    wh.sql("CREATE TABLE t AS SELECT 1 AS a UNION ALL SELECT 2")
+    wh.sql("CREATE VIEW v AS SELECT a FROM t WHERE a > 1")
+    wh.sql("CREATE VIEW w (p, q) AS SELECT a, a * 10 FROM v")
+    assert ask(wh, "SELECT q, p FROM w") == [(20, 2)]
+    wh.sql("INSERT INTO t VALUES (3)")
+    assert ask(wh, "SELECT q FROM w ORDER BY 1") == [(20,), (30,)]
+    wh.sql("CREATE OR REPLACE VIEW v AS SELECT a FROM t WHERE a > 2")
+    assert ask(wh, "SELECT q FROM w") == [(30,)]
+    refused(wh, "CREATE OR REPLACE VIEW v AS SELECT p AS a FROM w", QueryError, "reads itself")
+    refused(wh, "CREATE VIEW v AS SELECT 1 AS a", AlreadyExists, "there is a view 'v' already")
+    refused(wh, "CREATE VIEW x (a, b) AS SELECT 1", Invalid, "2 columns are named, and the query has 1")
+    refused(wh, "CREATE VIEW x AS SELECT * FROM missing", QueryError, "there is no table 'missing'")
+    refused(wh, "INSERT INTO v VALUES (1)", QueryError, "'v' is a view: rows are written into tables")
+
+
+def test_dropping_asks_for_cascade_where_a_view_reads(wh):
+    wh.sql("CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW v AS SELECT a FROM t; CREATE VIEW w AS SELECT a FROM v")
+    wh.sql("CREATE TABLE u AS SELECT 1 AS a; CREATE VIEW x AS SELECT a FROM u")
+    refused(wh, "DROP TABLE t", Invalid, "view 'v' reads 't'")
+    refused(wh, "DROP VIEW v", Invalid, "view 'w' reads 'v'")
+    refused(wh, "DROP TABLE u, t", Invalid, "view 'x' reads 'u'")
+    refused(wh, "DROP TABLE v", Invalid, "'v' is a view: DROP VIEW it")
+    refused(wh, "DROP VIEW t", Invalid, "'t' is a table: DROP TABLE it")
+    refused(wh, "DROP TABLE tt", NotFound, "there is no table 'tt'; did you mean 't'?")
+    assert touched(wh, "DROP TABLE IF EXISTS tt") == 0
+    assert touched(wh, "DROP TABLE t CASCADE") == 1
+    assert wh.tables() == ["u", "x"]
+
+
+def test_altering_breaks_no_view(wh):
+    wh.sql("CREATE TABLE t AS SELECT 1 AS a, 2 AS b, 3 AS c; CREATE VIEW v AS SELECT a, b FROM t")
+    wh.sql("CREATE MATERIALIZED VIEW m AS SELECT b FROM t")
+    refused(wh, "ALTER TABLE t RENAME TO u", Invalid, "reads 't' as it is")
+    refused(wh, "ALTER TABLE t RENAME COLUMN a TO z", Invalid, "view 'v' reads 't'")
+    refused(wh, "ALTER TABLE t DROP COLUMN b", Invalid, "view 'm' reads 't'")
+    wh.sql("ALTER TABLE t DROP COLUMN c")
+    assert ask(wh, "SELECT * FROM v") == [(1, 2)]
+
+
+def test_a_materialized_view_has_its_rows_until_it_is_refreshed(wh):
+    wh.sql("CREATE TABLE t AS SELECT 'x' AS b UNION ALL SELECT 'x'")
+    wh.sql(
+        "CREATE MATERIALIZED VIEW m BACKUP NO DISTSTYLE ALL AUTO REFRESH NO AS SELECT b, count(*) AS n FROM t GROUP BY b"
+    )
+    wh.sql("INSERT INTO t VALUES ('y')")
+    assert ask(wh, "SELECT * FROM m") == [("x", 2)]
+    assert touched(wh, "REFRESH MATERIALIZED VIEW m") == 2
+    assert ask(wh, "SELECT * FROM m ORDER BY b") == [("x", 2), ("y", 1)]
+    refused(wh, "INSERT INTO mv_tbl__m__0 VALUES ('z', 1)", QueryError, "holds the rows of the materialized view 'm'")
+    refused(wh, "DROP TABLE mv_tbl__m__0", Invalid, "holds the rows of the materialized view 'm'")
+    refused(wh, "CREATE OR REPLACE VIEW m AS SELECT 1 AS a", AlreadyExists, "'m' is a materialized view")
+    refused(wh, "REFRESH MATERIALIZED VIEW n", NotFound, "there is no materialized view 'n'")
+    wh.sql("VACUUM; ANALYZE; DROP MATERIALIZED VIEW m")
+    assert wh.tables() == ["t"]
+
+
+def test_a_refresh_that_fails_leaves_the_rows(wh):
+    wh.sql("CREATE TABLE t AS SELECT 1 AS a; CREATE MATERIALIZED VIEW m AS SELECT 10 / a AS b FROM t")
+    wh.sql("INSERT INTO t VALUES (0)")
+    refused(wh, "REFRESH MATERIALIZED VIEW m", QueryError, "division by zero")
+    assert ask(wh, "SELECT b FROM m") == [(10,)]
+
+
+# ---- schemas, SHOW -----------------------------------------------------------------------------------------------
+
+
+def test_schemas_hold_tables_and_views(wh):
+    wh.sql("CREATE SCHEMA s; CREATE SCHEMA IF NOT EXISTS s; CREATE TABLE s.x AS SELECT 1 AS a")
+    wh.sql("CREATE VIEW s.v AS SELECT a FROM s.x; CREATE TABLE x AS SELECT 2 AS a")
+    assert ask(wh, "SELECT x.a FROM s.x UNION ALL SELECT a FROM public.x") == [(1,), (2,)]
+    assert ask(wh, "SHOW SCHEMAS") == [("public",), ("s",)]
+    assert ask(wh, "SHOW TABLES FROM SCHEMA s") == [("s.v", "view"), ("s.x", "table")]
+    assert ask(wh, "SHOW TABLES") == [("s.v", "view"), ("s.x", "table"), ("x", "table")]
+    refused(wh, "CREATE SCHEMA s", AlreadyExists, "there is a schema 's' already")
+    refused(wh, "CREATE TABLE ss.x (a INT)", NotFound, "there is no schema 'ss'; did you mean 's'?")
+    refused(wh, "DROP SCHEMA s", Invalid, "schema 's' holds")
+    refused(wh, "DROP SCHEMA t", NotFound, "there is no schema 't'")
+    wh.sql("ALTER TABLE s.x ADD COLUMN b INT; DROP SCHEMA s CASCADE; DROP SCHEMA IF EXISTS s")
+    assert wh.tables() == ["x"]
+
+
+# ---- ALTER TABLE -------------------------------------------------------------------------------------------------
+
+
+def test_columns_come_go_and_get_other_names(wh):
+    wh.sql("CREATE TABLE t AS SELECT 1 AS a, 'x' AS b")
+    wh.sql("ALTER TABLE t ADD COLUMN c INT DEFAULT 7; ALTER TABLE t ADD d VARCHAR(3) DEFAULT 'abc' NOT NULL")
+    assert ask(wh, "SELECT * FROM t") == [(1, "x", 7, "abc")]
+    wh.sql("ALTER TABLE t RENAME COLUMN c TO e; ALTER TABLE t DROP COLUMN b; ALTER TABLE t ADD COLUMN b INT")
+    wh.sql("INSERT INTO t VALUES (2, 8, 'd', 9)")
+    assert wh.sql("SELECT * FROM t").names == ["a", "e", "d", "b"]
+    assert ask(wh, "SELECT * FROM t ORDER BY a") == [(1, 7, "abc", None), (2, 8, "d", 9)]
+    assert ask(wh, "SELECT a FROM t WHERE e = 7 AND b IS NULL") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "says"),
+    [
+        ("ADD COLUMN z INT NOT NULL", Invalid, "column 'z' is NOT NULL, and 't' has rows: give a DEFAULT"),
+        ("ADD COLUMN z VARCHAR(3) DEFAULT 'abcd'", Invalid, "DEFAULT of column 'z' is longer than VARCHAR(3)"),
+        ("ADD COLUMN a INT", AlreadyExists, "got a more than once"),
+        ("ADD COLUMN z INT DEFAULT a", QueryError, "DEFAULT of column 'z': there is no column 'a'"),
+        ("ADD COLUMN z INT IDENTITY(1, 1)", Invalid, "an IDENTITY is there from the beginning"),
+        ("DROP COLUMN zz", NotFound, "there is no column 'zz'"),
+        ("DROP COLUMN key", Invalid, "column 'key' is a DISTKEY or SORTKEY"),
+        ("RENAME COLUMN a TO b", AlreadyExists, "got b more than once"),
+        ("RENAME COLUMN zz TO b", NotFound, "there is no column 'zz'"),
+        ("RENAME TO u", AlreadyExists, "there is a table 'u' already"),
+        ("ALTER COLUMN b TYPE VARCHAR(1)", Invalid, "column 'b' is VARCHAR(1) and counts bytes, got a value of 2"),
+        ("ALTER COLUMN a TYPE BIGINT", Invalid, "changes the length of a VARCHAR"),
+        ("ALTER COLUMN b ENCODE nope", Invalid, "ENCODE is one of"),
+        ("ALTER DISTKEY zz", NotFound, "there is no column 'zz'"),
+        ("ALTER SORTKEY (a, zz)", NotFound, "there is no column 'zz'"),
+        ("APPEND FROM t", Invalid, "cannot move to itself"),
+        ("APPEND FROM u", Invalid, "have not the same columns"),
+        ("APPEND FROM zz", NotFound, "there is no table 'zz'"),
+        ("FROB", QueryError, "expected ALTER"),
+    ],
+)
+def test_what_cannot_be_altered(wh, text, kind, says):
+    wh.sql("CREATE TABLE t (a INT, b VARCHAR(5), key INT) DISTKEY(key)")
+    wh.sql("INSERT INTO t VALUES (1, 'xx', 1); CREATE TABLE u (a INT)")
+    refused(wh, f"ALTER TABLE t {text}", kind, says)
+    refused(wh, "ALTER TABLE tt ADD COLUMN a INT", QueryError, "there is no table 'tt'; did you mean 't'?")
+
+
+def test_keys_encodings_and_lengths_change_and_the_rows_stay(wh):
+    wh.sql("CREATE TABLE t (a INT, b VARCHAR(3), id INT IDENTITY(1, 1))")
+    wh.append("t", [(value % 17, str(value % 5)) for value in range(3000)], columns=["a", "b"])
+    before = ask(wh, "SELECT a, b, id FROM t ORDER BY id")
+    for change in (
+        "ALTER DISTKEY a", "ALTER COMPOUND SORTKEY (b, a)", "ALTER COLUMN a ENCODE zstd", "ALTER COLUMN b TYPE VARCHAR(20)",
+        "ALTER DISTSTYLE ALL", "ALTER DISTSTYLE KEY DISTKEY b", "ALTER SORTKEY NONE", "ALTER DISTSTYLE EVEN", "OWNER TO bob",
+    ):  # fmt: skip
+        wh.sql(f"ALTER TABLE t {change}")
+        assert ask(wh, "SELECT a, b, id FROM t ORDER BY id") == before, change
+    wh.sql("INSERT INTO t (a, b) VALUES (1, 'longer than three')")
+    assert one(wh, "SELECT id FROM t WHERE b LIKE 'longer%'") == 3001
+
+
+def test_append_from_moves_the_rows(wh):
+    wh.sql("CREATE TABLE t AS SELECT 1 AS a; CREATE TABLE u AS SELECT 2 AS a UNION ALL SELECT 3")
+    assert touched(wh, "ALTER TABLE t APPEND FROM u") == 2
+    assert ask(wh, "SELECT a FROM t ORDER BY a") == [(1,), (2,), (3,)]
+    assert ask(wh, "SELECT a FROM u") == []
+
+
+def test_a_renamed_table_keeps_its_rows_its_schema_and_its_rights(wh):
+    wh.sql(
+        "CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1 AS a; GRANT SELECT ON s.t TO bob; ALTER TABLE s.t RENAME TO u"
+    )
+    assert wh.tables() == ["s.u"]
+    with wh.session(user="bob") as bob:
+        assert ask(bob, "SELECT * FROM s.u") == [(1,)]
+
+
+# ---- INSERT ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(wh):
+    wh.sql(
+        "CREATE TABLE t (a INT NOT NULL, b VARCHAR(5) DEFAULT 'x', c DECIMAL(10,2), d BIGINT IDENTITY(10, 5), e CHAR(3))"
+    )
+    return wh
+
+
+def test_insert_in_all_its_forms(filled):
+    wh = filled
+    assert touched(wh, "INSERT INTO t VALUES (1)") == 1
+    assert touched(wh, "INSERT INTO t (a, c) VALUES (2, 3.456), (3, 1)") == 2
+    wh.sql("INSERT INTO t (c, a) VALUES (?, ?)", "7.5", 4)
+    wh.sql("INSERT INTO t (c, a) VALUES ($2, $1)", 5, 9)
+    wh.sql("INSERT INTO t (c, a) VALUES (:c, :a)", c=1.5, a=6)
+    wh.sql("INSERT INTO t (a, b) VALUES (7, DEFAULT), (8, 'y')")
+    wh.sql("INSERT INTO t VALUES (9, DEFAULT, NULL, DEFAULT, 'ab   ')")
+    assert touched(wh, "INSERT INTO t SELECT a + 100, b FROM t WHERE a <= 2") == 2
+    wh.sql("INSERT INTO t (a) WITH x AS (SELECT 1000 AS n) SELECT n FROM x")
+    wh.sql("WITH x AS (SELECT 1001 AS n) INSERT INTO t (a) SELECT n FROM x")
+    wh.sql("WITH x AS (SELECT 1002 AS n) INSERT INTO t (a, b) VALUES ((SELECT n FROM x), 'w')")
+    expected = [
+        (1, "x", None), (2, "x", Decimal("3.46")), (3, "x", Decimal(1)), (4, "x", Decimal("7.5")), (5, "x", Decimal(9)),
+        (6, "x", Decimal("1.5")), (7, "x", None), (8, "y", None), (9, "x", None), (101, "x", None), (102, "x", None),
+        (1000, "x", None), (1001, "x", None), (1002, "w", None),
+    ]  # fmt: skip
+    assert ask(wh, "SELECT a, b, c, d, e FROM t ORDER BY d") == [
+        (*row, 10 + 5 * number, "ab" if row[0] == 9 else None) for number, row in enumerate(expected)
+    ]
+
+
+def test_insert_of_nothing_but_defaults(wh):
+    wh.sql("CREATE TABLE t (a INT IDENTITY(1, 1), b INT GENERATED BY DEFAULT AS IDENTITY(5, -1), c INT DEFAULT 1 + 1)")
+    assert touched(wh, "INSERT INTO t DEFAULT VALUES") == 1
+    assert touched(wh, "INSERT INTO t VALUES (DEFAULT, DEFAULT, DEFAULT), (DEFAULT, DEFAULT, DEFAULT)") == 2
+    assert ask(wh, "SELECT * FROM t ORDER BY a") == [(1, 5, 2), (2, 4, 2), (3, 3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "says"),
+    [
+        ("INSERT INTO t DEFAULT VALUES", Invalid, "column 'a' is NOT NULL and got no values"),
+        ("INSERT INTO t (a) VALUES (NULL)", Invalid, "column 'a' is NOT NULL, got a NULL"),
+        ("INSERT INTO t (b) VALUES ('q')", Invalid, "column 'a' is NOT NULL"),
+        ("INSERT INTO t (a, d) VALUES (9, 9)", QueryError, "column 'd' is an IDENTITY"),
+        (
+            "INSERT INTO t (a, b) VALUES (1, 'ok'), (2, 'toolong')",
+            Invalid,
+            "column 'b' is VARCHAR(5) and counts bytes, got a value of 7",
+        ),
+        ("INSERT INTO t (a, b) VALUES (1, 'ééé')", Invalid, "got a value of 6"),
+        ("INSERT INTO t (a, e) VALUES (1, 'abcd')", Invalid, "column 'e' is CHAR(3)"),
+        ("INSERT INTO t (a) VALUES (3000000000)", QueryError, "integer out of range"),
+        ("INSERT INTO t (a, c) VALUES (1, 123456789.5)", QueryError, "numeric value out of range"),
+        ("INSERT INTO t (a) VALUES ('abc')", QueryError, "'abc' is no INTEGER (line 1, column 27)"),
+        ("INSERT INTO t (a) VALUES (DATE '2020-01-01')", QueryError, "column 'a' holds INTEGER and takes no DATE"),
+        ("INSERT INTO t (a, a) VALUES (1, 2)", QueryError, "column 'a' is named more than once"),
+        ("INSERT INTO t (aa) VALUES (1)", QueryError, "the table has no column 'aa'; did you mean 'a'?"),
+        ("INSERT INTO t (a, b) VALUES (1)", QueryError, "2 columns are to be filled, and 1 values given"),
+        ("INSERT INTO t (a) VALUES (1, 2)", QueryError, "1 columns are to be filled, and 2 values given"),
+        ("INSERT INTO t (a, b) VALUES (1, 'a'), (2)", QueryError, "the rows of VALUES have 2 and 1 values"),
+        ("INSERT INTO t (a, b) SELECT 1, 'a', 1", QueryError, "2 columns are to be filled, and 3 values given"),
+        ("INSERT INTO t SELECT 1, 'a', 1, 1, 'a'", QueryError, "column 'd' is an IDENTITY"),
+        ("INSERT INTO t (a) VALUES (1/0)", QueryError, "division by zero"),
+        ("INSERT INTO t (a) SELECT 1 / (a - 1) FROM t", QueryError, "division by zero"),
+        ("INSERT INTO t (a) VALUES (nocol)", QueryError, "there is no column 'nocol'"),
+        ("INSERT INTO t (a) VALUES (?)", QueryError, "parameter 1 has no value"),
+        ("INSERT INTO t (a) VALUES (:q)", QueryError, "parameter :q has no value"),
+        ("INSERT INTO tt VALUES (1)", QueryError, "there is no table 'tt'; did you mean 't'?"),
+        ("INSERT INTO svv_table_info VALUES (1)", QueryError, "there is no table 'svv_table_info'"),
+    ],
+)
+def test_an_insert_that_is_refused_leaves_the_table(filled, text, kind, says):
+    filled.sql("INSERT INTO t VALUES (1)")
+    refused(filled, text, kind, says)
+    assert ask(filled, "SELECT * FROM t") == [(1, "x", None, 10, None)]
+
+
+def test_every_type_comes_back(wh):
+    wh.sql(
+        "CREATE TABLE t (a SMALLINT, b INT, c BIGINT, d REAL, e DOUBLE PRECISION, f DECIMAL(38, 4), g BOOLEAN, h DATE, "
+        "i TIMESTAMP, j TIME, k CHAR(4), l VARCHAR(9), m VARBYTE(9))"
+    )
+    row = (
+        -3, 2**31 - 1, -(2**63), 0.5, 1e300, Decimal("-1234567890123456789012345678901234.5678"), True, dt.date(1, 1, 1),
+        dt.datetime(2020, 2, 29, 23, 59, 59, 999999), dt.time(1, 2, 3), "é", "", b"\x00\xff",  # noqa: DTZ001 - TIMESTAMP has no zone
+    )  # fmt: skip
+    wh.sql(f"INSERT INTO t VALUES ({', '.join('?' * len(row))})", *row)
+    wh.sql("INSERT INTO t (a) VALUES (NULL)")
+    assert ask(wh, "SELECT * FROM t") == [row, (None,) * len(row)]
+
+
+# ---- UPDATE, DELETE ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(wh):
+    wh.sql("CREATE TABLE t (k INT, v VARCHAR(10) DEFAULT 'dd', n INT); CREATE TABLE s (k INT, v VARCHAR(10), n INT)")
+    wh.sql("INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)")
+    wh.sql("INSERT INTO s VALUES (2, 'B', 20), (3, 'C', 30), (4, 'D', 40), (NULL, 'N', 0)")
+    return wh
+
+
+T = "SELECT k, v, n FROM t ORDER BY k, n"
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "rows"),
+    [
+        ("UPDATE t SET n = n + 10 WHERE k = 1", 1, [(1, "a", 11), (2, "b", 2), (3, "c", 3)]),
+        ("UPDATE t AS x SET n = x.k, v = DEFAULT WHERE x.k > 1", 2, [(1, "a", 1), (2, "dd", 2), (3, "dd", 3)]),
+        ("UPDATE t SET t.n = NULL", 3, [(1, "a", None), (2, "b", None), (3, "c", None)]),
+        ("UPDATE t SET v = s.v, n = t.n + s.n FROM s WHERE t.k = s.k", 2, [(1, "a", 1), (2, "B", 22), (3, "C", 33)]),
+        ("UPDATE t SET n = (SELECT max(n) FROM s) WHERE k IN (SELECT k FROM s)", 2, [(1, "a", 1), (2, "b", 40), (3, "c", 40)]),
+        ("UPDATE t SET n = x.m FROM (SELECT k, sum(n) AS m FROM s GROUP BY k) x WHERE x.k = t.k AND x.m > 20", 1, [(1, "a", 1), (2, "b", 2), (3, "c", 30)]),
+        ("UPDATE t SET v = 'q' FROM s JOIN s AS r ON s.k = r.k WHERE t.k = s.k", 2, [(1, "a", 1), (2, "q", 2), (3, "q", 3)]),
+        ("UPDATE t SET k = o.n + 5 FROM t AS o WHERE o.k = t.k AND o.k = 3", 1, [(1, "a", 1), (2, "b", 2), (8, "c", 3)]),
+        ("WITH x AS (SELECT 3 AS k) UPDATE t SET n = 0 FROM x WHERE t.k = x.k", 1, [(1, "a", 1), (2, "b", 2), (3, "c", 0)]),
+        ("UPDATE t SET n = 1 WHERE k = 99", 0, [(1, "a", 1), (2, "b", 2), (3, "c", 3)]),
+        ("DELETE FROM t WHERE k = 2", 1, [(1, "a", 1), (3, "c", 3)]),
+        ("DELETE t WHERE k = 2", 1, [(1, "a", 1), (3, "c", 3)]),
+        ("DELETE FROM t AS x WHERE x.k < 3", 2, [(3, "c", 3)]),
+        ("DELETE FROM t USING s WHERE t.k = s.k", 2, [(1, "a", 1)]),
+        ("DELETE FROM t USING s, s AS r WHERE t.k = s.k AND r.k = 4", 2, [(1, "a", 1)]),
+        ("DELETE FROM t USING s JOIN s AS r ON s.k = r.k WHERE t.k = s.k", 2, [(1, "a", 1)]),
+        ("WITH x AS (SELECT 3 AS k) DELETE FROM t USING x WHERE t.k = x.k", 1, [(1, "a", 1), (2, "b", 2)]),
+        ("DELETE FROM t WHERE k NOT IN (SELECT k FROM s WHERE k IS NOT NULL)", 1, [(2, "b", 2), (3, "c", 3)]),
+        ("DELETE FROM t WHERE EXISTS (SELECT 1 FROM t AS o WHERE o.k = t.k + 1)", 2, [(3, "c", 3)]),
+        ("DELETE FROM t", 3, []),
+        ("TRUNCATE t", 3, []),
+        ("TRUNCATE TABLE t", 3, []),
+    ],
+)  # fmt: skip
+def test_update_and_delete(pair, text, count, rows):
+    before = ask(pair, "SELECT * FROM s ORDER BY k")
+    assert touched(pair, text) == count
+    assert ask(pair, T) == rows
+    assert ask(pair, "SELECT * FROM s ORDER BY k") == before
+
+
+def test_parameters_of_update_and_delete(pair):
+    pair.sql("UPDATE t SET v = ?, n = ? WHERE k = ?", "new", None, 2)
+    pair.sql("DELETE FROM t WHERE k = :k OR v = :v", k=1, v="c")
+    assert ask(pair, T) == [(2, "new", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "says"),
+    [
+        ("UPDATE t SET nn = 1", QueryError, "the table has no column 'nn'; did you mean 'n'?"),
+        ("UPDATE t SET n = 1, n = 2", QueryError, "column 'n' is set more than once"),
+        ("UPDATE t SET v = 'longer than ten'", Invalid, "column 'v' is VARCHAR(10)"),
+        ("UPDATE t SET n = 1 / (k - 2)", QueryError, "division by zero"),
+        ("UPDATE t SET n = 'x' WHERE k = 2", QueryError, "'x' is no INTEGER"),
+        ("UPDATE t SET n = 1 WHERE v", QueryError, "WHERE takes a condition (BOOLEAN), v is VARCHAR"),
+        ("UPDATE t SET n = 1 FROM nix WHERE t.k = nix.k", QueryError, "there is no table 'nix'"),
+        ("UPDATE nix SET n = 1", QueryError, "there is no table 'nix'"),
+        ("DELETE FROM t WHERE zz = 1", QueryError, "there is no column 'zz'"),
+        ("DELETE FROM t WHERE k = 1 / (n - 2)", QueryError, "division by zero"),
+        ("DELETE FROM nix", QueryError, "there is no table 'nix'"),
+        ("TRUNCATE nix", QueryError, "there is no table 'nix'"),
+        ("TRUNCATE", QueryError, "expected the name of a table"),
+    ],
+)
+def test_changes_that_are_refused_leave_the_table(pair, text, kind, says):
+    refused(pair, text, kind, says)
+
+
+# ---- MERGE -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("clauses", "count", "rows"),
+    [
+        (
+            "WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT VALUES (s.k, s.v, s.n)",
+            4, [(1, "a", 1), (2, "B", 2), (3, "C", 3), (4, "D", 40), (None, "N", 0)],
+        ),
+        (
+            "WHEN MATCHED AND s.n > 20 THEN DELETE WHEN MATCHED THEN UPDATE SET n = t.n + s.n WHEN NOT MATCHED AND s.k IS NOT NULL THEN INSERT (k, n) VALUES (s.k, s.n)",
+            3, [(1, "a", 1), (2, "b", 22), (4, "dd", 40)],
+        ),
+        ("WHEN MATCHED THEN DELETE", 2, [(1, "a", 1)]),
+        ("WHEN MATCHED THEN UPDATE SET v = DEFAULT, t.n = NULL", 2, [(1, "a", 1), (2, "dd", None), (3, "dd", None)]),
+        ("WHEN NOT MATCHED THEN INSERT (v, k) VALUES (DEFAULT, s.n)", 2,
+         [(0, "dd", None), (1, "a", 1), (2, "b", 2), (3, "c", 3), (40, "dd", None)]),
+        ("WHEN MATCHED AND t.k > 100 THEN DELETE", 0, [(1, "a", 1), (2, "b", 2), (3, "c", 3)]),
+    ],
+)  # fmt: skip
+def test_merge(pair, clauses, count, rows):
+    assert touched(pair, f"MERGE INTO t USING s ON t.k = s.k {clauses}") == count
+    assert ask(pair, T) == rows
+
+
+def test_merge_of_a_query_under_other_names_and_with_parameters(pair):
+    pair.sql(
+        "MERGE INTO t AS x USING (SELECT k, v FROM s WHERE n > ?) y ON x.k = y.k WHEN MATCHED THEN UPDATE SET v = y.v || ? "
+        "WHEN NOT MATCHED THEN INSERT (k, v) VALUES (y.k, y.v)",
+        20, "!",
+    )  # fmt: skip
+    assert ask(pair, T) == [(1, "a", 1), (2, "b", 2), (3, "C!", 3), (4, "D", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "says"),
+    [
+        ("USING s ON t.k > 1 WHEN MATCHED THEN UPDATE SET v = s.v", QueryError, "met by more than one row of the source"),
+        ("USING s ON t.k = 2 WHEN MATCHED AND s.n = 20 THEN DELETE WHEN MATCHED AND s.n = 30 THEN UPDATE SET n = 0", Invalid, "two clauses want the same row"),
+        ("USING s ON t.k = s.k WHEN MATCHED THEN DO NOTHING", QueryError, "WHEN MATCHED THEN takes UPDATE SET or DELETE"),
+        ("USING s ON t.k = s.k WHEN NOT MATCHED BY SOURCE THEN DELETE", QueryError, "BY SOURCE is not supported"),
+        ("USING s ON t.k = s.k WHEN NOT MATCHED THEN INSERT (k) VALUES (s.k, 3)", QueryError, "1 columns are to be filled, and 2 values given"),
+        ("USING s ON t.k = s.k WHEN NOT MATCHED THEN INSERT VALUES (s.k)", QueryError, "3 columns are to be filled, and 1 values given"),
+        ("USING s ON t.k = s.k WHEN NOT MATCHED THEN INSERT (kk) VALUES (s.k)", QueryError, "did you mean 'k'?"),
+        ("USING s ON t.k = s.k WHEN MATCHED THEN UPDATE SET zz = 1", QueryError, "the table has no column 'zz'"),
+        ("USING s ON t.k = s.k WHEN MATCHED THEN UPDATE SET v = 'longer than ten'", Invalid, "column 'v' is VARCHAR(10)"),
+        ("USING s ON t.k = s.k WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (k) VALUES (1 / s.n)", QueryError, "division by zero"),
+        ("USING nix ON t.k = nix.k WHEN MATCHED THEN DELETE", QueryError, "there is no table 'nix'"),
+    ],
+)  # fmt: skip
+def test_a_merge_that_is_refused_leaves_the_table(pair, text, kind, says):
+    refused(pair, f"MERGE INTO t {text}", kind, says)
+
+
+# ---- VACUUM, ANALYZE, transactions, texts ------------------------------------------------------------------------
+
+
+def test_vacuum_and_analyze_change_no_row(wh):
+    wh.sql("CREATE TABLE t (a INT, b INT) DISTSTYLE EVEN SORTKEY (a)")
+    for start in (3000, 1000, 2000, 0):
+        wh.append("t", [(start + value, value) for value in range(1000)])
+    wh.sql("DELETE FROM t WHERE a % 3 = 0")
+    before = ask(wh, "SELECT a, b FROM t ORDER BY a")
+    for text in (
+        "VACUUM DELETE ONLY t", "VACUUM SORT ONLY t TO 99 PERCENT", "VACUUM FULL t", "VACUUM REINDEX t", "VACUUM",
+        "ANALYZE t", "ANALYZE t (a)", "ANALYZE",
+    ):  # fmt: skip
+        wh.sql(text)
+        assert ask(wh, "SELECT a, b FROM t ORDER BY a") == before, text
+    assert ask(wh, "SELECT deleted_rows, unsorted, tbl_rows FROM svv_table_info") == [(0, 0.0, len(before))]
+    refused(wh, "VACUUM tt", QueryError, "there is no table 'tt'; did you mean 't'?")
+    refused(wh, "ANALYZE tt", QueryError, "there is no table 'tt'; did you mean 't'?")
+    refused(wh, "ANALYZE COMPRESSION tt", NotFound, "there is no table 'tt'; did you mean 't'?")
+
+
+def test_analyze_compression_tries_encodings_of_each_column(wh):
+    wh.sql("CREATE TABLE t (a INT, b VARCHAR(20))")
+    wh.append("t", [(value, f"word {value % 3}") for value in range(4000)])
+    found = ask(wh, "ANALYZE COMPRESSION t")
+    size = {(column, encoding): size for _, column, encoding, size, _, _ in found}
+    assert size["a", "raw"] > size["a", "delta"]
+    assert size["b", "text"] > size["b", "bytedict"]
+    assert [column for _, column, _, _, _, chosen in found if chosen] == ["a", "b"]
+    assert one(wh, "SELECT count(*) FROM t") == 4000
+
+
+def test_words_of_transactions(wh):
+    wh.sql("CREATE TABLE t (a INT)")
+    for begin, end, kept in (
+        ("BEGIN", "COMMIT", 1), ("BEGIN TRANSACTION", "END", 1), ("START TRANSACTION", "END TRANSACTION", 1),
+        ("BEGIN WORK", "ROLLBACK", 0), ("BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE", "ABORT", 0), ("BEGIN", "COMMIT WORK", 1),
+    ):  # fmt: skip
+        assert command(wh, begin) == "BEGIN"
+        wh.sql("INSERT INTO t VALUES (1)")
+        assert one(wh, "SELECT count(*) FROM t") == 1
+        assert command(wh, end) == ("COMMIT" if kept else "ROLLBACK")
+        assert touched(wh, "DELETE FROM t") == kept
+    refused(wh, "COMMIT", Invalid, "COMMIT without a transaction")
+    refused(wh, "ROLLBACK", Invalid, "ROLLBACK without a transaction")
+    wh.sql("BEGIN")
+    refused(wh, "BEGIN", Invalid, "in a transaction already")
+    refused(wh, "VACUUM t", Invalid, "VACUUM cannot run inside a transaction")
+    wh.sql("ROLLBACK")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "there is no statement here"),
+        (" ; ", "there is no statement here"),
+        ("-- nothing", "there is no statement here"),
+        ("SELEC 1", "'1' is not expected here"),
+        ("FROB x", "is not supported here"),
+        ("CREATE INDEX i ON t (a)", "expected TABLE, got 'INDEX'"),
+        ("DROP t", "expected"),
+        ("SHOW x", "expected one of"),
+        ("GRANT INSERT ON t TO bob", "expected SELECT"),
+        ("SELECT 1; SELECT * FROM nix", "there is no table 'nix'"),
+        ("EXPLAIN DROP TABLE t", "EXPLAIN takes a query"),
+        ("SELECT 'unclosed", "line 1"),
+    ],
+)
+def test_texts_that_are_no_statements(wh, text, says):
+    refused(wh, text, QueryError, says)
+
+
+def test_of_several_statements_those_before_the_bad_one_have_happened(wh):
+    with pytest.raises(QueryError, match="there is no table 'nix'"):
+        wh.sql("CREATE TABLE t AS SELECT 1 AS a; INSERT INTO nix VALUES (1); DROP TABLE t")
+    assert ask(wh, "SELECT a FROM t; SELECT a + 1 FROM t;") == [(2,)]
+    with pytest.raises(QueryError):
+        wh.sql("DROP TABLE t; SELECT (")
+    assert wh.tables() == ["t"]  # wrong syntax anywhere: nothing is run
+
+
+# ---- opened again ------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_there_after_opening_again(tmp_path):
+    with Warehouse(tmp_path, slices=3) as wh:
+        wh.sql("CREATE SCHEMA s")
+        wh.sql(
+            "CREATE TABLE s.t (a INT IDENTITY(1, 1), b VARCHAR(5) DEFAULT 'x' NOT NULL, c DATE) DISTKEY(b) SORTKEY(c)"
+        )
+        wh.sql("INSERT INTO s.t (c) VALUES ('2020-01-01'), (NULL); INSERT INTO s.t (b) VALUES ('y')")
+        wh.sql("UPDATE s.t SET c = '2021-01-01' WHERE b = 'y'; DELETE FROM s.t WHERE a = 2")
+        wh.sql("ALTER TABLE s.t ADD COLUMN d DECIMAL(5, 2) DEFAULT 1.5; ALTER TABLE s.t RENAME COLUMN b TO bb")
+        wh.sql("CREATE VIEW v AS SELECT a, bb FROM s.t; CREATE MATERIALIZED VIEW m AS SELECT count(*) AS n FROM v")
+        wh.sql("CREATE TEMP TABLE gone (a INT); BEGIN; INSERT INTO s.t (c) VALUES (NULL)")
+        definition = one(wh, "SHOW TABLE s.t")
+    with Warehouse(tmp_path, nodes=2) as wh:
+        assert wh.tables() == ["m", "mv_tbl__m__0", "s.t", "v"]
+        assert one(wh, "SHOW TABLE s.t") == definition
+        date = dt.date
+        assert ask(wh, "SELECT * FROM s.t ORDER BY a") == [
+            (1, "x", date(2020, 1, 1), Decimal("1.5")), (3, "y", date(2021, 1, 1), Decimal("1.5")),
+        ]  # fmt: skip
+        wh.sql("INSERT INTO s.t (c) VALUES (NULL)")
+        assert ask(wh, "SELECT a, d FROM s.t WHERE c IS NULL") == [(4, Decimal("1.5"))]
+        assert ask(wh, "SELECT * FROM v, m ORDER BY 1") == [(1, "x", 2), (3, "y", 2), (4, "x", 2)]
+        assert wh.verify().ok
+    with Warehouse(tmp_path, read_only=True) as wh:
+        assert one(wh, "SELECT count(*) FROM v") == 3

@@ -180,7 +180,7 @@ class Test:
         found = self._texts(column) if self.type.bytes else self._numbers(column)
         if column.valid is not None:
             found = found & column.valid
-        return np.ascontiguousarray(np.broadcast_to(found, rows)) if column.constant else found
+        return np.broadcast_to(found, rows).copy() if column.constant else found
 
     def _numbers(self, column: Column) -> Bytes:
         stored = len(column)

@@ -68,6 +68,11 @@ def _approximate(parser: Node) -> Node:
     raise _Refused("APPROXIMATE stands before COUNT(DISTINCT x) or PERCENTILE_DISC", parser._curr or parser._prev)  # noqa: SLF001 - see above
 
 
+def _as_value(node: Node) -> Node:
+    """ARRAY(a, b)[0] is an element of that array; sqlglot would read ARRAY[0]."""
+    return exp.Paren(this=node) if isinstance(node, exp.Anonymous) and str(node.this).lower() == "array" else node
+
+
 @functools.cache
 def grammar(name: str) -> Any:  # noqa: ANN401 - a dialect of sqlglot
     """Sqlglot's dialect of that name, changed as above."""
@@ -81,6 +86,7 @@ def grammar(name: str) -> Any:  # noqa: ANN401 - a dialect of sqlglot
         "raise_error": _raise_error,
         "_warn_unsupported": _refuse,
         "_parse_csv": _parse_list,
+        "_parse_bracket": lambda self, this=None: parser._parse_bracket(self, _as_value(this)),  # noqa: SLF001 - see above
     }
     words = {**known.tokenizer_class.KEYWORDS, "FLOAT": tokens.TokenType.DOUBLE, "VALUES": tokens.TokenType.VALUES}
     tokenizer = type("Tokenizer", (known.tokenizer_class,), {"KEYWORDS": words, "COMMANDS": set()})
@@ -97,18 +103,29 @@ def tokenize(text: str, dialect: str = "redshift") -> list[Token]:
     except TokenError as error:
         message = "a text, a name in quotes or a comment begins and does not end"
         raise QueryError(message, text=text, position=_opened(text)) from error
-    return list(_numbered(found)) if "?" in text else found
+    found = list(_numbered(found)) if "?" in text else found
+    if "#" in text:  # a # that stands alone is no temporary table's name, but an operator
+        word, operator = tokens.TokenType.VAR, tokens.TokenType.HASH
+        found = [_as(one, operator) if one.text == "#" and one.token_type is word else one for one in found]
+    return found
+
+
+def _as(token: Token, kind: Any, text: str | None = None) -> Token:  # noqa: ANN401 - a TokenType
+    return tokens.Token(kind, token.text if text is None else text, token.line, token.col, token.start, token.end)
 
 
 def _numbered(found: Sequence[Token]) -> Iterator[Token]:
     number = 0
     for token in found:
-        if token.token_type is not tokens.TokenType.PLACEHOLDER:
+        cast = token.text == "?::"  # one token for sqlglot, whatever the type behind it
+        if token.token_type is not tokens.TokenType.PLACEHOLDER and not cast:
             yield token
             continue
         number += 1
-        for kind, text in ((tokens.TokenType.PARAMETER, "$"), (tokens.TokenType.NUMBER, str(number))):
-            yield tokens.Token(kind, text, token.line, token.col, token.start, token.end)
+        yield _as(token, tokens.TokenType.PARAMETER, "$")
+        yield _as(token, tokens.TokenType.NUMBER, str(number))
+        if cast:
+            yield _as(token, tokens.TokenType.DCOLON, "::")
 
 
 def _opened(text: str) -> int:

@@ -91,6 +91,8 @@ def _days(text: bytes) -> int | None:
 
 
 def _microseconds(text: bytes) -> int | None:
+    if text.lower() == b"epoch":
+        return 0
     if _DATE.fullmatch(text):
         days = _days(text)
         return None if days is None else days * DAY
@@ -131,6 +133,21 @@ def _literal(binder: Binder, node: Node, _: Scope) -> Expression:
     if node.args["is_string"]:
         return Constant(text.encode(), type=VARCHAR, position=position)
     return number(binder, text, node)
+
+
+@binds(exp.ByteString, exp.RawString)
+def _escaped(binder: Binder, node: Node, _: Scope) -> Expression:
+    r"""E'line\n' and $$it's$$: the grammar has read what they stand for."""
+    return Constant(node.args["this"].encode(), type=VARCHAR, position=binder.position(node))
+
+
+@binds(exp.Concat)
+def _side_by_side(binder: Binder, node: Node, _: Scope) -> Expression:
+    """'one text ' 'in two pieces'."""
+    if not all(isinstance(one, exp.Literal) and one.args["is_string"] for one in node.expressions):
+        raise binder.unsupported(f"{written(node)} (write || between them)", node)
+    whole = "".join(one.name for one in node.expressions)
+    return Constant(whole.encode(), type=VARCHAR, position=binder.position(node))
 
 
 def number(binder: Binder, text: str, node: Node) -> Constant:

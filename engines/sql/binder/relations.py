@@ -12,6 +12,7 @@ from sqlglot import exp
 from engines.errors import nearest
 from engines.sql.binder.binding import Binder, Node, View, written
 from engines.sql.binder.operators import both, compare
+from engines.sql.binder.pivots import pivoted
 from engines.sql.binder.queries import bind_query, named_query, renamed
 from engines.sql.binder.scopes import Ambiguous, Column, Named, Relation, Rows, Scope
 from engines.sql.logical import Apply, Call, Expression, Join, JoinKind, Plan, Project, Reference, Scan, Unnest, Values
@@ -63,6 +64,8 @@ def _is_lateral(node: Node) -> bool:
 
 def _item(binder: Binder, node: Node, scope: Scope, left: Rows | None) -> Rows:
     kind = node.__class__
+    if node.args.get("pivots"):
+        return _pivoted(binder, node, scope, left)
     if kind is exp.Table:
         rows = _table(binder, node)
     elif kind is exp.Subquery:
@@ -78,10 +81,24 @@ def _item(binder: Binder, node: Node, scope: Scope, left: Rows | None) -> Rows:
     joins = node.args.get("joins")
     if joins:
         rows = _continued(binder, rows, joins, scope)
-    for key, what in (("sample", "TABLESAMPLE"), ("pivots", "PIVOT"), ("version", "a table's version")):
+    for key, what in (("sample", "TABLESAMPLE"), ("version", "a table's version")):
         if node.args.get(key):
             raise binder.unsupported(what, node)
     return rows
+
+
+def _pivoted(binder: Binder, node: Node, scope: Scope, left: Rows | None) -> Rows:
+    """Each PIVOT and UNPIVOT behind a table, one after the other."""
+    source = node.copy()
+    source.set("pivots", None)
+    names = [column.name for column in _item(binder, source, scope, left).columns]
+    *before, last = node.args["pivots"]
+    for pivot in before:
+        query = pivoted(binder, source, names, pivot)
+        source = exp.Subquery(this=query, alias=pivot.args.get("alias"))
+        names = [column.name for column in bind_query(binder, query, scope.outer).columns]
+    rows = bind_query(binder, pivoted(binder, source, names, last), scope.outer)
+    return _aliased(binder, rows, node, last.args.get("alias"), node.alias_or_name)
 
 
 def _continued(binder: Binder, rows: Rows, joins: Sequence[Node], scope: Scope) -> Rows:

@@ -1,0 +1,48 @@
+"""Arrays: ARRAY(a, b, c) and array[0]. Offsets and one column of elements, as in column.py."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engines.sql.column import Column, gather, nulls
+from engines.sql.concatenate import concatenate
+from engines.sql.functions.given import Given, scalars, spread
+from engines.sql.functions.registry import Functions, TypeMismatch
+from engines.sql.types import INTEGER, NULL, Type, array
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FUNCTIONS = Functions()
+scalar = scalars(FUNCTIONS)
+
+
+def _items(types: "Sequence[Type]") -> "tuple[Sequence[Type], Type]":
+    return types, array(types[0] if types else NULL)  # the binder has made them one type
+
+
+@scalar("array", _items, strict=False, meaning="an array of these elements")
+def made(given: Given) -> Column:
+    count = len(given)
+    offsets = (np.arange(given.rows + 1, dtype=np.int32) * count).astype(np.int32)
+    if not count:
+        return Column(given.type, offsets, parts={"element": nulls(given.type.element, 0)})
+    beside = concatenate([spread(column, given.rows) for column in given.columns])  # all first ones, all second ones
+    at = np.arange(given.rows * count, dtype=np.int32).reshape(count, given.rows).T
+    return Column(given.type, offsets, parts={"element": gather(beside, np.ascontiguousarray(at).reshape(-1))})
+
+
+def _element(types: "Sequence[Type]") -> "tuple[Sequence[Type], Type]":
+    if len(types) != 2 or types[0].kind != "array" or not types[1].integer:
+        raise TypeMismatch("takes an array and a whole number")
+    return (types[0], INTEGER), types[0].element
+
+
+@scalar("element", _element, meaning="array[n]: the element, counted from 0; NULL where there is none")
+def element(given: Given) -> Column:
+    items, places = given.columns[0], given.whole(1)
+    offsets = items.data.astype(np.int64)
+    at = offsets[:-1] + places
+    found = np.where((places >= 0) & (at < offsets[1:]), at, -1)
+    [elements] = (items.parts or {"element": nulls(given.type, 0)}).values()
+    return gather(elements, np.broadcast_to(found, given.rows).astype(np.int32), outer=True)

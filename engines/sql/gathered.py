@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,6 @@ from engines.sql.ordering import Direction, order, same_as_before
 from engines.sql.totals import Counts, Groups, Total, float_column, numbers_of, whole_column
 from engines.sql.types import BIGINT, Type
 from engines.sql.values import column_of, python_values
-
-PERCENTILES: Final = frozenset({"median", "percentile_cont", "percentile_disc", "approx_percentile", "quantile_cont"})
 
 
 def group_column(groups: Groups) -> Column:

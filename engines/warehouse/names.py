@@ -19,7 +19,7 @@ from engines.errors import Denied, NotFound, nearest
 from engines.sql.binder import View
 from engines.sql.source import TableSource
 from engines.warehouse import system
-from engines.warehouse.catalog import Root, TableEntry
+from engines.warehouse.catalog import Root
 from engines.warehouse.scan import Table
 
 if TYPE_CHECKING:
@@ -154,8 +154,3 @@ def folded(parts: tuple[str, ...]) -> str:
     """A name as the catalogue has it."""
     name = ".".join(parts).lower()
     return name.removeprefix("public.")
-
-
-def entry_of(root: Root, name: str) -> TableEntry | None:
-    """A table's entry, if there is one."""
-    return root.tables.get(name)

@@ -15,7 +15,7 @@ and of itself in it.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -153,14 +153,6 @@ def replaced(pages: Sequence[Page], changes: dict[int, Group | None]) -> tuple[P
 def groups_of(pages: Iterable[Page]) -> tuple[Group, ...]:
     """The row groups of all pages, in order."""
     return tuple(itertools.chain.from_iterable(page.groups for page in pages))
-
-
-def blobs_of(groups: Iterable[Group]) -> Iterator[str]:
-    """The blobs that groups name."""
-    for group in groups:
-        yield group.blob
-        if group.mask is not None:
-            yield group.mask.blob
 
 
 def zone(block: BlockReference | None) -> tuple[Any, Any]:

@@ -68,7 +68,6 @@ REFUSED: Final[dict[Any, str]] = {
     _T.GEOGRAPHY: "keep it as VARCHAR or VARBYTE",
 }
 DEFAULT_CHAR: Final = 1
-DEFAULT_BPCHAR: Final = 256
 KNOWN: Final = (
     "BOOLEAN",
     "SMALLINT",

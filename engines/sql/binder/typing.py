@@ -136,24 +136,6 @@ def assignable(given: Type, wanted: Type) -> bool:
 
 # ---- aggregates --------------------------------------------------------------------------------------------------
 
-OF_DOUBLES: Final = frozenset(
-    [
-        "stddev_samp",
-        "stddev_pop",
-        "var_samp",
-        "var_pop",
-        "corr",
-        "covar_samp",
-        "covar_pop",
-        "regr_slope",
-        "regr_intercept",
-        "regr_r2",
-        "regr_count",
-        "regr_avgx",
-        "regr_avgy",
-    ]
-)
-
 
 def summed(type: Type, rules: Mapping[str, Any]) -> Type:
     """SUM: wide enough for any number of rows."""

@@ -78,15 +78,6 @@ class Given:
             raise self.error(f"{what} must be the same for all rows here: write it as a constant")
         return words.pop().decode(errors="replace") if words else ""
 
-    def one_number(self, i: int, what: str, default: int = 0) -> int:
-        """Argument i, a whole number that is the same for all rows; else as one_text."""
-        if i >= len(self.columns):
-            return default
-        numbers = self.whole(i)
-        if len(numbers) and (numbers != numbers[0]).any():
-            raise self.error(f"{what} must be the same for all rows here: write it as a constant")
-        return int(numbers[0]) if len(numbers) else default
-
     def refuse(self, wrong: npt.NDArray[np.bool_], problem: str, i: int = 0) -> None:
         """QueryError for the first row that is `wrong` and has no NULL. `problem` may name {value}: argument i's."""
         if not wrong.any():

@@ -128,6 +128,7 @@ class Storage:
         self.refs = Refs(None if self.path is None else f"{self.path}/refs", files=self.files)
         self.stored = Stored(self.blobs, buffer)
         self.cache = BlockCache(self.stored.get_range, cache)
+        self.patience = PATIENCE
         self._writing = threading.Lock()
         self._flushing = threading.Lock()
         self._pages: OrderedDict[str, Page] = OrderedDict()
@@ -215,15 +216,16 @@ class Storage:
 
     # -- writing
 
-    def begin(self, *, timeout: float = PATIENCE) -> Transaction:
+    def begin(self, *, timeout: float | None = None) -> Transaction:
         """A transaction: commit() or rollback() it, or use it as a context manager.
 
-        Conflict if another one is still open after timeout seconds. ReadOnly, Closed.
+        Conflict if another one is still open after timeout seconds (None: `patience`). ReadOnly, Closed.
         """
         self._refuse_closed()
         if self.read_only:
             raise ReadOnly(f"{self.path} was opened with read_only=True: open it for writing to change it")
         self._refuse_failed()
+        timeout = self.patience if timeout is None else timeout
         if not self._writing.acquire(timeout=timeout):
             raise Conflict(f"another transaction is open for longer than {timeout:g} s: try again when it is done")
         try:
@@ -234,7 +236,7 @@ class Storage:
             raise
 
     @contextlib.contextmanager
-    def exclusively(self, timeout: float = PATIENCE) -> Iterator[None]:
+    def exclusively(self, timeout: float | None = None) -> Iterator[None]:
         """As the only writer, without a transaction."""
         with contextlib.closing(_Rollback(self.begin(timeout=timeout))):
             yield

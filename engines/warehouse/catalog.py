@@ -149,8 +149,11 @@ class Root(msgspec.Struct, frozen=True):
         return root
 
     def table(self, name: str) -> TableEntry:
-        """NotFound offers the nearest name."""
+        """NotFound offers the nearest name; Invalid for a view."""
         if name not in self.tables:
+            kind = self.kind_of(name)
+            if kind is not None:
+                raise Invalid(f"{name!r} is a {kind}, and a table is wanted")
             raise NotFound(f"there is no table {name!r}{nearest(name, [*self.tables, *self.views, *self.external])}")
         return self.tables[name]
 

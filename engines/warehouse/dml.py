@@ -23,15 +23,13 @@ import numpy.typing as npt
 from sqlglot import exp
 
 from engines.display import Table
-from engines.errors import Invalid, NotFound, QueryError, listed, nearest
+from engines.errors import Invalid, QueryError
 from engines.sql import front
 from engines.sql.binder.literals import cast
 from engines.sql.binder.typing import assignable, castable
 from engines.sql.collected import Collected
 from engines.sql.column import Batch
-from engines.sql.logical import Expression, Plan, Project, Query, Reference, Scan, Values
-from engines.sql.source import Field, TableSource
-from engines.sql.sources import RowsSource, table_source
+from engines.sql.logical import Expression, Plan, Project, Query, Reference, Values
 from engines.sql.types import Type
 from engines.sql.values import engine_value, python_values
 from engines.warehouse.catalog import ColumnDefinition, TableDefinition, stored
@@ -41,7 +39,6 @@ from engines.warehouse.scan import ROW
 
 if TYPE_CHECKING:
     from engines.warehouse.execute import Running
-    from engines.warehouse.session import Session
     from engines.warehouse.statements import records
 
 Node = Any  # of sqlglot's tree
@@ -194,11 +191,12 @@ def insert(running: "Running") -> Table:
         also = filled(running, table, [column.name for column in columns])
         whole = fitted(bound, columns, running.statement.source, also=also)
         found = rows_of(running, whole)
-        rows = _appended(transaction, name, found, whole)
+        rows = appended(transaction, name, found, whole)
     return done("INSERT", rows)
 
 
-def _appended(transaction: Transaction, name: str, found: Collected, query: Query) -> int:
+def appended(transaction: Transaction, name: str, found: Collected, query: Query) -> int:
+    """The rows of a query into a table; how many."""
     if query.columns:
         return transaction.append(name, batches(found, query))
     return transaction.append(name, (Batch({}, rows) for rows in found.counts))
@@ -412,7 +410,7 @@ def merge(running: "Running") -> Table:
             raise Invalid("MERGE: two clauses want the same row of the target")
         transaction.delete(name, numbers)
         for rows, query in coming:
-            _appended(transaction, name, rows, query)
+            appended(transaction, name, rows, query)
         inserted = sum(rows.rows for rows, _ in coming[len(coming) - len(others) :]) if others else 0
     return done("MERGE", len(numbers) + inserted)
 
@@ -488,86 +486,3 @@ HANDLERS: Final[dict[Any, Callable[["Running"], Table]]] = {
     exp.Delete: delete,
     exp.Merge: merge,
 }
-
-
-# ---- append ------------------------------------------------------------------------------------------------------
-
-
-def append(session: "Session", name: str, data: Any, columns: Sequence[str] | None) -> int:  # noqa: ANN401 - what can be a table
-    """Rows that a program has; see Warehouse.append."""
-    name = folded((name,))
-    with session.change(session.holder(name)) as transaction:
-        entry = transaction.root.table(name)
-        table = entry.definition
-        known = {column.name: column for column in table.columns}
-        for one in (one.lower() for one in columns or ()):
-            if one not in known:
-                raise NotFound(f"table {name!r} has no column {one!r}{nearest(one, known)}")
-        source = _source(data, table.columns if columns is None else [known[one.lower()] for one in columns])
-        given = [field.name for field in source.schema() if not field.name.startswith("$")]
-        lower = [one.lower() for one in (given if columns is None else columns)]
-        if len(lower) != len(given):
-            raise Invalid(f"columns= names {len(lower)} columns, and the data has {len(given)}: {listed(given)}")
-        for one in lower:
-            if one not in known:
-                raise NotFound(f"table {name!r} has no column {one!r}{nearest(one, known)}")
-        fields = {field.name: field for field in source.schema()}
-        scan = Scan("data", tuple((f"{one}#data", fields[one]) for one in given))
-        bound = Query(scan, tuple((one, f"{one}#data", fields[one].type) for one in given), ("data",))
-        wanted = [known[one] for one in lower]
-        engine = session.engine()
-        also = [
-            (column.name, front.bind_expression(column.default, {}, engine.dialect, wanted=unbounded(column.type)))
-            for column in table.columns
-            if column.name not in lower and column.default is not None
-        ]
-        query = fitted(bound, wanted, "", also=also)
-        engine.catalog = _Data(source)  # type: ignore[assignment] # a catalogue of one table
-        context = engine.context(query)
-        context.memory = UNBOUNDED
-        found = engine.collect(engine.program(query), context)
-        return _appended(transaction, name, found, query)
-
-
-class _Data:
-    """The catalogue of append: what is loaded."""
-
-    def __init__(self, source: Any) -> None:  # noqa: ANN401 - a TableSource
-        self._source = source
-
-    def source(self, _: str) -> Any:  # noqa: ANN401 - see above
-        return self._source
-
-
-def _source(data: Any, columns: Sequence[ColumnDefinition]) -> TableSource:  # noqa: ANN401 - what can be a table
-    """The data as a source. Lists of rows are tuples in the order of the columns, or dicts by their names."""
-    if isinstance(data, dict) and all(isinstance(cells, list) for cells in data.values()):
-        known = {column.name: column for column in columns}
-        columns = [known[name.lower()] for name in data if name.lower() in known]
-        if len(columns) < len(data):
-            raise NotFound(f"there are the columns {listed(known)}, and the data has {listed(data)}")
-        lengths = {name: len(cells) for name, cells in data.items()}
-        if len(set(lengths.values())) > 1:
-            raise Invalid(f"the columns of a table have one length, got {lengths}")
-        data = list(zip(*data.values(), strict=True))
-    if not isinstance(data, (list, tuple)):
-        return table_source("data", data)
-    rows = list(data)
-    if rows and isinstance(rows[0], dict):
-        names = [column.name for column in columns]
-        rows = [tuple(row.get(name) for name in names) for row in _known(rows, names)]
-    for at, row in enumerate(rows):
-        if len(row) != len(columns):
-            names = [column.name for column in columns]
-            raise Invalid(
-                f"row {at} has {len(row)} values, and the columns are {listed(names)}: name others with columns="
-            )
-    return RowsSource("data", tuple(Field(column.name, unbounded(column.type)) for column in columns), lambda: rows)
-
-
-def _known(rows: Iterable[dict[str, Any]], names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        for name in row:
-            if name not in names:
-                raise NotFound(f"there is no column {name!r}{nearest(name, names)}")
-        yield row

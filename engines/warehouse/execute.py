@@ -119,6 +119,8 @@ def create_table(running: Running, record: records.CreateTable) -> Table:
         if transaction.root.kind_of(record.name) is not None and record.if_not_exists:
             return done("CREATE TABLE")
         refuse_schema(transaction.root, record.name)
+        if not temporary:
+            _refuse_attached(running, record.name)
         style, key, sort = record.style, record.distkey, record.sortkey
         interleaved = record.interleaved
         query = None
@@ -199,6 +201,11 @@ def refuse_schema(root: Root, name: str) -> None:
         raise NotFound(f"there is no schema {schema!r}{nearest(schema, root.schemas)}: CREATE SCHEMA {schema} first")
 
 
+def _refuse_attached(running: Running, name: str) -> None:
+    if name in running.session.warehouse.attached:
+        raise AlreadyExists(f"a table is attached as {name!r}: detach it, or name another", name=name)
+
+
 def drop(running: Running, record: records.Drop) -> Table:
     """DROP of tables, views, policies, schemas."""
     session = running.session
@@ -224,6 +231,8 @@ def _drop(running: Running, transaction: Transaction, record: records.Drop, name
     if kind is None:
         if record.if_exists:
             return 0
+        if name in running.session.warehouse.attached:
+            raise Invalid(f"{name!r} is attached: detach() it")
         raise NotFound(
             f"there is no {record.kind} {name!r}{nearest(name, [*root.tables, *root.views, *root.external])}"
         )
@@ -459,6 +468,7 @@ def create_view(running: Running, record: records.CreateView) -> Table:
     """CREATE [OR REPLACE] [MATERIALIZED] VIEW."""
     with running.session.change() as transaction:
         refuse_schema(transaction.root, record.name)
+        _refuse_attached(running, record.name)
         query = running.bind(record.query, running.session.names.owner)
         if record.columns and len(record.columns) != len(query.columns):
             raise Invalid(f"{len(record.columns)} columns are named, and the query has {len(query.columns)}")

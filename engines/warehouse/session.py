@@ -23,7 +23,7 @@ from engines.sql import front
 from engines.sql.engine import SQL
 from engines.sql.front import Statement
 from engines.sql.source import TableSource
-from engines.warehouse import dml, execute, filing, rights
+from engines.warehouse import appending, dml, execute, filing, rights
 from engines.warehouse.access import quoted
 from engines.warehouse.catalog import Root, TableEntry
 from engines.warehouse.commit import Transaction
@@ -114,7 +114,7 @@ class Session:
     def append(self, table: str, data: Any, *, columns: Sequence[str] | None = None) -> int:  # noqa: ANN401 - see load.py
         """Load rows into a table, all or none; how many. See Warehouse.append."""
         self._refuse_closed()
-        return dml.append(self, table, data, columns)
+        return appending.append(self, table, data, columns)
 
     def engine(self) -> Engine:
         """The SQL floor with this session's names."""

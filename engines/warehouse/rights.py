@@ -47,7 +47,11 @@ def grant(running: "Running", record: records.Grant) -> Table:
 def create_policy(running: "Running", record: records.CreatePolicy) -> Table:
     """CREATE RLS POLICY: its condition must be one over its columns."""
     columns = {column.name: (column.name, column.type) for column in record.columns}
-    front.bind_expression(record.using.strip(), columns, running.engine.dialect, catalog=running.session.names.owner)
+    bound = front.bind_expression(
+        record.using.strip(), columns, running.engine.dialect, catalog=running.session.names.owner
+    )
+    if bound.type.kind != "boolean":
+        raise running.error(f"USING takes a condition (BOOLEAN), this is {bound.type}")
     policy = Policy(tuple((column.name, column.type) for column in record.columns), record.using.strip())
     with running.session.change() as transaction:
         set_rules(transaction, lambda access: access.create(record.name, policy))

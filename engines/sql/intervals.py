@@ -72,6 +72,8 @@ def pairs_of(column: Column, rows: int) -> list[tuple[int, int]]:
 
 
 def _column(pairs: list[tuple[int, int]], type: Type, valid: Any) -> Column:  # noqa: ANN401 - bytes or None
+    if not any(months for months, _ in pairs):
+        return whole_column([time for _, time in pairs], type, valid)
     data = np.empty(len(pairs), object)
     data[:] = pairs
     return Column(type, data, valid=valid)

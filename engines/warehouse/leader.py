@@ -114,7 +114,8 @@ class Leader:
         with self._lock:
             known = self._plans.get(id(program))
             if known is None or known.program is not program or known.versions != versions:
-                motion = Motion(program, tables.__getitem__, self._storage.slices)
+                sources = {name: _unpinned(table) for name, table in tables.items()}
+                motion = Motion(program, sources.__getitem__, self._storage.slices)
                 known = self._plans[id(program)] = Planned(program, versions, motion, self._query(program))
                 if len(self._plans) > PLANS:
                     self._plans.popitem(last=False)
@@ -278,6 +279,11 @@ def count(nodes: Nodes) -> int:
 def _elsewhere(node: Executor) -> bool:
     """Whether it does not share the memory of this process: for one that does, the leader's own threads do as well."""
     return not isinstance(node, ThreadPoolExecutor) and not (isinstance(node, Node) and node.here)
+
+
+def _unpinned(table: TableSource) -> TableSource:
+    """The table without what keeps its blobs: a plan that is kept must not. What it asks later is of the same state."""
+    return table.pinned(None) if isinstance(table, StoredTable) else table
 
 
 def _apart(job: Job) -> dict[int, Parted]:

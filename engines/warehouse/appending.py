@@ -115,8 +115,10 @@ def _source(data: Any, columns: Sequence[ColumnDefinition]) -> TableSource:  # n
         return table_source("data", data)
     rows = list(data)
     if rows and isinstance(rows[0], dict):
-        names = [column.name for column in columns]
-        rows = [tuple(row.get(name) for name in names) for row in _known(rows, names)]
+        rows = list(_known(rows, [column.name for column in columns]))
+        named = {name for row in rows for name in row}
+        columns = [column for column in columns if column.name in named]
+        rows = [tuple(row.get(column.name) for column in columns) for row in rows]
     for at, row in enumerate(rows):
         if len(row) != len(columns):
             names = [column.name for column in columns]

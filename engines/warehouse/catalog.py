@@ -167,7 +167,8 @@ class Root(msgspec.Struct, frozen=True):
     def refuse_taken(self, name: str) -> None:
         kind = self.kind_of(name)
         if kind is not None:
-            raise AlreadyExists(f"there is a {kind} {name!r} already: drop it, or name another", name=name)
+            article = "an" if kind.startswith("e") else "a"
+            raise AlreadyExists(f"there is {article} {kind} {name!r} already: drop it, or name another", name=name)
 
     # -- each of these gives a new root
 

@@ -233,6 +233,7 @@ class Accelerator(ItemHits):
     create_index, drop_index = passed(Table.create_index), passed(Table.drop_index)
     capacity, buckets, hot_keys = passed(Table.capacity), passed(Table.buckets), passed(Table.hot_keys)
     scale, scaling = passed(Table.scale), passed(Table.scaling)
+    as_table_source = passed(Table.as_table_source)
 
     @property
     def name(self) -> str:

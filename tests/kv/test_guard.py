@@ -150,7 +150,7 @@ def test_files_are_written_and_read_only_where_that_is_allowed(tmp_path):
 def test_no_verb_is_forgotten():
     """Whoever adds one to a table or store decides here whether it is for a session."""
     for of, guarded, others in (
-        (kv.Table, GuardedTable, {"get_with", "definition", "key", "reader", "records"}),
+        (kv.Table, GuardedTable, {"get_with", "definition", "key", "reader", "records", "as_table_source"}),
         (
             kv.Store,
             Session,

@@ -326,13 +326,10 @@ def nulls(type: Type, rows: int) -> Column:
     return Column(type, np.zeros(rows, np.int64), valid=none, low=0, high=0)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc keep up to 62 MB of what was freed: it learns from the largest piece that came back to it.
 
     Else every batch gives its megabytes back to the system and takes them anew, page by page, each of them cleared: a
     third of the time of a query that computes much. Nothing is touched here, so nothing is used.
     """
     np.empty(31 << 20, np.uint8)
-
-
-_keep_freed_memory()

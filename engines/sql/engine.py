@@ -17,7 +17,7 @@ from engines.display import Plan
 from engines.errors import Invalid, NotFound, QueryError, nearest
 from engines.sql import explain, front
 from engines.sql.collected import Collected
-from engines.sql.column import VECTOR, Batch
+from engines.sql.column import VECTOR, Batch, keep_freed_memory
 from engines.sql.context import Context
 from engines.sql.dialect import REDSHIFT, Dialect
 from engines.sql.expressions import fold
@@ -71,6 +71,7 @@ class SQL:
         vector: int = VECTOR,
         user: str = "",
     ) -> None:
+        keep_freed_memory()
         self.catalog = catalog
         self.dialect = dialect
         self.clock = clock or SystemClock()

@@ -30,6 +30,7 @@ import msgspec
 from engines.errors import AlreadyExists, Denied, Invalid, NotFound, listed, nearest
 from engines.sql.types import Type
 
+OWNER: Final = "admin"  # what a session without a user is called
 PUBLIC: Final = "public"
 Rule = TypeVar("Rule")
 

@@ -1,20 +1,19 @@
 """append(): rows that a program has, fitted to a table as those of an INSERT are, without any SQL.
 
-Arrow, DataFrame, dict of arrays, TableSource  ──> a source                     its columns go by name
-list of tuples or dicts, dict of lists         ──> a source of rows             in the order of the columns, by name
-source ──> a query over it, fitted (dml.py) ──> Transaction.append              all rows or none
+    Arrow, DataFrame, dict of arrays or lists, TableSource  ──> a source          its columns go by name
+    list of tuples or dicts                                 ──> a source of rows  in the order of the columns, by name
+    source ──> a query over it, fitted (dml.py) ──> Transaction.append            all rows or none
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import EngineError, Invalid, NotFound, QueryError, listed, nearest
-from engines.sql import front
 from engines.sql.logical import Expression, Project, Query, Reference, Scan
 from engines.sql.source import Field, TableSource
 from engines.sql.sources import RowsSource, table_source
 from engines.warehouse.catalog import ColumnDefinition
-from engines.warehouse.dml import UNBOUNDED, appended, fitted, unbounded
+from engines.warehouse.dml import UNBOUNDED, appended, filled, fitted, unbounded
 from engines.warehouse.names import folded
 
 if TYPE_CHECKING:
@@ -47,12 +46,7 @@ def append(session: "Session", name: str, data: Any, columns: Sequence[str] | No
         bound = Query(scan, tuple((one, f"{one}#data", fields[one].type) for one in given), ("data",))
         wanted = [known[one] for one in lower]
         engine = session.engine()
-        also = [
-            (column.name, front.bind_expression(column.default, {}, engine.dialect, wanted=unbounded(column.type)))
-            for column in table.columns
-            if column.name not in lower and column.default is not None
-        ]
-        query = _fitted(bound, wanted, also)
+        query = _fitted(bound, wanted, filled(engine, table, lower))
         engine.catalog = _Data(source)  # type: ignore[assignment] # a catalogue of one table
         context = engine.context(query)
         context.memory = UNBOUNDED
@@ -102,15 +96,6 @@ class _Data:
 
 def _source(data: Any, columns: Sequence[ColumnDefinition]) -> TableSource:  # noqa: ANN401 - what can be a table
     """The data as a source. Lists of rows are tuples in the order of the columns, or dicts by their names."""
-    if isinstance(data, dict) and all(isinstance(cells, list) for cells in data.values()):
-        known = {column.name: column for column in columns}
-        columns = [known[name.lower()] for name in data if name.lower() in known]
-        if len(columns) < len(data):
-            raise NotFound(f"there are the columns {listed(known)}, and the data has {listed(data)}")
-        lengths = {name: len(cells) for name, cells in data.items()}
-        if len(set(lengths.values())) > 1:
-            raise Invalid(f"the columns of a table have one length, got {lengths}")
-        data = list(zip(*data.values(), strict=True))
     if not isinstance(data, (list, tuple)):
         return table_source("data", data)
     rows = list(data)

@@ -39,9 +39,11 @@ from engines.warehouse.scan import ROW
 
 if TYPE_CHECKING:
     from engines.warehouse.execute import Running
+    from engines.warehouse.session import Engine
     from engines.warehouse.statements import records
 
 Node = Any  # of sqlglot's tree
+NO_ROWS: Final = Query(Values((), ()), ())  # for what is no query, but wants a Context
 UNBOUNDED: Final = sys.maxsize  # of memory: what a statement writes is held until it is written
 
 
@@ -69,11 +71,11 @@ def fitted(
         query = _fitted_rows(query, query.plan, columns, text)
     for (_, id, given), column in zip(query.columns, columns, strict=True):
         position = _position(query.plan, id)
-        made.append((_fresh(column), _assigned(Reference(id, type=given, position=position), column, text)))
-    for name, value in also:
-        made.append((f"{name}#into", value))
-    described = tuple((id.removesuffix("#into"), id, value.type) for id, value in made)
-    return Query(Project(query.plan, tuple(made)), described, query.tables)
+        made.append((column.name, _assigned(Reference(id, type=given, position=position), column, text)))
+    made += also
+    described = tuple((name, f"{name}#into", value.type) for name, value in made)
+    into = tuple((f"{name}#into", value) for name, value in made)
+    return Query(Project(query.plan, into), described, query.tables)
 
 
 def _fitted_rows(query: Query, plan: Values, columns: Sequence[ColumnDefinition], text: str) -> Query:
@@ -89,10 +91,6 @@ def _fitted_rows(query: Query, plan: Values, columns: Sequence[ColumnDefinition]
     )
     known = dict(types)
     return Query(Values(types, rows), tuple((name, id, known[id]) for name, id, _ in query.columns), query.tables)
-
-
-def _fresh(column: ColumnDefinition) -> str:
-    return f"{column.name}#into"
 
 
 def _assigned(value: Expression, column: ColumnDefinition, text: str) -> Expression:
@@ -123,11 +121,11 @@ def _positions(plan: Plan) -> Iterator[int]:
         yield from (value.position for _, value in plan.columns)
 
 
-def filled(running: "Running", table: TableDefinition, given: Iterable[str]) -> list[tuple[str, Expression]]:
+def filled(engine: "Engine", table: TableDefinition, given: Iterable[str]) -> list[tuple[str, Expression]]:
     """The DEFAULT values of the columns that are not given. What has none is NULL, or IDENTITY."""
     named = set(given)
     return [
-        (column.name, front.bind_expression(column.default, {}, running.engine.dialect, wanted=unbounded(column.type)))
+        (column.name, front.bind_expression(column.default, {}, engine.dialect, wanted=unbounded(column.type)))
         for column in table.columns
         if column.name not in named and column.default is not None
     ]
@@ -188,7 +186,7 @@ def insert(running: "Running") -> Table:
         for column in columns:
             if column.identity is not None:
                 raise running.error(f"column {column.name!r} is an IDENTITY and gives its values itself", ast.this)
-        also = filled(running, table, [column.name for column in columns])
+        also = filled(running.engine, table, [column.name for column in columns])
         whole = fitted(bound, columns, running.statement.source, also=also)
         found = rows_of(running, whole)
         rows = appended(transaction, name, found, whole)
@@ -228,7 +226,7 @@ def _values(
         return values, columns[:width]
     taken = [columns[at] for at in keep]
     made = [
-        exp.Tuple(expressions=[_default(row[at], columns[at]) if _says_default(row[at]) else row[at] for at in keep])
+        exp.Tuple(expressions=[_default(columns[at]) if _says_default(row[at]) else row[at] for at in keep])
         for row in rows
     ]
     if not keep:
@@ -254,9 +252,8 @@ def _says_default(node: Node) -> bool:
     return isinstance(node, exp.Var) and node.name.upper() == "DEFAULT"
 
 
-def _default(node: Node, column: ColumnDefinition) -> Node:
+def _default(column: ColumnDefinition) -> Node:
     """A column's DEFAULT as a syntax tree."""
-    del node
     if column.default is None:
         return exp.Null()
     return front.expression_of(column.default)
@@ -311,7 +308,7 @@ def assignments(running: "Running", table: TableDefinition, nodes: Sequence[Node
         if column.identity is not None:
             raise running.error(f"column {column.name!r} is an IDENTITY and keeps its values", node.this)
         value = node.expression
-        given[column.name] = _default(value, column) if _says_default(value) else value
+        given[column.name] = _default(column) if _says_default(value) else value
     return given
 
 
@@ -445,9 +442,7 @@ def _when_not_matched(
     given = then.expression.expressions
     if len(given) != len(columns):
         raise running.error(f"{len(columns)} columns are to be filled, and {len(given)} values given", then)
-    values = [
-        _default(value, column) if _says_default(value) else value for value, column in zip(given, columns, strict=True)
-    ]
+    values = [_default(column) if _says_default(value) else value for value, column in zip(given, columns, strict=True)]
     inside = exp.Select(
         expressions=[exp.Literal.number(1)],
         from_=exp.From(this=ast.this.copy()),
@@ -459,7 +454,7 @@ def _when_not_matched(
         from_=exp.From(this=ast.args["using"].copy()),
         where=exp.Where(this=condition),
     )
-    query = fitted(running.bind(select), columns, running.statement.source, also=filled(running, table, names))
+    query = fitted(running.bind(select), columns, running.statement.source, also=filled(running.engine, table, names))
     return rows_of(running, query), query
 
 

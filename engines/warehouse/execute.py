@@ -502,7 +502,7 @@ def refresh(running: Running, record: records.Refresh) -> Table:
     return done("REFRESH MATERIALIZED VIEW", rows)
 
 
-# ---- schemas, transactions -------------------------------------------------------------------------------
+# ---- schemas, transactions ---------------------------------------------------------------------------------------
 
 
 def create_schema(running: Running, record: records.CreateSchema) -> Table:

@@ -29,7 +29,7 @@ from engines.sql.types import Type
 from engines.warehouse.catalog import ExternalTable
 from engines.warehouse.loading.options import one_character, unescaped
 from engines.warehouse.loading.places import local
-from engines.warehouse.statements.records import CreateExternalTable
+from engines.warehouse.statements.records import AlterPartitions, CreateExternalTable
 
 FORMATS: Final = {
     "parquet": "parquet",
@@ -179,6 +179,16 @@ def drop_partition(table: ExternalTable, values: Mapping[str, str | None]) -> Ex
         where = "; folders of hive come and go by themselves" if table.partitioning == "hive" else ""
         raise NotFound(f"the table has no partition {_shown(values)}{where}")
     return msgspec.structs.replace(table, places=left)
+
+
+def altered(table: ExternalTable, record: AlterPartitions) -> ExternalTable:
+    """The table after ALTER TABLE ... ADD or DROP PARTITION. AlreadyExists, NotFound, Invalid as these say."""
+    for values, location in record.partitions:
+        if record.add:
+            table = add_partition(table, values, location, if_not_exists=record.if_not_exists)
+        else:
+            table = drop_partition(table, values)
+    return table
 
 
 def _key(table: ExternalTable, values: Mapping[str, str | None]) -> tuple[str | None, ...]:

@@ -3,11 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from engines.display import Table
-from engines.errors import NotFound, nearest
-from engines.sql import front
+from engines.errors import Denied, NotFound, nearest
 from engines.sql.column import Batch, Column
 from engines.sql.result import distinct
 from engines.warehouse import dml, execute, external
@@ -24,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def copy(running: "Running", record: records.Copy) -> Table:
-    """COPY: all rows or none. The rows that were refused are in stl_load_errors, also where it fails."""
+    """COPY: all rows or none. Those that were refused are in stl_load_errors, also where it fails. Denied to users."""
     session = running.session
     warehouse = session.warehouse
+    _refuse_user(running, "COPY")
     errors: list[LoadError] = []
-    context = running.engine.context(front.bind_select("SELECT 1", running.engine.catalog, running.engine.dialect))
     try:
         with session.change(session.holder(record.name)) as transaction:
             table = running.definition(transaction, record.name, None)
@@ -38,7 +35,7 @@ def copy(running: "Running", record: records.Copy) -> Table:
                 record,
                 defaults=_defaults(running, table),
                 errors=errors,
-                context=context,
+                context=running.engine.context(dml.NO_ROWS),
                 threads=warehouse.storage.threads,
             )
     finally:
@@ -51,13 +48,21 @@ def copy(running: "Running", record: records.Copy) -> Table:
 def _defaults(running: "Running", table: TableDefinition) -> dict[str, Column]:
     """The DEFAULT of each column that has one, computed once."""
     found = {}
-    for name, value in dml.filled(running, table, ()):
+    for name, value in dml.filled(running.engine, table, ()):
         found[name] = replace(dml.rows_of(running, dml.constant_row(name, value)).whole()[name], constant=True)
     return found
 
 
+def _refuse_user(running: "Running", what: str) -> None:
+    """Denied: files are read and written with the rights of this process, which are not a user's."""
+    user = running.session.user
+    if user:
+        raise Denied(f"{user} may not {what}: files belong to the owner, a session without a user")
+
+
 def unloaded(running: "Running", record: records.Unload) -> Table:
-    """UNLOAD: a query's rows into files."""
+    """UNLOAD: a query's rows into files. Denied to users."""
+    _refuse_user(running, "UNLOAD")
     query = running.bind(record.query)
     found = dml.rows_of(running, query)
     described = distinct(query.columns)
@@ -83,13 +88,7 @@ def alter_partitions(running: "Running", record: records.AlterPartitions) -> Tab
         table = known.get(record.name)
         if table is None:
             raise NotFound(f"there is no external table {record.name!r}{nearest(record.name, known)}")
-        for values, location in record.partitions:
-            if record.add:
-                table = external.add_partition(table, values, location, if_not_exists=record.if_not_exists)
-            else:
-                table = external.drop_partition(table, values)
-        changed = {**known, record.name: table}
-        transaction.change(lambda root: msgspec.structs.replace(root, external=changed))
+        transaction.put_external(record.name, external.altered(table, record), replace=True)
     return done("ALTER TABLE", len(record.partitions))
 
 

@@ -294,11 +294,7 @@ class Lake:
             table = self._declared.get(record.name)
             if table is None:
                 raise NotFound(f"there is no declared table {record.name!r}{nearest(record.name, self._declared)}")
-            for values, location in record.partitions:
-                if record.add:
-                    table = external.add_partition(table, values, location, if_not_exists=record.if_not_exists)
-                else:
-                    table = external.drop_partition(table, values)
+            table = external.altered(table, record)
             self._sources[record.name] = external.source(record.name, table)
             self._declared[record.name] = table
         return _done("ALTER TABLE")

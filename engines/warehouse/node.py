@@ -25,6 +25,7 @@ from engines.clock import SystemClock
 from engines.nodes import Outcome
 from engines.sql.aggregate import Aggregate
 from engines.sql.collected import Collected
+from engines.sql.column import keep_freed_memory
 from engines.sql.context import Context
 from engines.sql.lower import lower
 from engines.sql.program import Counter, Pipeline, Profile, Program, Results
@@ -174,6 +175,7 @@ class Folders:
                     folder.storage.close()
             found = self._open.get(path)
             if found is None:
+                keep_freed_memory()
                 found = self._open[path] = Folder(Storage(path, read_only=True), now)
             found.used = now
             return found

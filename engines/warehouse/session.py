@@ -1,11 +1,12 @@
 """A session: statements one after the other, a transaction between BEGIN and COMMIT, temporary tables, a user.
 
     outside a transaction     each statement is one of its own: it reads the present, and commits what it changes
-    inside                    all statements read the moment of the first one, and what the transaction itself has done
+    inside                    all statements read one moment, and what the transaction itself has done
 
 A transaction takes the writer's lock with its first change; others that want to write wait ten seconds. If somebody has
 committed in between, and into a table that this transaction has read, the change is refused as a Conflict: it would be
-based on what is no longer true (Redshift: a serializable isolation violation). A statement that fails undoes itself and
+based on what is no longer true (Redshift: a serializable isolation violation). Else its moment becomes the present:
+what it has read is the same there, and what it reads from now on is as new. A statement that fails undoes itself and
 leaves the transaction as it was before it; Redshift ends the transaction instead.
 
 Temporary tables are a warehouse of their own, in memory, which ends with the session. They take part in transactions.
@@ -24,7 +25,7 @@ from engines.sql.engine import SQL
 from engines.sql.front import Statement
 from engines.sql.source import TableSource
 from engines.warehouse import appending, dml, execute, filing, rights
-from engines.warehouse.access import quoted
+from engines.warehouse.access import OWNER, quoted
 from engines.warehouse.catalog import Root, TableEntry
 from engines.warehouse.commit import Transaction
 from engines.warehouse.names import Names
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from engines.warehouse.system import Statement as Logged
     from engines.warehouse.warehouse import Warehouse
 
-OWNER: Final = "admin"
 RECORD: Final = "record"  # kind of the statements that statements/ reads
 
 
@@ -101,17 +101,16 @@ class Session:
         for statement in self._prepared(engine, text, values, named):
             if statement.query is None:
                 raise QueryError("only queries have a plan", text=text)
-            analyzed = analyze or statement.analyze
-            if not analyzed:
-                plan = self.warehouse.explained(engine, statement, values, named, analyze=False)
+            if not (analyze or statement.analyze):
+                plan = engine.plan(statement, values, named)
                 continue
             with self.warehouse.log.running(statement.text, self.user) as running:
-                plan = running.plan = self.warehouse.explained(engine, statement, values, named, analyze=True)
+                plan = running.plan = engine.plan(statement, values, named, analyze=True)
         if plan is None:
             raise Invalid("there is no statement in the text")
         return plan
 
-    def append(self, table: str, data: Any, *, columns: Sequence[str] | None = None) -> int:  # noqa: ANN401 - see load.py
+    def append(self, table: str, data: Any, *, columns: Sequence[str] | None = None) -> int:  # noqa: ANN401 - see appending.py
         """Load rows into a table, all or none; how many. See Warehouse.append."""
         self._refuse_closed()
         return appending.append(self, table, data, columns)
@@ -139,7 +138,7 @@ class Session:
         timeout: float | None,
     ) -> Table:
         if statement.kind == "explain":
-            plan = self.warehouse.explained(engine, statement, values, named, analyze=statement.analyze)
+            plan = engine.plan(statement, values, named, analyze=statement.analyze)
             if statement.analyze and self.logged is not None:
                 self.logged.plan = plan
             return Table({"query plan": str(plan).splitlines()})

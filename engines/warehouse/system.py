@@ -31,6 +31,7 @@ from engines.display import Plan, Table
 from engines.sql.source import Field
 from engines.sql.sources import RowsSource
 from engines.sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, TIMESTAMP, VARCHAR, Type
+from engines.warehouse.access import OWNER
 from engines.warehouse.catalog import ColumnDefinition
 from engines.warehouse.layout import layout
 from engines.warehouse.loading.rejected import LoadError
@@ -96,7 +97,7 @@ class Log:
         clock = self._clock
         with self._lock:
             self._count += 1
-            one = Statement(self._count, user or "admin", text, clock.now())
+            one = Statement(self._count, user or OWNER, text, clock.now())
             self._statements.append(one)
         began = clock.timer()
         try:

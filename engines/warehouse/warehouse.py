@@ -175,12 +175,6 @@ class Warehouse:
                 self.results.put(key, found)
         return found
 
-    def explained(
-        self, engine: Engine, statement: Statement, values: Sequence[Any], named: Mapping[str, Any], *, analyze: bool
-    ) -> Plan:
-        """A query's plan."""
-        return engine.plan(statement, values, named, analyze=analyze)
-
     # -- tables of others
 
     def attach(self, name: str, source: Any) -> None:  # noqa: ANN401 - whatever can be a table

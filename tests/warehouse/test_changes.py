@@ -9,18 +9,6 @@ import pytest
 from warehouse.asking import ask, refused, touched
 
 from engines.errors import Invalid, QueryError
-from engines.warehouse.warehouse import Warehouse
-
-
-@pytest.fixture
-def wh():
-    with Warehouse() as warehouse:
-        yield warehouse
-
-
-def command(who, text):
-    return str(who.sql(text).columns["command"][0])
-
 
 # ---- INSERT ------------------------------------------------------------------------------------------------------
 

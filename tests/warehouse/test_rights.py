@@ -351,3 +351,14 @@ def test_rights_are_stored_and_come_back_with_a_snapshot(tmp_path):
                 refused(bob, "SELECT * FROM t", Denied, "bob may not read 't'")
             else:
                 assert ask(bob, "SELECT * FROM t") == [(1,)]
+
+
+def test_a_user_neither_reads_nor_writes_files(wh, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("1\n")
+    with wh.session(user="bob") as bob:
+        bob.sql("CREATE TEMP TABLE mine (a INT)")
+        refused(bob, f"COPY mine FROM '{file}' CSV", Denied, "bob may not COPY")
+        refused(bob, f"UNLOAD ('SELECT 1 AS a') TO '{tmp_path}/out/'", Denied, "bob may not UNLOAD")
+        assert ask(bob, "SELECT * FROM mine") == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"]

@@ -11,12 +11,6 @@ from engines.errors import AlreadyExists, Invalid, NotFound, QueryError
 from engines.warehouse.warehouse import Warehouse
 
 
-@pytest.fixture
-def wh():
-    with Warehouse() as warehouse:
-        yield warehouse
-
-
 def command(who, text):
     return str(who.sql(text).columns["command"][0])
 

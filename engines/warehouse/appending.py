@@ -3,6 +3,8 @@
     Arrow, DataFrame, dict of arrays or lists, TableSource  ──> a source          its columns go by name
     list of tuples or dicts                                 ──> a source of rows  in the order of the columns, by name
     source ──> a query over it, fitted (dml.py) ──> Transaction.append            all rows or none
+
+Columns that the data has not get their DEFAULT. An error names the column, and nothing is loaded.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

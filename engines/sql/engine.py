@@ -7,7 +7,7 @@ A second run of the same text pays for none of the first line's steps: the cache
 types of its parameters and the columns of its tables.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from random import Random
 from typing import Any, Final
@@ -17,7 +17,7 @@ from engines.display import Plan
 from engines.errors import Invalid, NotFound, QueryError, nearest
 from engines.sql import explain, front
 from engines.sql.collected import Collected
-from engines.sql.column import VECTOR, Batch, keep_freed_memory
+from engines.sql.column import VECTOR, keep_freed_memory
 from engines.sql.context import Context
 from engines.sql.dialect import REDSHIFT, Dialect
 from engines.sql.expressions import fold
@@ -172,13 +172,6 @@ class SQL:
         return found
 
     # ---- runs
-
-    def run(self, query: Query, values: Sequence[Any] = (), *, text: str = "") -> Iterator[Batch]:
-        """The rows of a bound query as batches, for statements that go on with them: columns by the query's ids."""
-        program = self.program(query)
-        found = self.collect(program, self.context(query, text, values))
-        for piece, rows in zip(found.pieces, found.counts, strict=True):
-            yield Batch(piece, rows)
 
     def context(
         self,

@@ -409,6 +409,15 @@ def test_a_query_that_takes_too_long_is_stopped_on_its_nodes(two, processes):
         assert rows(engine.query("SELECT count(*) FROM orders")) == {(140_000,): 1}
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run behind an ampersand: shells have it ignored there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_a_query_and_its_nodes_serve_on(two, processes):
     text = "SELECT count(*) FROM lines a JOIN lines b ON a.price < b.price"  # 45 billion pairs: it never ends by itself
     for compute in (None, processes):

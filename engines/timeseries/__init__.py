@@ -1,0 +1,1 @@
+"""timeseries: recent points in memory, history in tiles, SQL with time functions; the class of Amazon Timestream."""

@@ -20,7 +20,7 @@ DAY: Final = 24 * HOUR
 
 
 class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A measure of a table. single: of single-measure records, whose names are apart from those of multi-measure ones."""
+    """A measure of a table. single: of single-measure records; their names are apart from those of the others."""
 
     id: int  # part.FIRST_MEASURE and up, in order of first appearance
     name: str

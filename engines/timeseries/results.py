@@ -1,0 +1,51 @@
+"""What a write answers: how many records went where, and which were refused and why.
+
+A refusal is a verdict on one record, not bad input: the others are written, and are durable before the error says so.
+"""
+
+from dataclasses import dataclass, field
+
+from engines.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that was not written. index: its place in the call, from 0."""
+
+    index: int
+    reason: str
+    existing_version: int | None = None  # where a record with this version or a higher one is there already
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """Counts of records. unchanged: repeats of what is there already."""
+
+    memory: int = 0
+    magnetic: int = 0
+    unchanged: int = 0
+    rejected: tuple[Rejected, ...] = field(default=())
+
+    def __add__(self, other: "WriteResult") -> "WriteResult":
+        return WriteResult(
+            self.memory + other.memory,
+            self.magnetic + other.magnetic,
+            self.unchanged + other.unchanged,
+            self.rejected + other.rejected,
+        )
+
+
+class RejectedRecords(EngineError):
+    """Some records were refused; all others are on disk. result: what was written, and the reasons for the rest."""
+
+    code = "RejectedRecords"
+    aws = "RejectedRecordsException"
+
+    def __init__(self, result: WriteResult) -> None:
+        first = result.rejected[0]
+        count = len(result.rejected)
+        super().__init__(
+            f"{count:,} record{'s were' if count > 1 else ' was'} refused, the first of them number {first.index}: "
+            f"{first.reason}; the others are written: see error.result.rejected"
+        )
+        self.result = result

@@ -1,4 +1,4 @@
-"""Totals by group: what COUNT, SUM, AVG, MIN, MAX, STDDEV ... keep while rows pass, and the values they become.
+"""Totals by group: what COUNT, SUM, AVG, MIN, MAX keep while rows pass, and the values they become.
 
 A total is an object without data of its own: `start` makes a state with room for some groups, `add` takes a batch's
 columns and group numbers, `merge` takes the state of another slice (or of a finer grouping) and says which of its
@@ -11,7 +11,8 @@ Rows that do not count (NULL, FILTER) arrive with a group number that is nobody'
     SUM of doubles         compensated, two arrays: total, rest
     AVG                    the sum, divided by the count: exact, rounded half away from zero in the last place
     MIN, MAX               int64, float64; for text the best word of each group as Python's bytes
-    STDDEV, VARIANCE       number, mean, sum of squared differences: merged by the formula of Chan, Golub and LeVeque
+
+STDDEV and its kin are in moments.py, what needs a group's rows is in gathered.py; calls.py says which total a call has.
 """
 
 from collections.abc import Sequence

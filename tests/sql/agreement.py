@@ -3,7 +3,9 @@
 import datetime as dt
 import math
 import re
+from collections import Counter
 from decimal import Decimal
+from itertools import chain
 
 from engines.errors import QueryError
 
@@ -63,24 +65,42 @@ def compare(ours, theirs, outputs, ordered=None):
     """Disagreement unless the rows are the same: as multisets, and in the order of the columns `ordered`."""
     if len(ours) != len(theirs):
         raise Disagreement(f"{len(ours)} rows, not {len(theirs)}: {sample(ours)} and {sample(theirs)}")
-    ours = [tuple(map(plain, row)) for row in ours]
-    theirs = [tuple(map(plain, row)) for row in theirs]
+    ours, theirs = flat(ours), flat(theirs)
     if ordered is not None:
         for place, (row, peer) in enumerate(zip(ours, theirs, strict=True)):
             if any(row[i] != peer[i] for i in ordered):
                 raise Disagreement(f"row {place} is {row}, not {peer}, in the order of columns {ordered}")
+    if ours == theirs or Counter(ours) == Counter(theirs):
+        return
     exact = [i for i, one in enumerate(outputs) if one.exact]
     rest = [i for i, one in enumerate(outputs) if not one.exact]
 
-    def key(row):
-        return [rank(row[i]) for i in (*exact, *rest)]
+    mine, peers = (grouped(rows, exact, rest) for rows in (ours, theirs))
+    for key in mine | peers:
+        some, others = sorted(mine.get(key, []), key=ranks), sorted(peers.get(key, []), key=ranks)
+        if len(some) != len(others) or not all(map(near, chain(*some), chain(*others))):
+            raise Disagreement(f"different rows where the exact values are {key}: {sample(some)}, not {sample(others)}")
 
-    if ours != theirs:
-        ours.sort(key=key)
-        theirs.sort(key=key)
-    for row, peer in zip(ours, theirs, strict=True):
-        if any(row[i] != peer[i] for i in exact) or not all(near(row[i], peer[i]) for i in rest):
-            raise Disagreement(f"{row} is not {peer}")
+
+def grouped(rows, exact, rest):
+    """What is not exact of each row, by what is."""
+    found = {}
+    for row in rows:
+        found.setdefault(tuple(row[i] for i in exact), []).append([row[i] for i in rest])
+    return found
+
+
+def ranks(row):
+    return list(map(rank, row))
+
+
+def flat(rows):
+    """The rows with plain values; columns that have none to change are left as they are."""
+    columns = [
+        list(map(plain, column)) if {float, dt.datetime} & set(map(type, column)) else column
+        for column in zip(*rows, strict=True)
+    ]
+    return list(zip(*columns, strict=True)) if columns else [()] * len(rows)
 
 
 def sample(rows):

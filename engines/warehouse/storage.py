@@ -236,10 +236,13 @@ class Storage:
             raise
 
     @contextlib.contextmanager
-    def exclusively(self, timeout: float | None = None) -> Iterator[None]:
+    def exclusively(self) -> Iterator[None]:
         """As the only writer, without a transaction."""
-        with contextlib.closing(_Rollback(self.begin(timeout=timeout))):
+        transaction = self.begin()
+        try:
             yield
+        finally:
+            transaction.rollback()
 
     def publish(self, root: Root) -> str:
         """Make a root the present one; called by the transaction, which has put everything that it names."""
@@ -362,13 +365,3 @@ class Storage:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class _Rollback:
-    """A transaction that is never committed."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    def close(self) -> None:
-        self._transaction.rollback()

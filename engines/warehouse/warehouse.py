@@ -12,7 +12,7 @@ Any thread may use it.
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -21,7 +21,7 @@ from engines.display import Plan, Report, Table
 from engines.errors import AlreadyExists, Closed, Invalid, NotFound, nearest
 from engines.sql.binder import bind_type
 from engines.sql.dialect import RULES, Dialect
-from engines.sql.front import Statement
+from engines.sql.front import NO_TABLES, Statement
 from engines.sql.source import TableSource
 from engines.sql.sources import table_source
 from engines.storage.blobs import Collected
@@ -78,7 +78,7 @@ class Warehouse:
         if memory < 1:
             raise Invalid(f"memory is in bytes and positive, got {memory:,}")
         self.nodes = count(nodes)
-        self.plan = snapshots
+        self.automatic = snapshots
         self.storage = Storage(
             path,
             clock=clock,
@@ -99,7 +99,7 @@ class Warehouse:
         self._local = threading.local()
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self.engine = Engine(
-            _Nobody(),
+            NO_TABLES,  # each statement brings those of its session
             dialect=DIALECT,
             clock=self.clock,
             memory=memory,
@@ -164,7 +164,7 @@ class Warehouse:
         named: Mapping[str, Any],
         timeout: float | None,
     ) -> Table:
-        """A query's rows."""
+        """A query's rows, from the result cache where they are known."""
         if self.results is None or statement.query is None:
             return engine.answer(statement, values, named, timeout=timeout)
         key = self.results.key(engine, statement.query, statement.text, values, named)
@@ -272,7 +272,7 @@ class Warehouse:
     def tick(self) -> list[Snapshot]:
         """Do what is due by the clock: drop snapshots that expired, take one, copy it. Those that were taken."""
         self.refuse_closed()
-        return snapshots.tick(self.storage, self.plan)
+        return snapshots.tick(self.storage, self.automatic)
 
     def collect(self, *, grace: float = 3600) -> Collected:
         """Delete what no table, snapshot or open reader needs. grace: seconds for readers of other processes."""
@@ -342,13 +342,3 @@ class Warehouse:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
-
-
-class _Nobody:
-    """The names of nobody: each statement brings those of its session."""
-
-    def find(self, _: tuple[str, ...]) -> None:
-        return None
-
-    def names(self) -> Iterator[str]:
-        return iter(())

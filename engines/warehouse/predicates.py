@@ -63,6 +63,11 @@ class Test:
         """A comparison with NULL is not true of any row."""
         return not self.values and self.op not in ("is null", "is not null")
 
+    @property
+    def exact(self) -> bool:
+        """Whether it may be asked of rows. Of doubles only zone maps are: a filter above looks at their rows."""
+        return not self.type.floating or self.op in ("is null", "is not null")
+
     # -- zone maps
 
     def verdict(self, block: BlockReference | None, rows: int, missing: Any = None) -> Verdict:  # noqa: ANN401 - engine value

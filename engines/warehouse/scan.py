@@ -235,7 +235,7 @@ class Table:
             verdict = verdicts[place]
             if verdict is Verdict.NO:
                 return
-            if verdict is Verdict.SOME:
+            if verdict is Verdict.SOME and test.exact:
                 tests.append(test)
         wanted = dict.fromkeys((*columns, *(test.column for test in tests), *keep))
         batch = Batch({name: self._maker(group, place, name, scanned) for name in wanted}, group.rows)

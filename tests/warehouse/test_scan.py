@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from warehouse.asking import ask
 from warehouse.columns import TYPES, batch, bits, column_of, columns, definitions, rows_of, values_of, values_of_type
 
 from engines.sql.column import Batch
@@ -17,6 +18,7 @@ from engines.warehouse.codec import Block
 from engines.warehouse.pages import BlockReference
 from engines.warehouse.predicates import Verdict, support, tests_of
 from engines.warehouse.storage import Storage
+from engines.warehouse.warehouse import Warehouse
 
 COMPARISONS = {
     "=": lambda a, b: a == b,
@@ -252,3 +254,26 @@ def test_a_cache_without_room_and_a_small_one_change_nothing():
             for _ in range(3):
                 assert len(rows_of(opened.table("t"))) == 800
             assert opened.stats()["cache_bytes"] <= room
+
+
+DOUBLES = (-1e300, -1.5, -0.0, 0.0, 0.25, 1.0, 2.5, 5e-324, float("inf"), float("-inf"), float("nan"), None)
+
+
+@pytest.mark.parametrize("attributes", ["", "SORTKEY(v)", "DISTKEY(v)"])
+def test_comparisons_of_doubles_find_their_rows(attributes):
+    with Warehouse() as warehouse:
+        warehouse.sql(f"CREATE TABLE t (i INTEGER, v DOUBLE PRECISION) {attributes}")
+        warehouse.append("t", [{"i": i, "v": v} for i, v in enumerate(DOUBLES)])
+        for op in ("=", "<>", "<", "<=", ">", ">="):
+            for value in DOUBLES[:-1]:
+                found = ask(warehouse, f"SELECT i FROM t WHERE v {op} ? ORDER BY i", value)
+                wanted = [(i,) for i, v in enumerate(DOUBLES) if v is not None and passes_double(v, op, value)]
+                assert found == wanted, (op, value)
+        assert ask(warehouse, "SELECT i FROM t WHERE v IN (0.25, 2.5, 7) ORDER BY i") == [(4,), (6,)]
+        assert ask(warehouse, "SELECT i FROM t WHERE v IS NULL") == [(11,)]
+
+
+def passes_double(one, op, other):
+    """NaN equals itself, and is above all others."""
+    a, b = ((value != value, 0.0 if value != value else value) for value in (one, other))  # noqa: PLR0124 - a NaN
+    return {"=": a == b, "<>": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[op]

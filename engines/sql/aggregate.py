@@ -17,6 +17,7 @@ Invariant: however rows are divided over states, the merged state gives the same
 the last bits that compensation keeps); the order of groups is that of their first rows, slice after slice.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -113,12 +114,27 @@ class Aggregate:
             found = self._numbered(state.groups, whole, mask, context)
             if found is not None:
                 self._make_room(state, context)
-                self._add(state, *found, whole.rows, left=mask)
+                with self._within(context):
+                    self._add(state, *found, whole.rows, left=mask)
                 return
         columns = self._program.run(batch, context)
         numbers = None if state.groups is None else state.groups.number(columns[: len(self.types)], batch.rows)
         self._make_room(state, context)
-        self._add(state, columns, numbers, batch.rows, left=None)
+        with self._within(context):
+            self._add(state, columns, numbers, batch.rows, left=None)
+
+    @contextlib.contextmanager
+    def _within(self, context: Context) -> Iterator[None]:
+        """A sum may be too large for its state before it is asked for."""
+        try:
+            yield
+        except OverflowError as error:
+            call = next(
+                call
+                for call, _, total in self._calls
+                if total is not None and isinstance(self._totals[total][1], SumWhole)
+            )
+            raise context.error(f"{call.function.upper()}: {error}", call.position) from None
 
     def _numbered(
         self, groups: GroupNumbers, batch: Batch, mask: Bytes, context: Context
@@ -229,8 +245,9 @@ class Aggregate:
                 if mine is None:
                     mine = whole.missing[i] = np.zeros(whole.room, np.int64)
                 group.sum_whole(missing[:count], 0, numbers, mine)
-        for (_, total), mine, theirs in zip(self._totals, whole.totals, state.totals, strict=True):
-            total.merge(mine, theirs, numbers)
+        with self._within(context):
+            for (_, total), mine, theirs in zip(self._totals, whole.totals, state.totals, strict=True):
+                total.merge(mine, theirs, numbers)
 
     # ---- the answer
 

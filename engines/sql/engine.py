@@ -161,8 +161,11 @@ class SQL:
     def program(self, query: Query) -> Program:
         """A bound query, rewritten and lowered."""
         functions = self.dialect.functions
-        better = rewrite(query, self.source, folding=lambda expression: fold(expression, functions))
-        return lower(better, functions)
+        try:
+            better = rewrite(query, self.source, folding=lambda expression: fold(expression, functions))
+            return lower(better, functions)
+        except RecursionError:
+            raise QueryError("the statement is nested too deeply") from None
 
     def source(self, name: str) -> TableSource:
         """The table of that full name, as plans say it. NotFound if it is gone."""
@@ -206,6 +209,8 @@ class SQL:
         """Run it; tables that hold something for the length of a query let it go."""
         try:
             found: Collected = run(program, context, self.runner, profile)
+        except RecursionError:
+            raise QueryError("the statement is nested too deeply", text=context.text) from None
         finally:
             for table in context.tables.values():
                 let_go = getattr(table, "close", None)  # of a Pinned; isinstance costs more than the rest of this

@@ -295,3 +295,16 @@ def test_groups_beyond_the_memory_are_refused_by_name():
     batch = Batch({"x": engine_column(list(range(5000)), types.BIGINT)}, 5000)
     with pytest.raises(TooLarge, match="GROUP BY has 5,000 groups"):
         sink.add(sink.start(), batch, Context(memory=10_000))
+
+
+def test_a_sum_beyond_38_digits_is_an_error_at_its_place_also_where_slices_meet():
+    sink = Aggregate(Plan(Values((), ()), (), (("s", call("sum", "x", type=types.decimal(38, 0))),)))
+    most = Batch({"x": engine_column([10**38 - 1], types.decimal(38, 0))}, 1)
+    context = Context()
+    first, second = sink.start(), sink.start()
+    for state in (first, second):
+        sink.add(state, most, context)
+    with pytest.raises(QueryError, match="SUM: a sum has more than 38 digits"):
+        sink.merge([first, second], context)
+    with pytest.raises(QueryError, match="SUM: a sum has more than 38 digits"):
+        sink.add(first, most, context)

@@ -84,3 +84,11 @@ def test_names_are_found_in_the_order_of_sql(sql):
     assert sql.query("with t as (select 7 as a) select a from t").rows()[0][0] == 7
     assert [row[0] for row in sql.query("select -a as a from t where a is not null order by a")] == [-40_000, -2, -1]
     assert [row[0] for row in sql.query("select -a as a from t where a < 3 group by a order by 1")] == [-2, -1]
+
+
+@pytest.mark.parametrize(
+    "text", [" union all ".join(["select 1"] * 900), "select " + " + ".join(["a"] * 400) + " from t"]
+)
+def test_what_is_nested_too_deeply_for_any_step_says_so(text, sql):
+    with pytest.raises(QueryError, match="nested too deeply"):
+        sql.query(text)

@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar
 
 from sqlglot import exp
 
-from engines.errors import Invalid, QueryError
-from engines.sql.binder import Binder, Catalog, Column, Named, Relation, Rows, Scope, View, bind_query, bind_type
+from engines.errors import QueryError
+from engines.sql.binder import Binder, Catalog, Column, Rows, Scope, View, bind_query, bind_type
 from engines.sql.binder.literals import cast
 from engines.sql.binder.typing import assignable, castable
 from engines.sql.dialect import REDSHIFT, Dialect
@@ -276,33 +276,26 @@ def expression_of(text: str, dialect: Dialect = REDSHIFT) -> Node:
 
 
 def bind_expression(
-    ast: Node,
+    text: str,
     columns: Mapping[str, tuple[str, Type]],
     dialect: Dialect = REDSHIFT,
     *,
     catalog: Catalog = NO_TABLES,
-    text: str = "",
-    parameters: Mapping[int | str, Type] | None = None,
-    table: str = "",
     wanted: Type | None = None,
 ) -> Expression:
-    """An expression over named columns (name -> id, type): SET x = ..., DELETE ... WHERE, DEFAULT, CHECK.
+    """An expression over named columns (name -> id, type): a DEFAULT, the condition of a policy.
 
-    ast: a syntax tree, or a text. table: the name that may stand before a column. catalog: where its subqueries find
-    tables. wanted: the result is cast to this type where assignment allows it, else QueryError.
+    catalog: where its subqueries find tables. wanted: the result is cast to this type where assignment allows it, else
+    QueryError.
     """
-    if isinstance(ast, str):
-        text, ast = f"select {ast}", expression_of(ast, dialect)
-    binder = Binder(text, catalog, dialect, parameters, parse=_view_parser(dialect))
-    known = [Column(name, id, type) for name, (id, type) in columns.items()]
-    rows = Rows(Plan(), known)
-    if table:
-        rows.relations = {table.lower(): Relation(table.lower(), Named(known))}
+    ast = expression_of(text, dialect)
+    binder = Binder(f"select {text}", catalog, dialect, parse=_view_parser(dialect))
+    rows = Rows(Plan(), [Column(name, id, type) for name, (id, type) in columns.items()])
     bound = _guarded(binder, lambda: binder.expression(ast, Scope(rows=rows, clause="this expression")))
-    return bound if wanted is None else assigned(binder, bound, wanted, ast)
+    return bound if wanted is None else _assigned(binder, bound, wanted, ast)
 
 
-def assigned(binder: Binder, value: Expression, wanted: Type, node: Node) -> Expression:
+def _assigned(binder: Binder, value: Expression, wanted: Type, node: Node) -> Expression:
     """The value as a column of that type takes it."""
     constant_text = value.type.text and isinstance(value, (Constant, Bound))
     if not (assignable(value.type, wanted) or (constant_text and castable(value.type, wanted))):
@@ -311,16 +304,14 @@ def assigned(binder: Binder, value: Expression, wanted: Type, node: Node) -> Exp
 
 
 __all__ = [
+    "NO_TABLES",
     "Cache",
     "Catalog",
-    "Invalid",
     "Statement",
     "View",
     "bind_expression",
     "bind_select",
     "bind_type",
     "expression_of",
-    "parse",
     "prepare",
-    "tokenize",
-]  # fmt: skip
+]

@@ -204,7 +204,7 @@ def test_bind_select_takes_a_tree_or_a_text(catalog):
 
 def test_bind_expression_sees_the_columns_it_is_given():
     columns = {"a": ("a#1", INTEGER), "price": ("price#2", exact(10, 2))}
-    bound = front.bind_expression("price * 2 > item.a", columns, table="item")
+    bound = front.bind_expression("price * 2 > a", columns)
     assert isinstance(bound, Call)
     assert {one.id for one in walk(bound) if isinstance(one, Reference)} == {"a#1", "price#2"}
     with pytest.raises(QueryError, match="no column 'prise'") as caught:

@@ -14,6 +14,6 @@ from engines.sql.binder import aggregates, calls, columns, operators, relations,
 from engines.sql.binder.binding import Binder, Catalog, View
 from engines.sql.binder.datatypes import bind_type
 from engines.sql.binder.queries import bind_query
-from engines.sql.binder.scopes import Column, Named, Relation, Rows, Scope
+from engines.sql.binder.scopes import Column, Rows, Scope
 
-__all__ = ["Binder", "Catalog", "Column", "Named", "Relation", "Rows", "Scope", "View", "bind_query", "bind_type"]
+__all__ = ["Binder", "Catalog", "Column", "Rows", "Scope", "View", "bind_query", "bind_type"]

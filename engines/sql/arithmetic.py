@@ -338,12 +338,12 @@ def both_valid(a: Column, b: Column, rows: int) -> Bytes | None:
 def value_of(constant: Column) -> int:
     """The whole number of a constant column; of an INTERVAL its length."""
     value = constant.data[0]
-    return length(value) if isinstance(value, tuple) else int(value) + constant.base
+    return length(value, constant.type.unit) if isinstance(value, tuple) else int(value) + constant.base
 
 
-def length(interval: tuple[int, int]) -> int:
-    """Microseconds of (months, microseconds), as comparisons take them: a month is 30 days."""
-    return interval[0] * 30 * 86_400_000_000 + interval[1]
+def length(interval: tuple[int, int], unit: str = "us") -> int:
+    """The time of (months, time), as comparisons take it: a month is 30 days."""
+    return interval[0] * 30 * 86_400_000_000 * (1000 if unit == "ns" else 1) + interval[1]
 
 
 def integers(column: Column, rows: int) -> list[int]:

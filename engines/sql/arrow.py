@@ -20,7 +20,7 @@ import numpy as np
 from engines.errors import Invalid, TooLarge
 from engines.extras import extra
 from engines.sql import types
-from engines.sql.column import VECTOR, Array, Batch, Bytes, Column, Dictionary, expand, gather
+from engines.sql.column import VECTOR, Array, Batch, Bytes, Column, Dictionary, elements, expand, gather
 from engines.sql.source import Field, Schema
 from engines.sql.types import Type
 from engines.sql.values import span
@@ -263,7 +263,7 @@ def arrow_type(type: Type) -> "pa.DataType":
         "varbyte": pa.binary(),
         "date": pa.date32(),
         "time": pa.time64("us"),
-        "interval": pa.duration("us"),
+        "interval": pa.duration("ns" if type.unit == "ns" else "us"),
         "null": pa.null(),
     }[kind]
 
@@ -294,7 +294,7 @@ def to_arrow(column: Column, rows: int) -> "pa.Array":
             return pa.StructArray.from_arrays(
                 children, names=list(column.parts), mask=None if mask is None else pa.array(mask)
             )
-        element = next(iter(column.parts.values()))
+        element = elements(column)
         return pa.ListArray.from_arrays(
             pa.array(column.data), to_arrow(element, len(element)), mask=None if mask is None else pa.array(mask)
         )

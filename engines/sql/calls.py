@@ -51,6 +51,10 @@ class Plan:
 
 def plan_call(call: AggregateCall, functions: Functions | None = None) -> Plan:
     """Invalid for a function that is not there, or a constant argument that is none."""
+    own = None if functions is None else functions.aggregates.get(call.function)
+    if own is not None and own.plan is not None:
+        planned: Plan = own.plan(call)
+        return planned
     name = SYNONYMS.get(call.function, call.function)
     distinct = (call.distinct or call.function in ALWAYS_DISTINCT) and name not in IDEMPOTENT
     arguments = call.arguments

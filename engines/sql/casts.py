@@ -33,7 +33,7 @@ from engines.sql.arithmetic import (
     to_scale,
     whole_column,
 )
-from engines.sql.column import Array, Bytes, Column, gather
+from engines.sql.column import Array, Bytes, Column, expand, gather
 from engines.sql.context import Context
 from engines.sql.evaluation import constant, null
 from engines.sql.types import BIGINT, DAY, Type
@@ -52,8 +52,8 @@ def kernel(columns: list[Column], _: int, context: Context, *, type: Type, lenie
     if given.kind == "null":
         return null(type)
     if given.fields or type.fields:
-        if given.kind == type.kind:
-            return replace(column, type=type)
+        if given.kind == type.kind and len(given.fields) == len(type.fields) and column.parts is not None:
+            return _nested(column, type, context, lenient=lenient, position=position)
         raise context.error(f"{given} cannot be cast to {type}", position)
     convert = _way(given, type)
     if convert is None:
@@ -61,6 +61,15 @@ def kernel(columns: list[Column], _: int, context: Context, *, type: Type, lenie
     if not lenient or safe(given, type):
         return convert(column, type, context, position)
     return _lenient(column, type, context, position)
+
+
+def _nested(column: Column, type: Type, context: Context, *, lenient: bool, position: int) -> Column:
+    """Arrays and records: part by part, in order; records take the new names."""
+    parts = {}
+    for (name, inner), part in zip(type.fields, (column.parts or {}).values(), strict=True):
+        made = kernel([part], len(part), context, type=inner, lenient=lenient, position=position)
+        parts[name] = expand(made, len(part))
+    return replace(column, type=type, parts=parts)
 
 
 Way = Callable[[Column, Type, Context, int], Column]

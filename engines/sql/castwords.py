@@ -214,9 +214,10 @@ def _split_clock(text: str) -> tuple[int, str]:
 
 def _timestamp(text: str, type: Type, context: Context) -> int:
     days, time, zone = _split_moment(text, context)
-    if zone and type.kind == "timestamp":
-        _offset(zone)  # a TIMESTAMP has no zone: it is read and does not count
     nanoseconds = days * DAY * 1000 + time
+    if zone and type.kind == "timestamp":  # a TIMESTAMP has no zone: it is read, and counts where the dialect says so
+        ahead = _offset(zone)
+        nanoseconds -= ahead if context.rules.get("unit") == "ns" else 0
     if type.kind == "timestamptz":
         nanoseconds -= _offset(zone) if zone else _local(nanoseconds, context)
     if type.unit == "ns":
@@ -320,11 +321,14 @@ def _writer(type: Type, context: Context) -> Callable[[Any], str] | None:
         case "time":
             return time_text
         case "timestamp":
+            if context.rules.get("unit") == "ns":
+                return lambda value: timestamp_text(value, places(type), all_places=True)
             return lambda value: timestamp_text(value, places(type))
         case "timestamptz":
             return lambda value: zoned_text(value, places(type), context)
         case "interval":
-            return interval_text
+            divisor = 1000 if type.unit == "ns" else 1
+            return lambda value: interval_text(value, divisor)
     return None
 
 
@@ -363,13 +367,14 @@ def _fraction(fraction: int, digits: int) -> str:
     return "." + f"{fraction:0{digits}}".rstrip("0") if fraction else ""
 
 
-def timestamp_text(value: int, scale: int) -> str:
-    """Microseconds, or with scale 9 nanoseconds, as 2024-12-31 23:59:59.5."""
+def timestamp_text(value: int, scale: int, *, all_places: bool = False) -> str:
+    """Microseconds, or with scale 9 nanoseconds, as 2024-12-31 23:59:59.5, with all places as 23:59:59.500000000."""
     unit = 10**9 if scale == 9 else 10**6
     days, rest = divmod(value, 86_400 * unit)
     seconds, fraction = divmod(rest, unit)
     clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    return f"{date_text(days)} {clock}{_fraction(fraction, 9 if scale == 9 else 6)}"
+    digits = 9 if scale == 9 else 6
+    return f"{date_text(days)} {clock}{f'.{fraction:0{digits}}' if all_places else _fraction(fraction, digits)}"
 
 
 def zoned_text(value: int, scale: int, context: Context) -> str:
@@ -387,9 +392,10 @@ def zoned_text(value: int, scale: int, context: Context) -> str:
     return f"{timestamp_text(value + ahead * unit, scale)}{'-' if ahead < 0 else '+'}{minutes // 60:02}{tail}"
 
 
-def interval_text(value: Any) -> str:  # noqa: ANN401 - a pair, or microseconds
-    """As PostgreSQL writes it: 1 year 2 mons 3 days 04:05:06."""
+def interval_text(value: Any, divisor: int = 1) -> str:  # noqa: ANN401 - a pair, or a time
+    """As PostgreSQL writes it: 1 year 2 mons 3 days 04:05:06. divisor: what makes microseconds of the time."""
     months, time = value if isinstance(value, tuple) else (0, value)
+    time = time // divisor if time >= 0 else -(-time // divisor)
     years, months = (abs(months) // 12, abs(months) % 12) if months >= 0 else (-(-months // 12), -(-months % 12))
     sign = "-" if time < 0 else ""
     days, clock = divmod(abs(time), DAY)

@@ -303,6 +303,16 @@ def gather_text(offsets: Positions, heap: Bytes, at: Array) -> tuple[Positions, 
     return made, out
 
 
+def elements(column: Column) -> Column:
+    """The elements of all rows of an ARRAY or a TIMESERIES, one behind the other; of the latter records."""
+    parts = column.parts
+    if not parts:
+        return nulls(column.type.element, 0)
+    if column.type.kind != "timeseries":
+        return next(iter(parts.values()))
+    return Column(column.type.element, np.arange(int(column.data[-1]), dtype=np.int32), parts=parts)
+
+
 def expand(column: Column, rows: int) -> Column:
     """A constant as a column of that many rows; any other column as it is."""
     if not column.constant:

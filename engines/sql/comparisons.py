@@ -56,7 +56,7 @@ def _lengths(column: Column) -> Column:
     """INTERVALs as whole numbers."""
     if column.data.dtype != object or not all(isinstance(value, tuple) for value in column.data):
         return column
-    made = whole_column([length(value) for value in column.data], column.type, column.valid)
+    made = whole_column([length(value, column.type.unit) for value in column.data], column.type, column.valid)
     return replace(made, constant=column.constant)
 
 

@@ -6,6 +6,7 @@ tokens        changes the tokens of a statement before they are parsed
 functions     the registry, with the engine's own functions in it
 statements    what the floor does not know: first words of a statement, or class of its syntax tree -> handler
 types         further names of types
+type_of       the type of a Python value as a parameter
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +15,13 @@ from typing import Any, Final
 
 from engines.sql.functions import Functions, standard
 from engines.sql.types import Type
+from engines.sql.values import type_of
 
 RULES: Final[Mapping[str, Any]] = {
     "nulls": "large",  # ORDER BY: NULL as if larger than everything (last ascending, first descending); or "last"
     "sum_of_bigint": "decimal",  # DECIMAL(38, 0); or "bigint", an error where it overflows
     "zone": "UTC",  # of TIMESTAMPTZ, where text and TIMESTAMP are turned into it
+    "unit": "us",  # of now() and INTERVAL; or "ns": a TIMESTAMP is a moment then, and a zone in a text counts
 }
 
 
@@ -33,6 +36,7 @@ class Dialect:
     functions: Functions = field(default_factory=standard)
     statements: Mapping[Any, Any] = field(default_factory=dict)
     types: Mapping[str, Type] = field(default_factory=dict)
+    type_of: Callable[[object], Type] = type_of
 
     def statement(self, words: Sequence[str]) -> Any | None:  # noqa: ANN401 - handlers are the engine's
         """The key in `statements` that fits the first words of a statement (upper case), the longest first."""

@@ -19,7 +19,7 @@ Invariants: a row's error is raised only if SQL reaches the row: CASE, COALESCE,
 them. A result has the expression's type, `rows` values or is constant.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -27,7 +27,7 @@ from typing import Any, Final
 from engines.errors import EngineError, QueryError
 from engines.sql import arithmetic, casts, comparisons, intervals, logic
 from engines.sql.arithmetic import places
-from engines.sql.column import Batch, Column, expand, nulls
+from engines.sql.column import Batch, Column, Positions, expand, gather, nulls
 from engines.sql.condition import Condition, Range, Test
 from engines.sql.context import Context
 from engines.sql.evaluation import Frame, Nodes, Step, constant, strict
@@ -40,8 +40,11 @@ from engines.sql.logical import (
     Cast,
     Constant,
     Expression,
+    Lambda,
     Reference,
     parts,
+    references,
+    walk,
 )
 from engines.sql.texts import to_words
 from engines.sql.types import BIGINT, BOOLEAN, Type
@@ -192,13 +195,16 @@ class _Compiler:
         known = self.seen.get(id(expression))
         if known is not None:
             return known
+        if isinstance(expression, Call) and any(isinstance(one, Lambda) for one in expression.arguments):
+            found = self.seen[id(expression)] = self._with_lambdas(expression)
+            return found
         below = [self.node(part) for part in parts(expression)]
         key = _key(expression, below)
-        found = self.numbers.get(key)
-        if found is None or not self.infos[found].pure:
-            found = self.numbers[key] = self._made(expression, below)
-        self.seen[id(expression)] = found
-        return found
+        number = self.numbers.get(key)
+        if number is None or not self.infos[number].pure:
+            number = self.numbers[key] = self._made(expression, below)
+        self.seen[id(expression)] = number
+        return number
 
     def _made(self, expression: Expression, below: list[int]) -> int:
         infos = [self.infos[node] for node in below]
@@ -298,6 +304,39 @@ class _Compiler:
             raise QueryError(f"there is no function {name!r}", position=max(position, 0))
         return _scalar(scalar, below, type, position), scalar.pure, name not in SAFE, 50.0
 
+    def _with_lambdas(self, call: Call) -> int:
+        """A call with lambdas among its arguments: the function gets each of them as a Body."""
+        scalar = self.functions.find(call.function)
+        if scalar is None:
+            raise QueryError(f"there is no function {call.function!r}", position=max(call.position, 0))
+        made: list[Callable[[Frame], Any]] = []
+        below: list[int] = []
+        for argument in call.arguments:
+            if isinstance(argument, Lambda):
+                program = compile([argument.body], self.functions)
+                outside = {
+                    one.id: self.node(one)
+                    for one in walk(argument.body)
+                    if isinstance(one, Reference) and one.id in references(argument)
+                }
+                below += outside.values()
+                made.append(partial(Body, program, argument.names, outside))
+            else:
+                below.append(self.node(argument))
+                made.append(partial(_value, node=below[-1]))
+        infos = [self.infos[node] for node in below]
+        ids = frozenset().union(*(info.ids for info in infos))
+        bound = tuple(dict.fromkeys(name for info in infos for name in info.bound))
+        run, type, position = scalar.call, call.type, call.position
+
+        def step(frame: Frame) -> Column:
+            return run([make(frame) for make in made], frame.rows, type, frame.context, position)
+
+        self.infos.append(_Info(call, ids, bound, scalar.pure, risky=True, cost=100.0))
+        self.nodes.steps.append(step)
+        self.nodes.fixed.append(False)
+        return len(self.infos) - 1
+
     def _unscaled(self, expression: Expression) -> int:
         """The node of what is compared: values of 64 bits need no more places first, comparisons know of scales."""
         node = self.node(expression)
@@ -337,6 +376,26 @@ class _Compiler:
             if fixed and type.whole and self.infos[b].expression.type.whole:
                 return Test(node, info.cost, info.risky, Range(a, ((test, b),)))
         return Test(node, info.cost, info.risky)
+
+
+class Body:
+    """The body of a lambda over one batch: body(column of each parameter, row of the batch that each element is of)."""
+
+    constant = False
+
+    def __init__(self, program: Program, names: Sequence[str], outside: Mapping[str, int], frame: Frame) -> None:
+        self.program, self.names, self.outside, self.frame = program, names, outside, frame
+
+    def __call__(self, columns: Sequence[Column], rows_of: Positions) -> Column:
+        found: dict[str, Any] = dict(zip(self.names, columns, strict=True))
+        for id, node in self.outside.items():
+            found[id] = gather(self.frame.value(node), rows_of)
+        [made] = self.program.run(Batch(found, len(rows_of)), self.frame.context)
+        return expand(made, len(rows_of))
+
+
+def _value(frame: Frame, *, node: int) -> Column:
+    return frame.value(node)
 
 
 def _key(expression: Expression, below: Sequence[int]) -> tuple[Any, ...]:

@@ -27,7 +27,6 @@ from engines.sql.dialect import REDSHIFT, Dialect
 from engines.sql.grammar import Node, Token, parse, split, tokenize
 from engines.sql.logical import Bound, Constant, Expression, Plan, Query
 from engines.sql.types import Type
-from engines.sql.values import type_of
 
 CACHED: Final = 256
 T = TypeVar("T")
@@ -137,8 +136,8 @@ def prepare(
     """
     parameters: dict[int | str, Type] = {}
     if values or named:
-        parameters = {number: type_of(value) for number, value in enumerate(values, 1)}
-        parameters |= {name: type_of(value) for name, value in (named or {}).items()}
+        parameters = {number: dialect.type_of(value) for number, value in enumerate(values, 1)}
+        parameters |= {name: dialect.type_of(value) for name, value in (named or {}).items()}
     key = (text, dialect.name, tuple(parameters.items()))
     if cache is not None:
         entry = cache.get(key)

@@ -12,7 +12,7 @@ import numpy as np
 from engines.sql.arithmetic import both_valid, checked, doubles, integers, rescaled, rounded, whole_column
 from engines.sql.column import Column
 from engines.sql.context import Context
-from engines.sql.types import Type
+from engines.sql.types import DAY, Type
 
 
 def kernel(columns: list[Column], rows: int, context: Context, *, operator: str, type: Type, position: int) -> Column:
@@ -22,7 +22,7 @@ def kernel(columns: list[Column], rows: int, context: Context, *, operator: str,
     if a.type.temporal and b.type.temporal and operator == "-":
         scale = 9 if "ns" in {a.type.unit, b.type.unit} else 0
         pairs = zip(integers(rescaled(a, scale), rows), integers(rescaled(b, scale), rows), strict=True)
-        divisor = 1000 if scale else 1
+        divisor = 1000 if scale and type.unit != "ns" else 1
         return whole_column([rounded(x - y, divisor) for x, y in pairs], type, valid)
     if a.type.kind == b.type.kind == "interval" and operator in {"+", "-"}:
         sign = 1 if operator == "+" else -1
@@ -45,16 +45,19 @@ def kernel(columns: list[Column], rows: int, context: Context, *, operator: str,
             if 0 in factors:
                 raise context.error("division by zero", position)
             factors = [1 / factor for factor in factors]
-        made = [_scaled(pair, factor) for pair, factor in zip(pairs_of(interval, rows), factors, strict=True)]
+        month = 30 * DAY * (1000 if type.unit == "ns" else 1)
+        made = [_scaled(pair, factor, month) for pair, factor in zip(pairs_of(interval, rows), factors, strict=True)]
         return _column(made, type, valid)
     raise context.error(f"there is no {a.type} {operator} {b.type}", position)
 
 
-def _scaled(pair: tuple[int, int], factor: float) -> tuple[int, int]:
+def _scaled(pair: tuple[int, int], factor: float, month: int) -> tuple[int, int]:
     """Times a factor; a part of a month counts as so many of 30 days."""
+    if factor == int(factor):
+        return pair[0] * int(factor), pair[1] * int(factor)
     months = pair[0] * factor
     whole = int(months)
-    return whole, round(pair[1] * factor + (months - whole) * 30 * 86_400_000_000)
+    return whole, round(pair[1] * factor + (months - whole) * month)
 
 
 def negated(column: Column) -> Column:

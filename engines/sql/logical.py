@@ -436,8 +436,15 @@ def walk(expression: Expression) -> Iterator[Expression]:
 
 
 def references(expression: Expression) -> set[str]:
-    """The ids that it mentions."""
-    return {one.id for one in walk(expression) if isinstance(one, Reference)}
+    """The ids that it mentions; the names of a lambda are its own."""
+    found: set[str] = set()
+    own: set[str] = set()
+    for one in walk(expression):
+        if isinstance(one, Reference):
+            found.add(one.id)
+        elif isinstance(one, Lambda):
+            own.update(one.names)
+    return found - own
 
 
 __all__ = [

@@ -9,8 +9,9 @@
     REAL DOUBLE                      float64; REAL is rounded to 32 bits when it is stored or cast
     CHAR VARCHAR                     UTF-8 text, compared bytewise; CHAR without its trailing blanks
     VARBYTE                          bytes
-    INTERVAL                         (months, microseconds), in constants only
-    ARRAY ROW TIMESERIES             lists of elements, records: `fields`
+    INTERVAL                         (months, microseconds or nanoseconds), in constants only
+    ARRAY ROW                        lists of elements, records: `fields`
+    TIMESERIES                       lists of (time, value), the times rising: `fields` are these two
     NULL                             the type of a NULL that nothing else gives a type to; casts to anything
 
 A Type says what a value means. How wide its array is (8 bits or 64, narrow with a base, or Python's numbers where 64
@@ -47,8 +48,8 @@ class Type:
     precision: int = 0
     scale: int = 0
     length: int = 0
-    unit: str = "us"  # of TIMESTAMP: us or ns
-    fields: tuple[tuple[str, "Type"], ...] = ()  # of ROW; of ARRAY and TIMESERIES one, called "element"
+    unit: str = "us"  # of TIMESTAMP and INTERVAL: us or ns
+    fields: tuple[tuple[str, "Type"], ...] = ()  # of ROW and TIMESERIES; of ARRAY one, called "element"
 
     @property
     def whole(self) -> bool:
@@ -86,7 +87,8 @@ class Type:
 
     @property
     def element(self) -> "Type":
-        return self.fields[0][1]
+        """Of an ARRAY; of a TIMESERIES the record of time and value."""
+        return Type("row", fields=self.fields) if self.kind == "timeseries" else self.fields[0][1]
 
     def limits(self) -> tuple[int, int] | None:
         """Smallest and largest whole number that a value of this type is held as; None where there is no bound."""
@@ -101,6 +103,8 @@ class Type:
             return f"{self.kind.upper()}({self.length})"
         if self.kind == "double":
             return "DOUBLE PRECISION"
+        if self.kind == "timeseries":
+            return f"TIMESERIES({self.fields[1][1]})"
         if self.fields:
             inner = ", ".join(str(kind) if name == "element" else f"{name} {kind}" for name, kind in self.fields)
             return f"{self.kind.upper()}({inner})"
@@ -121,6 +125,8 @@ TIME: Final = Type("time")
 TIMESTAMP: Final = Type("timestamp")
 TIMESTAMPTZ: Final = Type("timestamptz")
 INTERVAL: Final = Type("interval")
+TIMESTAMP_NS: Final = Type("timestamp", unit="ns")
+INTERVAL_NS: Final = Type("interval", unit="ns")
 
 
 def decimal(precision: int, scale: int) -> Type:
@@ -136,6 +142,11 @@ def varchar(length: int) -> Type:
 def array(element: Type) -> Type:
     """ARRAY of a type."""
     return Type("array", fields=(("element", element),))
+
+
+def timeseries(value: Type) -> Type:
+    """TIMESERIES of values of a type, at times of nanoseconds."""
+    return Type("timeseries", fields=(("time", TIMESTAMP_NS), ("value", value)))
 
 
 EPOCH: Final = dt.date(1970, 1, 1)

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.sql.collected import evaluator
-from engines.sql.column import Batch, Column, Layer, nulls
+from engines.sql.column import Batch, Column, Layer, elements, nulls
 from engines.sql.context import Context
 from engines.sql.logical import Expression
-from engines.sql.types import BIGINT, Type
+from engines.sql.types import BIGINT
 
 Lengths = npt.NDArray[np.int64]
 
@@ -51,7 +51,7 @@ class Unnest:
             number = places - (ends[rows] - times[rows])  # which element of its row, from 0
             layers = [
                 Layer(
-                    {id: _elements(array, element)},
+                    {id: nulls(element, 0) if array.parts is None else elements(array)},
                     np.where(number < length[rows], span[rows] + number, -1).astype(np.int32),
                     outer=True,
                 )
@@ -83,13 +83,3 @@ def _spans(array: Column, rows: int) -> tuple[Lengths, Lengths]:
     if array.constant:
         return np.full(rows, offsets[0]), np.full(rows, lengths[0])
     return offsets[:-1], lengths
-
-
-def _elements(array: Column, element: Type) -> Column:
-    """The elements of all rows, one behind the other. Those with several parts are records."""
-    parts = array.parts
-    if not parts:
-        return nulls(element, 0)
-    if len(parts) == 1:
-        return next(iter(parts.values()))
-    return Column(element, np.arange(int(array.data[-1]), dtype=np.int32), parts=parts)

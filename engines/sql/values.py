@@ -4,7 +4,7 @@
     integers int        TIMESTAMP datetime, UTC             VARBYTE         bytes
     REAL DOUBLE float   TIME      datetime.time             ARRAY, ROW      list, dict
 
-TIMESTAMP of nanoseconds has no datetime that is exact: rows give the microsecond, arrays and Arrow all of it.
+A TIMESTAMP of nanoseconds has no datetime that is exact: it is a numpy.datetime64, an INTERVAL a numpy.timedelta64.
 
 Invariant: python_values(column_of(values, type)) == values, for values of the type.
 """
@@ -138,8 +138,10 @@ def _time(value: Any, _: Type) -> int:  # noqa: ANN401 - what a user passes
     return int(((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond)
 
 
-def _interval(value: Any, _: Type) -> tuple[int, int]:  # noqa: ANN401 - what a user passes
-    return 0, value // dt.timedelta(microseconds=1)
+def _interval(value: Any, type: Type) -> tuple[int, int]:  # noqa: ANN401 - what a user passes
+    if isinstance(value, np.timedelta64):
+        return 0, int(value.astype(f"timedelta64[{'ns' if type.unit == 'ns' else 'us'}]").astype(np.int64))
+    return 0, value // dt.timedelta(microseconds=1) * (1000 if type.unit == "ns" else 1)
 
 
 def _text(value: Any, type: Type) -> bytes:  # noqa: ANN401 - what a user passes
@@ -220,17 +222,20 @@ def _values(column: Column) -> list[Any]:
         ordinal = EPOCH.toordinal()
         return [dt.date.fromordinal(day + ordinal) for day in whole]
     if kind in {"timestamp", "timestamptz"}:
-        divisor = 1000 if column.type.unit == "ns" else 1
-        return [EPOCH_TIME + dt.timedelta(microseconds=value // divisor) for value in whole]
+        if column.type.unit == "ns":
+            return list(column.numbers().view("datetime64[ns]"))
+        return [EPOCH_TIME + dt.timedelta(microseconds=value) for value in whole]
     if kind == "time":
         return [_time_of_day(value) for value in whole]
     if kind == "interval":
+        if column.type.unit == "ns":
+            return [np.timedelta64(span(value), "ns") for value in whole]
         return [dt.timedelta(microseconds=span(value)) for value in whole]
     return whole
 
 
 def span(interval: Any) -> int:  # noqa: ANN401 - an engine value: microseconds, or months and microseconds
-    """Microseconds of an INTERVAL. Invalid for months, which have no fixed length."""
+    """The time of an INTERVAL, in its unit. Invalid for months, which have no fixed length."""
     months, microseconds = interval if isinstance(interval, tuple) else (0, interval)
     if months:
         raise Invalid("an INTERVAL with months or years is no length of time: add it to a date, or cast it to VARCHAR")
@@ -278,7 +283,11 @@ def _nested(column: Column) -> list[Any]:
         values = [python_values(gather(part, column.data), len(column)) for part in parts.values()]
         return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
     inner = {name: python_values(part, len(part)) for name, part in parts.items()}
-    elements = next(iter(inner.values())) if len(inner) == 1 else list(zip(*inner.values(), strict=True))
+    elements: list[Any]
+    if column.type.kind == "timeseries":
+        elements = [dict(zip(inner, point, strict=True)) for point in zip(*inner.values(), strict=True)]
+    else:
+        [elements] = inner.values()
     cuts = column.data.tolist()
     return [elements[start:end] for start, end in itertools.pairwise(cuts)]
 

@@ -14,11 +14,11 @@ from engines.errors import nearest
 from engines.sql.binder.aggregates import AGGREGATES, RANKINGS, aggregate
 from engines.sql.binder.binding import Binder, Node, binds, written
 from engines.sql.binder.columns import NO_PARENTHESES
-from engines.sql.binder.literals import cast, now
+from engines.sql.binder.literals import cast, moment_now, now
 from engines.sql.binder.operators import arithmetic, case, compare, scalar, unify
 from engines.sql.binder.scopes import Scope
 from engines.sql.logical import Bound, Call, Constant, Expression, Lambda, Reference
-from engines.sql.types import BIGINT, BOOLEAN, DATE, DOUBLE, NULL, TIMESTAMPTZ, VARCHAR, array
+from engines.sql.types import BIGINT, BOOLEAN, DATE, DOUBLE, NULL, VARCHAR, array
 
 Special = Callable[[Binder, str, Any, Scope], Expression]
 
@@ -34,7 +34,7 @@ def _call(binder: Binder, node: Node, scope: Scope) -> Expression:
     name = name_of(node)
     if name in AGGREGATES or name in binder.dialect.functions.aggregates:
         return aggregate(binder, name, node, scope)
-    special = SPECIAL.get(name)
+    special = binder.dialect.functions.specials.get(name) or SPECIAL.get(name)
     if special is not None:
         return special(binder, name, node, scope)
     rewrite = binder.dialect.functions.rewrites.get(name)
@@ -177,13 +177,13 @@ def _mod(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
 
 def _now(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     _arguments(binder, name, node, scope, least=0, most=0)
-    moment = now(binder.position(node))
-    return moment if name in {"getdate", "sysdate", "localtimestamp", "timeofday"} else cast(moment, TIMESTAMPTZ)
+    plain = name in {"getdate", "sysdate", "localtimestamp", "timeofday"}
+    return (now if plain else moment_now)(binder, binder.position(node))
 
 
 def _today(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     _arguments(binder, name, node, scope, least=0, most=0)
-    return cast(now(binder.position(node)), DATE)
+    return cast(now(binder, binder.position(node)), DATE)
 
 
 def _grouping(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
@@ -229,7 +229,7 @@ def _user(binder: Binder, node: Node, _: Scope) -> Expression:
 
 
 NO_PARENTHESES["user"] = _user
-NO_PARENTHESES["sysdate"] = lambda binder, node, _: now(binder.position(node))
+NO_PARENTHESES["sysdate"] = lambda binder, node, _: now(binder, binder.position(node))
 
 
 # ---- lambdas -----------------------------------------------------------------------------------------------------

@@ -26,10 +26,12 @@ from engines.sql.types import (
     EPOCH,
     INTEGER,
     INTERVAL,
+    INTERVAL_NS,
     MOST_DIGITS,
     NULL,
     TIME,
     TIMESTAMP,
+    TIMESTAMP_NS,
     TIMESTAMPTZ,
     VARCHAR,
     Type,
@@ -70,7 +72,7 @@ def _fold(constant: Constant, given: Type, type: Type) -> Expression | None:
     if given.text and type.kind == "date":
         days = _days(value)
         return None if days is None else Constant(days, type=type, position=position)
-    if given.text and type.kind == "timestamp":
+    if given.text and type.kind == "timestamp" and type.unit == "us":
         moment = _microseconds(value)
         return None if moment is None else Constant(moment, type=type, position=position)
     return None
@@ -209,6 +211,8 @@ def _array(binder: Binder, node: Node, scope: Scope) -> Expression:
 @binds(exp.Placeholder)
 def _placeholder(binder: Binder, node: Node, _: Scope) -> Expression:
     name = node.args["this"]
+    if name is None:  # %s, as drivers of other databases have it
+        raise binder.error("a parameter is written ? or :name", node)
     return _parameter(binder, name if isinstance(name, str) else name.name, node)
 
 
@@ -231,25 +235,37 @@ def _parameter(binder: Binder, name: int | str, node: Node) -> Expression:
     return Bound(name, type=type, position=binder.position(node))
 
 
-def now(position: int = -1) -> Expression:
+def now(binder: Binder, position: int = -1) -> Expression:
     """The time at which the statement began."""
-    return Bound("$now", type=TIMESTAMP, position=position)
+    type = TIMESTAMP_NS if in_nanoseconds(binder) else TIMESTAMP
+    return Bound("$now", type=type, position=position)
+
+
+def moment_now(binder: Binder, position: int = -1) -> Expression:
+    """CURRENT_TIMESTAMP: a TIMESTAMPTZ, unless the dialect's TIMESTAMPs are moments."""
+    moment = now(binder, position)
+    return moment if in_nanoseconds(binder) else cast(moment, TIMESTAMPTZ)
+
+
+def in_nanoseconds(binder: Binder) -> bool:
+    """The dialect's rule "unit"."""
+    return binder.dialect.rules.get("unit") == "ns"
 
 
 @binds(exp.CurrentDate)
 def _today(binder: Binder, node: Node, _: Scope) -> Expression:
-    return cast(now(binder.position(node)), DATE)
+    return cast(now(binder, binder.position(node)), DATE)
 
 
 @binds(exp.CurrentTimestamp, exp.Localtimestamp)
 def _now(binder: Binder, node: Node, _: Scope) -> Expression:
-    moment = now(binder.position(node))
-    return moment if node.args.get("sysdate") or node.__class__ is exp.Localtimestamp else cast(moment, TIMESTAMPTZ)
+    plain = node.args.get("sysdate") or node.__class__ is exp.Localtimestamp
+    return (now if plain else moment_now)(binder, binder.position(node))
 
 
 @binds(exp.CurrentTime, exp.Localtime)
 def _time_now(binder: Binder, node: Node, _: Scope) -> Expression:
-    return cast(now(binder.position(node)), TIME)
+    return cast(now(binder, binder.position(node)), TIME)
 
 
 # ---- intervals ---------------------------------------------------------------------------------------------------
@@ -280,13 +296,16 @@ _CLOCK: Final = re.compile(r"\s*([+-]?)(\d+):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?\
 
 
 def _unit(binder: Binder, name: str, node: Node) -> tuple[int, int]:
-    """(months, microseconds) of a unit, in singular or plural."""
+    """(months, microseconds or nanoseconds) of a unit, in singular or plural."""
     folded = name.lower()
+    scale = 1000 if in_nanoseconds(binder) else 1
+    if scale == 1000 and folded in {"ns", "nanosecond", "nanoseconds"}:
+        return 0, 1
     for word in (folded, folded.removesuffix("s")):
         if word in _MONTHS_OF:
             return _MONTHS_OF[word], 0
         if word in _MICROSECONDS:
-            return 0, _MICROSECONDS[word]
+            return 0, _MICROSECONDS[word] * scale
     known = "year, month, week, day, hour, minute, second"
     raise binder.error(f"{folded!r} is no unit of an INTERVAL: write {known}", node)
 
@@ -294,12 +313,13 @@ def _unit(binder: Binder, name: str, node: Node) -> tuple[int, int]:
 def interval(binder: Binder, text: str, unit: str, node: Node) -> Expression:
     """INTERVAL '90' day, INTERVAL '1 year 2 months 03:04:05', INTERVAL '1-2' YEAR TO MONTH is not known."""
     months = microseconds = at = 0
+    scaled = 1000 if in_nanoseconds(binder) else 1
     while at < len(text.rstrip()):
         clock = _CLOCK.match(text, at)
         if clock:
             sign = -1 if clock[1] else 1
             seconds = int(clock[2]) * 3600 + int(clock[3]) * 60 + int(clock[4] or 0)
-            microseconds += sign * (seconds * 1_000_000 + int((clock[5] or "").ljust(6, "0")))
+            microseconds += scaled * sign * (seconds * 1_000_000 + int((clock[5] or "").ljust(6, "0")))
             at = clock.end()
             continue
         part = _PART.match(text, at)
@@ -319,8 +339,14 @@ def interval(binder: Binder, text: str, unit: str, node: Node) -> Expression:
         at = part.end()
     if not text.strip():
         raise binder.error("an INTERVAL needs a number: write INTERVAL '3 days'", node)
-    type = INTERVAL if microseconds % DAY == 0 else INTERVAL_OF_TIME
-    return Constant((months, microseconds), type=type, position=binder.position(node))
+    return _constant(binder, months, microseconds, node)
+
+
+def _constant(binder: Binder, months: int, time: int, node: Node) -> Constant:
+    type = INTERVAL if time % DAY == 0 else INTERVAL_OF_TIME
+    return Constant(
+        (months, time), type=INTERVAL_NS if in_nanoseconds(binder) else type, position=binder.position(node)
+    )
 
 
 _YEARS: Final = re.compile(r"\s*([+-]?)(\d+)-(\d+)\s*")
@@ -331,9 +357,7 @@ def _spanned(binder: Binder, sign: str, text: str, unit: str, node: Node) -> Exp
     """INTERVAL '1-2' YEAR TO MONTH, INTERVAL '3 04:05:06' DAY TO SECOND; a minus is one for all parts."""
     if unit == "year to month" and (years := _YEARS.fullmatch(text)):
         months = int(years[2]) * 12 + int(years[3])
-        return Constant(
-            (-months if sign or years[1] == "-" else months, 0), type=INTERVAL, position=binder.position(node)
-        )
+        return _constant(binder, -months if sign or years[1] == "-" else months, 0, node)
     first, _, last = unit.partition(" to ")
     names = ["day", "hour", "minute", "second"]
     found = _DAYS.fullmatch(text)
@@ -350,8 +374,8 @@ def _spanned(binder: Binder, sign: str, text: str, unit: str, node: Node) -> Exp
     sizes = [DAY, 3_600_000_000, 60_000_000, 1_000_000]
     total = sum(int(one) * size for one, size in zip(given, sizes, strict=False) if one)
     total += int((found[6] or "").ljust(6, "0"))
-    type = INTERVAL if total % DAY == 0 else INTERVAL_OF_TIME
-    return Constant((0, -total if sign or found[1] == "-" else total), type=type, position=binder.position(node))
+    total *= 1000 if in_nanoseconds(binder) else 1
+    return _constant(binder, 0, -total if sign or found[1] == "-" else total, node)
 
 
 @binds(exp.Interval)

@@ -17,7 +17,20 @@ from engines.sql.binder.literals import cast
 from engines.sql.binder.scopes import Scope
 from engines.sql.functions import INTERVAL_OF_TIME, TypeMismatch
 from engines.sql.logical import Among, Bound, Call, Case, Constant, Expression
-from engines.sql.types import BOOLEAN, DATE, DAY, DOUBLE, INTEGER, INTERVAL, NULL, TIMESTAMP, VARCHAR, Type
+from engines.sql.types import (
+    BOOLEAN,
+    DATE,
+    DAY,
+    DOUBLE,
+    INTEGER,
+    INTERVAL,
+    INTERVAL_NS,
+    NULL,
+    TIMESTAMP,
+    TIMESTAMP_NS,
+    VARCHAR,
+    Type,
+)
 
 # ---- one type for several ----------------------------------------------------------------------------------------
 
@@ -373,16 +386,11 @@ def _with_time(binder: Binder, operator: str, left: Expression, right: Expressio
             return folded
     if a.kind == "interval" and b.number and operator in {"*", "/"}:
         exact = a == INTERVAL and b.integer and operator == "*"
-        return Call(
-            operator, (left, right), type=INTERVAL if exact else INTERVAL_OF_TIME, position=binder.position(node)
-        )
+        return Call(operator, (left, right), type=_interval(exact, a), position=binder.position(node))
     if b.kind == "interval" and a.number and operator == "*":
         return _with_time(binder, operator, right, left, node)
     if a.kind == b.kind == "interval" and operator in {"+", "-"}:
-        exact = a == b == INTERVAL
-        return Call(
-            operator, (left, right), type=INTERVAL if exact else INTERVAL_OF_TIME, position=binder.position(node)
-        )
+        return Call(operator, (left, right), type=_interval(a == b == INTERVAL, a), position=binder.position(node))
     if a.kind == "date" and b.integer and operator in {"+", "-"}:
         days = right if operator == "+" else negative(right)
         return Call("add days", (left, days), type=DATE, position=binder.position(node))
@@ -393,13 +401,18 @@ def _with_time(binder: Binder, operator: str, left: Expression, right: Expressio
             return Call("-", (left, right), type=INTEGER, position=binder.position(node))
         type = typing.common((a, b)) or TIMESTAMP
         between = (kinded(left, type), kinded(right, type))
-        return Call("-", between, type=INTERVAL_OF_TIME, position=binder.position(node))
+        return Call("-", between, type=_interval(False, type), position=binder.position(node))  # noqa: FBT003 - see there
     for text, other in ((left, right), (right, left)):
         if _given_text(text) and (other.type.number or (other.type.temporal and operator == "-")):
             read = cast(text, DOUBLE if other.type.integer and not _whole(text) else other.type)
             pair = (read, other) if text is left else (other, read)
             return arithmetic(binder, operator, *pair, node)
     raise binder.error(f"{a} {operator} {b} is not defined: {written(node)}", node)
+
+
+def _interval(exact: bool, like: Type) -> Type:  # noqa: FBT001 - whole days, or parts of them
+    """The type of an INTERVAL in the unit of another type."""
+    return INTERVAL_NS if like.unit == "ns" else INTERVAL if exact else INTERVAL_OF_TIME
 
 
 def _whole(expression: Expression) -> bool:
@@ -421,7 +434,9 @@ def _with_null(binder: Binder, operator: str, left: Expression, right: Expressio
 
 def add_interval(moment: Expression, interval: Expression, position: int) -> Expression:
     """Moment + interval. Whole days and months leave a DATE a DATE."""
-    type = TIMESTAMP if moment.type.kind == "date" and interval.type != INTERVAL else moment.type
+    type = moment.type
+    if type.kind == "date" and interval.type != INTERVAL:
+        type = TIMESTAMP_NS if interval.type.unit == "ns" else TIMESTAMP
     return Call("add interval", (moment, interval), type=type, position=position)
 
 
@@ -449,7 +464,7 @@ def _intervals(operator: str, left: Constant, right: Constant) -> Expression | N
         value = months // right.value, microseconds // right.value
     else:
         return None
-    return Constant(value, type=INTERVAL if value[1] % DAY == 0 else INTERVAL_OF_TIME, position=left.position)
+    return Constant(value, type=_interval(value[1] % DAY == 0, left.type), position=left.position)
 
 
 def negative(expression: Expression) -> Expression:

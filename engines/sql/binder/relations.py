@@ -15,8 +15,22 @@ from engines.sql.binder.operators import both, compare
 from engines.sql.binder.pivots import pivoted
 from engines.sql.binder.queries import bind_query, named_query, renamed
 from engines.sql.binder.scopes import Ambiguous, Column, Named, Relation, Rows, Scope
-from engines.sql.logical import Apply, Call, Expression, Join, JoinKind, Plan, Project, Reference, Scan, Unnest, Values
-from engines.sql.types import BIGINT
+from engines.sql.logical import (
+    Apply,
+    Call,
+    Constant,
+    Expression,
+    Join,
+    JoinKind,
+    Plan,
+    Project,
+    Reference,
+    Scan,
+    Unnest,
+    Values,
+    output,
+)
+from engines.sql.types import BIGINT, VARCHAR
 
 ONE_ROW = Values((), ((),))
 
@@ -115,7 +129,12 @@ def _table(binder: Binder, node: Node) -> Rows:
     args = node.args
     name_node = args["this"]
     if not isinstance(name_node, exp.Identifier):
-        raise binder.unsupported(f"the table function {written(name_node)}", node)
+        called = written(name_node)
+        if called.upper().startswith("READ_"):
+            raise binder.error(
+                f"{called} is no function here: files are tables, by Lake or CREATE EXTERNAL TABLE", node
+            )
+        raise binder.unsupported(f"the table function {called}", node)
     parts = tuple(args[key].args["this"] for key in ("catalog", "db", "this") if args.get(key) is not None)
     alias = args.get("alias")
     if len(parts) == 1:
@@ -341,6 +360,7 @@ def _unnest(binder: Binder, node: Node, scope: Scope, left: Rows, *, outer: bool
     inside = Scope(outer=scope.outer, rows=left, clause="UNNEST")
     arrays = []
     columns = []
+    points: dict[str, Expression] = {}  # the columns of series
     for one in node.expressions:
         array = binder.expression(one, inside)
         if array.type.kind not in {"array", "timeseries"}:
@@ -348,7 +368,13 @@ def _unnest(binder: Binder, node: Node, scope: Scope, left: Rows, *, outer: bool
         name = one.name if isinstance(one, exp.Column) else "unnest"
         id = binder.id(name)
         arrays.append((id, array))
-        columns.append(Column(name, id, array.type.element))
+        if array.type.kind != "timeseries":
+            columns.append(Column(name, id, array.type.element))
+            continue
+        record = Reference(id, type=array.type.element)
+        for name, type in array.type.fields:
+            columns.append(Column(name, binder.id(name), type))
+            points[columns[-1].id] = Call("field", (record, Constant(name.encode(), type=VARCHAR)), type=type)
     ordinality = None
     if node.args.get("offset"):
         offset = node.args["offset"]
@@ -362,7 +388,11 @@ def _unnest(binder: Binder, node: Node, scope: Scope, left: Rows, *, outer: bool
         names = [table]
     if names:
         columns = renamed(binder, columns, names, table or "UNNEST", node)
-    rows = Rows(Unnest(left.plan, tuple(arrays), ordinality, outer), left.columns + columns, dict(left.relations))
+    plan: Plan = Unnest(left.plan, tuple(arrays), ordinality, outer)
+    if points:
+        kept = {id: Reference(id, type=type) for id, type in output(plan).items()}
+        plan = Project(plan, tuple((kept | points).items()))
+    rows = Rows(plan, left.columns + columns, dict(left.relations))
     if table:
         rows.relations[table.lower()] = Relation(table.lower(), Named(columns))
     return rows

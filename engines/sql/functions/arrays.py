@@ -46,3 +46,27 @@ def element(given: Given) -> Column:
     found = np.where((places >= 0) & (at < offsets[1:]), at, -1)
     [elements] = (items.parts or {"element": nulls(given.type, 0)}).values()
     return gather(elements, np.broadcast_to(found, given.rows).astype(np.int32), outer=True)
+
+
+def _field(types: "Sequence[Type]") -> "tuple[Sequence[Type], Type]":
+    del types
+    raise TypeMismatch("is written record.field")  # the binder knows the type, and makes the call itself
+
+
+@scalar("field", _field, meaning="record.name: one field of a record")
+def field(given: Given) -> Column:
+    record, name = given.columns[0], given.one_text(1, "the name of a field")
+    found = gather((record.parts or {})[name], record.data)
+    return found if len(found) == given.rows else spread(found, given.rows)
+
+
+def _record(types: "Sequence[Type]") -> "tuple[Sequence[Type], Type]":
+    return types, Type("row", fields=tuple((f"field{number}", one) for number, one in enumerate(types)))
+
+
+@scalar("row", _record, strict=False, meaning="ROW(a, b): a record; CAST(... AS ROW(x type, y type)) names its fields")
+def record(given: Given) -> Column:
+    parts = {
+        name: spread(column, given.rows) for (name, _), column in zip(given.type.fields, given.columns, strict=True)
+    }
+    return Column(given.type, np.arange(given.rows, dtype=np.int32), parts=parts)

@@ -3,7 +3,8 @@
     binder     scalars[name].resolve(argument types) -> a type to cast each argument to, and the type of the result
     evaluator  scalars[name].call(columns, rows, type, context, position) -> the result as a Column
     planner    aggregates[name].resolve(...); the built-in aggregates run natively, by name
-    front      rewrites[name](call) -> another syntax tree: functions that are only a way to write something else
+    front      rewrites[name](call) -> another syntax tree: functions that are only a way to write something else;
+               specials[name](binder, name, call, scope) -> an Expression: those that read their arguments themselves
 
 Names are lower case and looked up without regard to case. Syntax that is no function call has names too:
 
@@ -97,10 +98,11 @@ class Aggregate:
     finish: Callable[[Any], Any] | None = None
     strict: bool = True  # rows with a NULL argument are left out
     meaning: str = ""
+    plan: Callable[[Any], Any] | None = None  # AggregateCall -> calls.Plan: an engine's own native one
 
     @property
     def native(self) -> bool:
-        return self.start is None
+        return self.start is None and self.plan is None
 
 
 @dataclass(slots=True)
@@ -110,6 +112,7 @@ class Functions:
     scalars: dict[str, Scalar] = field(default_factory=dict)
     aggregates: dict[str, Aggregate] = field(default_factory=dict)
     rewrites: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    specials: dict[str, Callable[..., Any]] = field(default_factory=dict)  # (binder, name, node, scope) -> Expression
 
     def scalar(
         self,
@@ -169,16 +172,18 @@ class Functions:
         yield from self.scalars
         yield from self.aggregates
         yield from self.rewrites
+        yield from self.specials
 
     def add(self, other: "Functions") -> None:
         """All of the other's too; where both have a name, the other's wins."""
         self.scalars |= other.scalars
         self.aggregates |= other.aggregates
         self.rewrites |= other.rewrites
+        self.specials |= other.specials
 
     def copy(self) -> "Functions":
         """The same functions; what is added to the copy stays there."""
-        return Functions(dict(self.scalars), dict(self.aggregates), dict(self.rewrites))
+        return Functions(dict(self.scalars), dict(self.aggregates), dict(self.rewrites), dict(self.specials))
 
 
 def _once(call: Kernel) -> Kernel:

@@ -29,8 +29,10 @@ The life of a row
 Where to read
     a user's warehouse   warehouse, session.py         a column as bytes    blocks, codec, encode*.py
     names, statements    names.py, statements/         lists of row groups  pages, segment.py
-    what statements do   execute, dml.py               loading rows         write, distribute, zorder.py
-    COPY and UNLOAD      load, unload.py, loading/     reading them         scan, predicates, cache.py
+    what statements do   running, execute, dml,        loading rows         write, distribute, zorder.py
+                         upkeep, rights, fitting.py    reading them         scan, predicates, cache.py
+    COPY and UNLOAD      filing, load, unload.py,      kept answers         results.py
+                         loading/, unloading/          append()             appending.py
     the catalogue        catalog.py                    commit and readers   commit, storage, stored.py
     who may read         access.py                     deleting, VACUUM     delete, vacuum.py
     leader and nodes     leader, node, motion.py       the past             snapshot.py

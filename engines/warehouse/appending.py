@@ -2,7 +2,7 @@
 
     Arrow, DataFrame, dict of arrays or lists, TableSource  ──> a source          its columns go by name
     list of tuples or dicts                                 ──> a source of rows  in the order of the columns, by name
-    source ──> a query over it, fitted (dml.py) ──> Transaction.append            all rows or none
+    source ──> a query over it, fitted (fitting.py) ──> Transaction.append            all rows or none
 
 Columns that the data has not get their DEFAULT. An error names the column, and nothing is loaded.
 """
@@ -15,7 +15,7 @@ from engines.sql.logical import Expression, Project, Query, Reference, Scan
 from engines.sql.source import Field, TableSource
 from engines.sql.sources import RowsSource, table_source
 from engines.warehouse.catalog import ColumnDefinition
-from engines.warehouse.dml import UNBOUNDED, appended, filled, fitted, unbounded
+from engines.warehouse.fitting import UNBOUNDED, appended, filled, fitted, unbounded
 from engines.warehouse.names import folded
 
 if TYPE_CHECKING:

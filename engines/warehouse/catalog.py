@@ -71,6 +71,10 @@ class TableDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
         names = {column.id: column.name for column in self.columns}
         return tuple(names[id] for id in ids)
 
+    def keys_by_name(self) -> tuple[Style, str | None, tuple[str, ...]]:
+        """Style, DISTKEY and SORTKEY, by the names of columns."""
+        return self.style, None if self.key is None else self.named([self.key])[0], self.named(self.sort)
+
 
 class PageReference(msgspec.Struct, frozen=True, array_like=True):
     """A page of row groups: its blob, and sums over its groups."""

@@ -6,17 +6,14 @@
     MERGE INTO t USING s ON c      matched:      SELECT t."$row", ... FROM t JOIN s ON c
                                    not matched:  SELECT ... FROM s WHERE NOT EXISTS (SELECT 1 FROM t WHERE c)
 
-"$row" is a row's number in the state that the transaction has (scan.py), so the query runs under the writer's lock. An
-UPDATE whose row is met by several rows of FROM takes the first; a MERGE refuses that, as the standard has it.
-
-A value fits a column if assignment may convert it: numbers, times and texts among themselves, and text from and to
-anything. What is too long or too large for its column is an error, never cut.
+What fits into a column, and DEFAULTs: fitting.py. "$row" is a row's number in the state that the transaction has
+(scan.py), so the query runs under the writer's lock. An UPDATE whose row is met by several rows of FROM takes the
+first; a MERGE refuses that, as the standard has it.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,144 +22,22 @@ from sqlglot import exp
 from engines.display import Table
 from engines.errors import Invalid, QueryError
 from engines.sql import front
-from engines.sql.binder.literals import cast
-from engines.sql.binder.typing import assignable, castable
 from engines.sql.collected import Collected
 from engines.sql.column import Batch
-from engines.sql.logical import Expression, Plan, Project, Query, Reference, Values
-from engines.sql.types import Type
-from engines.sql.values import engine_value, python_values
-from engines.warehouse.catalog import ColumnDefinition, TableDefinition, stored
-from engines.warehouse.commit import Transaction
+from engines.sql.logical import Query
+from engines.warehouse.catalog import ColumnDefinition, TableDefinition
+from engines.warehouse.fitting import appended, batches, filled, fitted, rows_of
 from engines.warehouse.names import folded
+from engines.warehouse.running import Running, done
 from engines.warehouse.scan import ROW
 
-if TYPE_CHECKING:
-    from engines.warehouse.execute import Running
-    from engines.warehouse.session import Engine
-    from engines.warehouse.statements import records
-
 Node = Any  # of sqlglot's tree
-NO_ROWS: Final = Query(Values((), ()), ())  # for what is no query, but wants a Context
-UNBOUNDED: Final = sys.maxsize  # of memory: what a statement writes is held until it is written
-
-
-def done(command: str, rows: int = 0, **more: Any) -> Table:  # noqa: ANN401 - cells of a row
-    """The answer to a command: one row."""
-    return Table({"command": [command], "rows": [rows], **{name: [value] for name, value in more.items()}})
-
-
-# ---- values into columns -----------------------------------------------------------------------------------------
-
-
-def fitted(
-    query: Query, columns: Sequence[ColumnDefinition], text: str, *, also: Sequence[tuple[str, Expression]] = ()
-) -> Query:
-    """The query with its columns as these of a table, by their order; more columns of constants behind them.
-
-    QueryError where their number differs, or assignment does not convert.
-    """
-    if len(query.columns) != len(columns):
-        place = max(_positions(query.plan), default=0)
-        message = f"{len(columns)} columns are to be filled, and {len(query.columns)} values given"
-        raise QueryError(message, text=text, position=place)
-    made: list[tuple[str, Expression]] = []
-    if isinstance(query.plan, Values):
-        query = _fitted_rows(query, query.plan, columns, text)
-    for (_, id, given), column in zip(query.columns, columns, strict=True):
-        position = _position(query.plan, id)
-        made.append((column.name, _assigned(Reference(id, type=given, position=position), column, text)))
-    made += also
-    described = tuple((name, f"{name}#into", value.type) for name, value in made)
-    into = tuple((f"{name}#into", value) for name, value in made)
-    return Query(Project(query.plan, into), described, query.tables)
-
-
-def _fitted_rows(query: Query, plan: Values, columns: Sequence[ColumnDefinition], text: str) -> Query:
-    """Each value of VALUES by itself: an error stands where it does."""
-    places = [[id for id, _ in plan.columns].index(id) for _, id, _ in query.columns]
-    wanted = dict(zip(places, columns, strict=True))
-    rows = tuple(
-        tuple(_assigned(value, wanted[at], text) if at in wanted else value for at, value in enumerate(row))
-        for row in plan.rows
-    )
-    types = tuple(
-        (id, unbounded(wanted[at].type) if at in wanted else type) for at, (id, type) in enumerate(plan.columns)
-    )
-    known = dict(types)
-    return Query(Values(types, rows), tuple((name, id, known[id]) for name, id, _ in query.columns), query.tables)
-
-
-def _assigned(value: Expression, column: ColumnDefinition, text: str) -> Expression:
-    given, wanted = value.type, column.type
-    if not (assignable(given, wanted) or ((given.text or wanted.text) and castable(given, wanted))):
-        message = f"column {column.name!r} holds {wanted} and takes no {given}: write a CAST"
-        raise QueryError(message, text=text, position=max(value.position, 0))
-    return cast(value, unbounded(wanted))
-
-
-def unbounded(type: Type) -> Type:
-    """A type of text without its length: a cast would cut there; whoever stores it refuses what is too long."""
-    return replace(type, length=0) if type.text else type
-
-
-def _position(plan: Plan, id: str) -> int:
-    """Where a column of a query was written, as far as its plan says it."""
-    while not isinstance(plan, Project):
-        below = getattr(plan, "input", None)
-        if below is None:
-            return -1
-        plan = below
-    return next((value.position for name, value in plan.columns if name == id), -1)
-
-
-def _positions(plan: Plan) -> Iterator[int]:
-    if isinstance(plan, Project):
-        yield from (value.position for _, value in plan.columns)
-
-
-def filled(engine: "Engine", table: TableDefinition, given: Iterable[str]) -> list[tuple[str, Expression]]:
-    """The DEFAULT values of the columns that are not given. What has none is NULL, or IDENTITY."""
-    named = set(given)
-    return [
-        (column.name, front.bind_expression(column.default, {}, engine.dialect, wanted=unbounded(column.type)))
-        for column in table.columns
-        if column.name not in named and column.default is not None
-    ]
-
-
-def rows_of(running: "Running", query: Query) -> Collected:
-    """A bound query's rows."""
-    engine = running.engine
-    context = engine.context(query, running.statement.source, running.values, running.named, timeout=running.timeout)
-    context.memory = UNBOUNDED
-    return engine.collect(engine.program(query), context)
-
-
-def batches(found: Collected, query: Query) -> Iterator[Batch]:
-    """Its rows, keyed by header."""
-    for piece, rows in zip(found.pieces, found.counts, strict=True):
-        yield Batch({name: piece[id] for name, id, _ in query.columns}, rows)
-
-
-def constant_row(name: str, value: Expression) -> Query:
-    """SELECT value AS name."""
-    return Query(Project(Values((), ((),)), ((name, value),)), ((name, name, value.type),))
-
-
-def engine_value_of(found: Collected, column: "ColumnDefinition | records.ColumnDefinition") -> Any:  # noqa: ANN401 - as the catalogue writes values
-    """The one value of a query's only column, for `missing` of a column that is added. Invalid if it is too long."""
-    (shown,) = python_values(found.whole()[column.name], 1)
-    value = engine_value(shown, column.type)
-    if column.type.bytes and column.type.length and value is not None and len(value) > column.type.length:
-        raise Invalid(f"DEFAULT of column {column.name!r} is longer than {column.type}")
-    return stored(value)
 
 
 # ---- INSERT ------------------------------------------------------------------------------------------------------
 
 
-def insert(running: "Running") -> Table:
+def insert(running: Running) -> Table:
     """INSERT INTO t [(columns)] VALUES, a query, or DEFAULT VALUES."""
     ast = running.statement.ast
     target, names = ast.this, None
@@ -193,14 +68,7 @@ def insert(running: "Running") -> Table:
     return done("INSERT", rows)
 
 
-def appended(transaction: Transaction, name: str, found: Collected, query: Query) -> int:
-    """The rows of a query into a table; how many."""
-    if query.columns:
-        return transaction.append(name, batches(found, query))
-    return transaction.append(name, (Batch({}, rows) for rows in found.counts))
-
-
-def _named(running: "Running", table: TableDefinition, names: Sequence[str], node: Node) -> list[ColumnDefinition]:
+def _named(running: Running, table: TableDefinition, names: Sequence[str], node: Node) -> list[ColumnDefinition]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise running.error(f"column {twice[0]!r} is named more than once", node)
@@ -208,7 +76,7 @@ def _named(running: "Running", table: TableDefinition, names: Sequence[str], nod
 
 
 def _values(
-    running: "Running", values: Node, columns: list[ColumnDefinition], *, named: bool
+    running: Running, values: Node, columns: list[ColumnDefinition], *, named: bool
 ) -> tuple[Node, list[ColumnDefinition]]:
     """VALUES with DEFAULT put in. A column that says DEFAULT in all rows is left out, as an IDENTITY must be.
 
@@ -262,7 +130,7 @@ def _default(column: ColumnDefinition) -> Node:
 # ---- UPDATE and DELETE -------------------------------------------------------------------------------------------
 
 
-def delete(running: "Running") -> Table:
+def delete(running: Running) -> Table:
     """DELETE FROM t [USING ...] [WHERE ...]."""
     ast = running.statement.ast
     target = ast.this or next(iter(ast.args.get("tables") or ()), None)  # the latter: DELETE t, without FROM
@@ -281,7 +149,7 @@ def delete(running: "Running") -> Table:
     return done("DELETE", gone)
 
 
-def update(running: "Running") -> Table:
+def update(running: Running) -> Table:
     """UPDATE t SET column = value, ... [FROM ...] [WHERE ...]."""
     ast = running.statement.ast
     name = name_of(ast.this)
@@ -296,7 +164,7 @@ def update(running: "Running") -> Table:
     return done("UPDATE", len(rows))
 
 
-def assignments(running: "Running", table: TableDefinition, nodes: Sequence[Node]) -> dict[str, Node]:
+def assignments(running: Running, table: TableDefinition, nodes: Sequence[Node]) -> dict[str, Node]:
     """SET a = x, b = DEFAULT: column -> syntax tree."""
     given: dict[str, Node] = {}
     for node in nodes:
@@ -318,7 +186,7 @@ def _changed(table: TableDefinition, given: dict[str, Node], target: Node) -> li
 
 
 def _replacements(
-    running: "Running", table: TableDefinition, bound: Query, *, once: bool = False
+    running: Running, table: TableDefinition, bound: Query, *, once: bool = False
 ) -> tuple[npt.NDArray[np.int64], Collected, Query]:
     """The numbers of the rows that go, and the rows that come. once: QueryError where a row is met twice."""
     number = ColumnDefinition(ROW, bound.columns[0][2])
@@ -380,7 +248,7 @@ def name_of(node: Node) -> str:
 # ---- MERGE -------------------------------------------------------------------------------------------------------
 
 
-def merge(running: "Running") -> Table:
+def merge(running: Running) -> Table:
     """MERGE INTO t USING s ON c WHEN MATCHED [AND x] THEN UPDATE SET ... | DELETE WHEN NOT MATCHED THEN INSERT ..."""
     ast = running.statement.ast
     name = name_of(ast.this)
@@ -413,7 +281,7 @@ def merge(running: "Running") -> Table:
 
 
 def _when_matched(
-    running: "Running", table: TableDefinition, ast: Node, when: Node, taken: Node
+    running: Running, table: TableDefinition, ast: Node, when: Node, taken: Node
 ) -> tuple[npt.NDArray[np.int64], list[tuple[Collected, Query]]]:
     then = when.args["then"]
     deletes = isinstance(then, exp.Var) and then.name.upper() == "DELETE"
@@ -431,7 +299,7 @@ def _when_matched(
 
 
 def _when_not_matched(
-    running: "Running", table: TableDefinition, ast: Node, when: Node, taken: Node
+    running: Running, table: TableDefinition, ast: Node, when: Node, taken: Node
 ) -> tuple[Collected, Query]:
     then = when.args["then"]
     if not isinstance(then, exp.Insert):
@@ -475,7 +343,7 @@ def _either(taken: Node, condition: Node) -> Node:
     return mine if taken is None else exp.Or(this=taken, expression=mine)
 
 
-HANDLERS: Final[dict[Any, Callable[["Running"], Table]]] = {
+HANDLERS: Final[dict[Any, Callable[[Running], Table]]] = {
     exp.Insert: insert,
     exp.Update: update,
     exp.Delete: delete,

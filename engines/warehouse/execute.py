@@ -1,110 +1,31 @@
-"""The statements that are not queries: one handler for each kind of record (statements/records.py).
+"""The statements that are not queries: one handler for each kind of record (statements/records.py), see running.py.
 
-A handler makes its changes inside `session.change()`, so all of a statement is done or nothing. INSERT, UPDATE, DELETE
-and MERGE are in dml.py, COPY, UNLOAD and external tables in filing.py, GRANT and policies in rights.py.
+Definitions: tables, views, schemas; TRUNCATE, and the ends of transactions. What is done elsewhere: running.py.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import msgspec
 
 from engines.display import Table
-from engines.errors import AlreadyExists, Denied, Invalid, NotFound, QueryError, listed, nearest
+from engines.errors import AlreadyExists, Invalid, NotFound, QueryError, listed, nearest
 from engines.sql import front
-from engines.sql.front import Statement
 from engines.sql.logical import Query
-from engines.sql.source import Field
 from engines.sql.types import VARCHAR, Type
-from engines.warehouse import dml, layout
-from engines.warehouse.access import quoted
+from engines.warehouse import fitting
 from engines.warehouse.catalog import ColumnDefinition, Root, TableDefinition, View
 from engines.warehouse.commit import Transaction
-from engines.warehouse.dml import done
 from engines.warehouse.names import folded
 from engines.warehouse.rights import set_rules
+from engines.warehouse.running import Handler, Running, done
 from engines.warehouse.statements import records
-
-if TYPE_CHECKING:
-    from engines.warehouse.session import Engine, Session
 
 ENCODINGS: Final = {  # the service's names for what is called otherwise here
     "az64": "bitpack", "mostly8": "bitpack", "mostly16": "bitpack", "mostly32": "bitpack", "none": "raw",
     "lzo": "zstd", "text255": "bytedict", "text32k": "bytedict", "delta32k": "delta",
 }  # fmt: skip
-
-
-@dataclass(slots=True)
-class Running:
-    """A statement that runs."""
-
-    session: "Session"
-    engine: "Engine"
-    statement: Statement
-    values: Sequence[Any]
-    named: Mapping[str, Any]
-    timeout: float | None = None
-
-    def error(self, message: str, node: Any = None) -> QueryError:  # noqa: ANN401 - of sqlglot's tree
-        """A QueryError at the place of a node, as far as it has one."""
-        return QueryError(message, text=self.statement.source, position=_place(node))
-
-    def bind(self, query: Any, catalog: front.Catalog | None = None) -> Query:  # noqa: ANN401 - a syntax tree, or a text
-        """A query inside of the statement, bound. A text has its offsets in the whole statement (reader.blanked).
-
-        catalog: not the session's names, but these.
-        """
-        text = query if isinstance(query, str) else self.statement.source
-        return front.bind_select(
-            query, catalog or self.engine.catalog, self.engine.dialect, text=text, parameters=self.statement.parameters
-        )
-
-    @contextlib.contextmanager
-    def changing(self, name: str) -> Iterator[Transaction]:
-        """Changes of a table whose rows have numbers."""
-        names = self.session.names
-        with self.session.change(self.session.holder(name)) as transaction:
-            names.target = name
-            try:
-                yield transaction
-            finally:
-                names.target = None
-
-    def definition(self, transaction: Transaction, name: str, node: Any) -> TableDefinition:  # noqa: ANN401 - see error
-        """The table that is written to. QueryError, at the node, if there is none, or no table that can be."""
-        root = transaction.root
-        if name in root.tables:
-            held = [view for view, one in root.views.items() if one.materialized == name]
-            if held and node is not None:
-                raise self.error(f"{name!r} holds the rows of the materialized view {held[0]!r}: REFRESH that", node)
-            return root.tables[name].definition
-        kind = root.kind_of(name)
-        if kind is not None:
-            raise self.error(f"{name!r} is a {kind}: rows are written into tables", node)
-        if name in self.session.warehouse.attached:
-            raise self.error(f"{name!r} is attached: write to it where it is", node)
-        raise self.error(f"there is no table {name!r}{nearest(name, root.tables)}", node)
-
-    def column(self, table: TableDefinition, name: str, node: Any) -> ColumnDefinition:  # noqa: ANN401 - see error
-        """A column by name. QueryError at the node, with the nearest name."""
-        for column in table.columns:
-            if column.name == name:
-                return column
-        hint = nearest(name, [column.name for column in table.columns])
-        raise self.error(f"the table has no column {name!r}{hint}", node)
-
-
-def _place(node: Any) -> int:  # noqa: ANN401 - of sqlglot's tree
-    """Where a node begins: it or the first below it that knows."""
-    if node is None:
-        return 0
-    for below in node.walk():
-        start = below.meta.get("start")
-        if start is not None:
-            return int(start)
-    return 0
 
 
 # ---- tables ------------------------------------------------------------------------------------------------------
@@ -125,10 +46,10 @@ def create_table(running: Running, record: records.CreateTable) -> Table:
         interleaved = record.interleaved
         query = None
         if record.like is not None:
-            like = _stored(running, record.like).state.definition
+            like = running.stored(record.like).state.definition
             columns = like.columns
             if style == "auto" and key is None and not sort:
-                style, key, sort = keys_of(like)
+                style, key, sort = like.keys_by_name()
                 interleaved = like.interleaved
         elif record.query is not None:
             query = running.bind(record.query)
@@ -145,8 +66,8 @@ def create_table(running: Running, record: records.CreateTable) -> Table:
 def fill(running: Running, transaction: Transaction, name: str, query: Query) -> int:
     """A query's rows into a table whose columns are those of the query."""
     definition = transaction.root.table(name).definition
-    query = dml.fitted(query, definition.columns, running.statement.source)
-    return transaction.append(name, dml.batches(dml.rows_of(running, query), query))
+    query = fitting.fitted(query, definition.columns, running.statement.source)
+    return transaction.append(name, fitting.batches(fitting.rows_of(running, query), query))
 
 
 def columns_of(query: Query, record: records.CreateTable) -> tuple[ColumnDefinition, ...]:
@@ -173,8 +94,7 @@ def column_of(running: Running, column: records.ColumnDefinition) -> ColumnDefin
     if column.default is not None:
         text = column.default
         try:
-            value = front.bind_expression(text.strip(), {}, running.engine.dialect, wanted=dml.unbounded(column.type))
-            found = dml.rows_of(running, dml.constant_row(column.name, value))
+            fitting.default_value(running, column, text.strip())
         except QueryError as error:
             first = str(error).partition("\n")[0]
             raise QueryError(
@@ -182,16 +102,10 @@ def column_of(running: Running, column: records.ColumnDefinition) -> ColumnDefin
                 text=running.statement.source,
                 position=len(text) - len(text.lstrip()),
             ) from error
-        dml.engine_value_of(found, column)  # is it too long?
     encode = (column.encode or "auto").lower()
     return ColumnDefinition(
         column.name, column.type, column.nullable, default, column.identity, ENCODINGS.get(encode, encode)
     )
-
-
-def keys_of(table: TableDefinition) -> tuple[str, str | None, tuple[str, ...]]:
-    """Style, DISTKEY and SORTKEY by name."""
-    return table.style, None if table.key is None else table.named([table.key])[0], table.named(table.sort)
 
 
 def refuse_schema(root: Root, name: str) -> None:
@@ -237,7 +151,9 @@ def _drop(running: Running, transaction: Transaction, record: records.Drop, name
             f"there is no {record.kind} {name!r}{nearest(name, [*root.tables, *root.views, *root.external])}"
         )
     if (kind == "view") != (record.kind == "view"):
-        raise Invalid(f"{name!r} is a {kind}: DROP {'VIEW' if kind == 'view' else 'TABLE'} it")
+        raise Invalid(
+            f"{name!r} is {'an' if kind[0] == 'e' else 'a'} {kind}: DROP {'VIEW' if kind == 'view' else 'TABLE'} it"
+        )
     for reader in readers(running, root, name):
         if not record.cascade:
             raise Invalid(f"view {reader!r} reads {name!r}: DROP it first, or DROP {record.kind.upper()} ... CASCADE")
@@ -358,11 +274,7 @@ def _add_column(running: Running, transaction: Transaction, record: records.Alte
     column = column_of(running, record.column)
     if column.identity is not None:
         raise Invalid(f"column {column.name!r}: an IDENTITY is there from the beginning: make a new table")
-    missing = None
-    if column.default is not None:
-        value = front.bind_expression(column.default, {}, running.engine.dialect, wanted=dml.unbounded(column.type))
-        found = dml.rows_of(running, dml.constant_row(column.name, value))
-        missing = dml.engine_value_of(found, column)
+    missing = None if column.default is None else fitting.default_value(running, column, column.default)
     transaction.add_column(record.name, msgspec.structs.replace(column, missing=missing))
 
 
@@ -407,58 +319,6 @@ def truncate(running: Running, record: records.Truncate) -> Table:
         rows = transaction.table(record.name).state.rows
         transaction.truncate(record.name)
     return done("TRUNCATE", rows)
-
-
-def vacuum(running: Running, record: records.Vacuum) -> Table:
-    """VACUUM of a table, or of all of them, each in a transaction of its own."""
-    mode: Any = record.mode
-    session = running.session
-    if session.begun:
-        raise Invalid("VACUUM cannot run inside a transaction: COMMIT first")
-    names = sorted(session.root.tables) if record.name is None else [record.name]
-    groups = 0
-    for name in names:
-        with session.change(session.holder(name)) as transaction:
-            if record.name is not None:
-                running.definition(transaction, name, None)
-            groups += transaction.vacuum(name, mode)
-    return done("VACUUM", groups)
-
-
-def analyze(running: Running, record: records.Analyze) -> Table:
-    """ANALYZE, or ANALYZE COMPRESSION: a row for each column and encoding."""
-    session = running.session
-    if record.compression:
-        names = sorted(session.root.tables) if record.name is None else [record.name]
-        made = [(name, one) for name in names for one in layout.compression(_stored(running, name))]
-        return Table(
-            {
-                "table": [name for name, _ in made],
-                "column": [one.column for _, one in made],
-                "encoding": [one.encoding for _, one in made],
-                "bytes": [one.bytes for _, one in made],
-                "saved": [round(100 * one.saved, 2) for _, one in made],
-                "chosen": [one.chosen for _, one in made],
-            },
-            title="encodings of a sample: saved, in per cent against RAW",
-        )
-    names = sorted(session.root.tables) if record.name is None else [record.name]
-    for name in names:
-        with session.change(session.holder(name)) as transaction:
-            if record.name is not None:
-                running.definition(transaction, name, None)
-            transaction.analyze(name)
-    return done("ANALYZE", len(names))
-
-
-def _stored(running: Running, name: str) -> Any:  # noqa: ANN401 - scan.Table
-    found = running.session.names.meant(name)
-    if hasattr(found, "state"):
-        return found
-    user = running.session.user
-    if user and running.session.root.kind_of(name) == "table":
-        raise Denied(f"{user} may read {name!r}, but not how it is made")
-    raise Invalid(f"{name!r} is no table that is stored here")
 
 
 # ---- views -------------------------------------------------------------------------------------------------------
@@ -523,66 +383,13 @@ def control(running: Running, record: records.Control) -> Table:
     return done(record.action.upper())
 
 
-def show(running: Running, record: records.Show) -> Table:
-    """SHOW TABLES, COLUMNS, SCHEMAS, TABLE."""
-    root = running.session.root
-    if record.what == "schemas":
-        return Table({"schema": ["public", *root.schemas]})
-    if record.what == "tables":
-        kinds = {"table": list(root.tables), "view": list(root.views), "external table": list(root.external)}
-        named = sorted(
-            (name, kind)
-            for kind, names in kinds.items()
-            for name in names
-            if (not record.name or (name.rpartition(".")[0] or "public") == record.name)
-            and running.session.names.readable(name)
-        )
-        return Table({"table": [name for name, _ in named], "kind": [kind for _, kind in named]})
-    if record.what == "columns":
-        found = running.session.names.meant(record.name)
-        if isinstance(found, front.View):
-            query = running.bind(f"SELECT * FROM {quoted(record.name)}")  # noqa: S608 - a name in quotes
-            fields = tuple(Field(header, type) for header, _, type in query.columns)
-        else:
-            fields = found.schema()
-        return Table(
-            {
-                "column": [field.name for field in fields],
-                "type": [str(field.type) for field in fields],
-                "nullable": [field.nullable for field in fields],
-            }
-        )
-    return Table({"statement": [statement_of(record.name, _stored(running, record.name).state.definition)]})
-
-
-def statement_of(name: str, table: TableDefinition) -> str:
-    """The CREATE TABLE that makes such a table."""
-    lines = []
-    for column in table.columns:
-        words = [column.name, str(column.type)]
-        words += ["NOT NULL"] if not column.nullable else []
-        words += [f"DEFAULT {column.default}"] if column.default is not None else []
-        words += [f"IDENTITY({column.identity[0]}, {column.identity[1]})"] if column.identity is not None else []
-        words += [f"ENCODE {column.encode}"] if column.encode != "auto" else []
-        lines.append("    " + " ".join(words))
-    style, key, sort = keys_of(table)
-    ends = [f"DISTSTYLE {style.upper()}"]
-    ends += [f"DISTKEY({key})"] if key is not None else []
-    ends += [f"{'INTERLEAVED ' if table.interleaved else ''}SORTKEY({', '.join(sort)})"] if sort else []
-    return f"CREATE TABLE {name} (\n" + ",\n".join(lines) + "\n) " + " ".join(ends)
-
-
-Handler = Callable[[Running, Any], Table]
 HANDLERS: Final[dict[type, Handler]] = {
     records.CreateTable: create_table,
     records.Drop: drop,
     records.Alter: alter,
     records.Truncate: truncate,
-    records.Vacuum: vacuum,
-    records.Analyze: analyze,
     records.CreateView: create_view,
     records.Refresh: refresh,
     records.CreateSchema: create_schema,
     records.Control: control,
-    records.Show: show,
 }

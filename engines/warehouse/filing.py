@@ -7,20 +7,19 @@ from engines.display import Table
 from engines.errors import Denied, NotFound, nearest
 from engines.sql.column import Batch, Column
 from engines.sql.result import distinct
-from engines.warehouse import dml, execute, external
+from engines.warehouse import execute, external, fitting
 from engines.warehouse.catalog import TableDefinition
-from engines.warehouse.dml import done
 from engines.warehouse.load import load
+from engines.warehouse.running import Running, done
 from engines.warehouse.statements import records
 from engines.warehouse.system import Refused
 from engines.warehouse.unload import unload
 
 if TYPE_CHECKING:
-    from engines.warehouse.execute import Running
     from engines.warehouse.loading.rejected import LoadError
 
 
-def copy(running: "Running", record: records.Copy) -> Table:
+def copy(running: Running, record: records.Copy) -> Table:
     """COPY: all rows or none. Those that were refused are in stl_load_errors, also where it fails. Denied to users."""
     session = running.session
     warehouse = session.warehouse
@@ -35,7 +34,7 @@ def copy(running: "Running", record: records.Copy) -> Table:
                 record,
                 defaults=_defaults(running, table),
                 errors=errors,
-                context=running.engine.context(dml.NO_ROWS),
+                context=running.engine.context(fitting.NO_ROWS),
                 threads=warehouse.storage.threads,
             )
     finally:
@@ -45,26 +44,26 @@ def copy(running: "Running", record: records.Copy) -> Table:
     return done("COPY", loaded.rows, rejected=loaded.rejected, files=len(loaded.files), bytes=loaded.bytes)
 
 
-def _defaults(running: "Running", table: TableDefinition) -> dict[str, Column]:
+def _defaults(running: Running, table: TableDefinition) -> dict[str, Column]:
     """The DEFAULT of each column that has one, computed once."""
     found = {}
-    for name, value in dml.filled(running.engine, table, ()):
-        found[name] = replace(dml.rows_of(running, dml.constant_row(name, value)).whole()[name], constant=True)
+    for name, value in fitting.filled(running.engine, table, ()):
+        found[name] = replace(fitting.rows_of(running, fitting.constant_row(name, value)).whole()[name], constant=True)
     return found
 
 
-def _refuse_user(running: "Running", what: str) -> None:
+def _refuse_user(running: Running, what: str) -> None:
     """Denied: files are read and written with the rights of this process, which are not a user's."""
     user = running.session.user
     if user:
         raise Denied(f"{user} may not {what}: files belong to the owner, a session without a user")
 
 
-def unloaded(running: "Running", record: records.Unload) -> Table:
+def unloaded(running: Running, record: records.Unload) -> Table:
     """UNLOAD: a query's rows into files. Denied to users."""
     _refuse_user(running, "UNLOAD")
     query = running.bind(record.query)
-    found = dml.rows_of(running, query)
+    found = fitting.rows_of(running, query)
     described = distinct(query.columns)
     rows = (Batch(piece, count) for piece, count in zip(found.pieces, found.counts, strict=True))
     context = running.engine.context(query)
@@ -72,7 +71,7 @@ def unloaded(running: "Running", record: records.Unload) -> Table:
     return done("UNLOAD", written.rows, files=len(written.files), bytes=written.bytes)
 
 
-def create_external(running: "Running", record: records.CreateExternalTable) -> Table:
+def create_external(running: Running, record: records.CreateExternalTable) -> Table:
     """CREATE EXTERNAL TABLE."""
     with running.session.change() as transaction:
         if not (record.if_not_exists and transaction.root.kind_of(record.name) is not None):
@@ -81,7 +80,7 @@ def create_external(running: "Running", record: records.CreateExternalTable) -> 
     return done("CREATE EXTERNAL TABLE")
 
 
-def alter_partitions(running: "Running", record: records.AlterPartitions) -> Table:
+def alter_partitions(running: Running, record: records.AlterPartitions) -> Table:
     """ALTER TABLE ... ADD and DROP PARTITION."""
     with running.session.change() as transaction:
         known = transaction.root.external

@@ -1,7 +1,7 @@
 """Statements about rights: GRANT, REVOKE, and policies of rows. What they mean is in access.py."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -10,11 +10,8 @@ from engines.errors import NotFound, QueryError, nearest
 from engines.sql import front
 from engines.warehouse.access import Access, Policy
 from engines.warehouse.commit import Transaction
-from engines.warehouse.dml import done
+from engines.warehouse.running import Running, done
 from engines.warehouse.statements import records
-
-if TYPE_CHECKING:
-    from engines.warehouse.execute import Running
 
 
 def set_rules(transaction: Transaction, change: Callable[[Access], Access]) -> None:
@@ -22,7 +19,7 @@ def set_rules(transaction: Transaction, change: Callable[[Access], Access]) -> N
     transaction.change(lambda root: msgspec.structs.replace(root, access=change(root.access)))
 
 
-def _columns(running: "Running", name: str) -> list[str]:
+def _columns(running: Running, name: str) -> list[str]:
     """The columns of whatever has this name. NotFound if nothing has."""
     try:
         return running.session.columns_of(name, running.session.names.owner)
@@ -30,7 +27,7 @@ def _columns(running: "Running", name: str) -> list[str]:
         raise NotFound(f"there is no table {name!r}{nearest(name, running.session.names.names())}") from error
 
 
-def grant(running: "Running", record: records.Grant) -> Table:
+def grant(running: Running, record: records.Grant) -> Table:
     """GRANT and REVOKE SELECT."""
     with running.session.change() as transaction:
         every = _columns(running, record.name)
@@ -44,7 +41,7 @@ def grant(running: "Running", record: records.Grant) -> Table:
     return done("GRANT" if record.give else "REVOKE")
 
 
-def create_policy(running: "Running", record: records.CreatePolicy) -> Table:
+def create_policy(running: Running, record: records.CreatePolicy) -> Table:
     """CREATE RLS POLICY: its condition must be one over its columns."""
     columns = {column.name: (column.name, column.type) for column in record.columns}
     bound = front.bind_expression(
@@ -58,7 +55,7 @@ def create_policy(running: "Running", record: records.CreatePolicy) -> Table:
     return done("CREATE RLS POLICY")
 
 
-def attach_policy(running: "Running", record: records.AttachPolicy) -> Table:
+def attach_policy(running: Running, record: records.AttachPolicy) -> Table:
     """ATTACH and DETACH RLS POLICY."""
     with running.session.change() as transaction:
         if record.attach:

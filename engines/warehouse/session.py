@@ -24,11 +24,12 @@ from engines.sql import front
 from engines.sql.engine import SQL
 from engines.sql.front import Statement
 from engines.sql.source import TableSource
-from engines.warehouse import appending, dml, execute, filing, rights
+from engines.warehouse import appending, dml, execute, filing, rights, upkeep
 from engines.warehouse.access import OWNER, quoted
 from engines.warehouse.catalog import Root, TableEntry
 from engines.warehouse.commit import Transaction
 from engines.warehouse.names import Names
+from engines.warehouse.running import Handler, Running
 from engines.warehouse.scan import Table as StoredTable
 from engines.warehouse.statements.grammar import READERS, read
 from engines.warehouse.statements.reader import blanked, split
@@ -144,7 +145,7 @@ class Session:
             return Table({"query plan": str(plan).splitlines()})
         if statement.query is not None:
             return self.warehouse.answered(engine, statement, values, named, timeout)
-        running = execute.Running(self, engine, statement, values, named, timeout)
+        running = Running(self, engine, statement, values, named, timeout)
         if engine.dialect.statements[statement.kind] == RECORD:
             first, last = statement.tokens[0].start, statement.tokens[-1].end + 1
             whole = blanked(statement.source, first, last)
@@ -333,7 +334,7 @@ class TransactionSession(Session):
             self.close()
 
 
-HANDLERS: Final[Mapping[type, execute.Handler]] = execute.HANDLERS | filing.HANDLERS | rights.HANDLERS
+HANDLERS: Final[Mapping[type, Handler]] = execute.HANDLERS | filing.HANDLERS | rights.HANDLERS | upkeep.HANDLERS
 STATEMENTS: Final[Mapping[Any, Any]] = {
     **{word: RECORD for word in READERS if word not in {"INSERT", "UPDATE", "DELETE", "MERGE"}},
     **{kind: kind for kind in dml.HANDLERS},

@@ -1,1 +1,1 @@
-"""The warehouse's own statements: everything but SELECT. Read into records here, carried out by `execute.py`."""
+"""The warehouse's own statements: everything but SELECT. Read into records here, carried out as `running.py` says."""

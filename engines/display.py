@@ -26,10 +26,11 @@ from engines.drawing import draw_plan
 from engines.errors import Invalid, NotFound, nearest
 from engines.extras import extra
 from engines.rows import Column, Row, as_array, python_values, row_type
-from engines.text import cut, grouped, is_number, printable, show, width
+from engines.text import CELL, cut, grouped, is_number, printable, show, width
 
 ROWS = 20  # shown as text
 HTML_ROWS, HTML_COLUMNS, HTML_BYTES = 100, 40, 80_000  # the frame around the rows stays under the missing 20 KB
+ALONE = 400  # characters of a value that is a table's only column: a plan's line, a statement
 CHUNK = 4096  # rows turned into Python objects at a time
 
 
@@ -178,7 +179,8 @@ class Table:
     def __str__(self) -> str:
         names, count = [cut(printable(name), 40) for name in self.names], Table.__len__(self)
         shown = list(self._between(0, min(count, ROWS)))
-        texts = [[show(cell) for cell in row] for row in shown]
+        limit = CELL if len(names) > 1 else ALONE
+        texts = [[show(cell, limit) for cell in row] for row in shown]
         right = self._right_aligned(shown)
         widths = [max(map(width, cells)) for cells in zip(names, *texts, strict=True)]
         lines = [cut(printable(self.title), 200)] if self.title else []

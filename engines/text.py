@@ -86,6 +86,8 @@ def grouped(value: object) -> str:
     """A counter as 1,234,567, for sentences and statistics; a table's cells carry plain digits."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{int(value):,}"
+    if isinstance(value, float) and abs(value) < 1:
+        return _number(float(f"{value:.3g}"))  # seconds to the nanosecond are noise
     return show(value)
 
 

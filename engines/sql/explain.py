@@ -11,6 +11,7 @@ breaker's time to take rows in.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import date, time
 
 from engines.display import Plan
 from engines.sql import logical
@@ -51,6 +52,7 @@ def plan_of(
 def _counters(program: Program, profile: Profile) -> dict[int, dict[str, float]]:
     """For each logical step (by id()) what its operators counted."""
     found: dict[int, dict[str, float]] = {}
+    first: dict[int, int] = {}  # the pipeline that takes a step's rows in; a later one takes its own groups or runs
     for (number, branch, step), counter in sorted(profile.counters.items()):
         pipeline = program.pipelines[number]
         plans = pipeline.branches[branch].plans
@@ -58,6 +60,8 @@ def _counters(program: Program, profile: Profile) -> dict[int, dict[str, float]]
         plan = pipeline.plan if last else plans[step + 1]
         one = found.setdefault(id(plan), {})
         one["micros"] = one.get("micros", 0) + round(1e6 * counter.seconds)
+        if last and first.setdefault(id(plan), number) != number:
+            continue
         if last:
             one["rows_in"] = one.get("rows_in", 0) + counter.rows
         else:
@@ -79,14 +83,15 @@ def _tree(
         if move is not None and move.rows:
             counters |= {"rows_moved_estimated": move.rows, "bytes_moved_estimated": move.bytes}
     children = [_tree(one, source, counted, moves) for one in inputs(plan)]
-    detail = _detail(plan) if move is None else f"{move.label}; {_detail(plan)}"
+    detail = _detail(plan, source) if move is None else f"{move.label}; {_detail(plan, source)}"
     return Plan(type(plan).__name__, detail, counters, children)
 
 
-def _detail(plan: logical.Plan) -> str:
+def _detail(plan: logical.Plan, source: Callable[[str], TableSource]) -> str:
     match plan:
         case logical.Scan():
-            tests = " and ".join(_predicate(one) for one in plan.predicates)
+            types = {field.name: field.type for field in source(plan.table).schema()} if plan.predicates else {}
+            tests = " and ".join(_predicate(one, types.get(one.column)) for one in plan.predicates)
             return _cut(f"{plan.table}{f': {tests}' if tests else ''}")
         case logical.Filter():
             return text_of(plan.condition)
@@ -95,7 +100,7 @@ def _detail(plan: logical.Plan) -> str:
         case logical.Join():
             keys = " and ".join(f"{text_of(a)} = {text_of(b)}" for a, b in plan.keys)
             rest = f"; {text_of(plan.condition)}" if plan.condition is not None else ""
-            return _cut(f"{plan.kind}{f', {keys}' if keys else ''}{rest}; table of the {plan.build} side")
+            return _cut(f"{plan.kind}{f', {keys}' if keys else ''}{rest}; hash table of the {plan.build} side")
         case logical.Aggregate():
             keys = ", ".join(text_of(expression) for _, expression in plan.keys)
             calls = ", ".join(_call(call.function, call.arguments, distinct=call.distinct) for _, call in plan.calls)
@@ -118,10 +123,16 @@ def _detail(plan: logical.Plan) -> str:
     return ""
 
 
-def _predicate(one: Predicate) -> str:
+def _predicate(one: Predicate, type: Type | None) -> str:
     value = one.value
     if isinstance(value, Expression):
         shown = text_of(value)
+    elif value is not None and type is not None and one.op != "prefix":
+        several = value if isinstance(value, tuple) else (value,)
+        texts = [
+            text_of(part if isinstance(part, Expression) else logical.Constant(part, type=type)) for part in several
+        ]
+        shown = f"({', '.join(texts)})" if isinstance(value, tuple) else texts[0]
     elif isinstance(value, bytes):
         shown = repr(value.decode(errors="replace"))
     else:
@@ -146,7 +157,8 @@ def text_of(expression: Expression) -> str:
         case logical.Constant():
             return _constant(expression)
         case logical.Bound():
-            return f":{expression.name}"
+            name = str(expression.name)
+            return name[1:] if name.startswith("$") else f":{name}"  # $now is the engine's own
         case logical.Call(function=function, arguments=(left, right)) if function in OPERATORS:
             return _cut(f"({text_of(left)} {function} {text_of(right)})")
         case logical.Call():
@@ -171,6 +183,8 @@ def _constant(constant: logical.Constant) -> str:
         months, microseconds = constant.value
         return f"interval '{months} months {microseconds} us'"
     (value,) = python_values(engine_column([constant.value], constant.type), 1)
+    if isinstance(value, (date, time)):
+        return repr(str(value).removesuffix("+00:00") if constant.type.kind == "timestamp" else str(value))
     return repr(value) if isinstance(value, str) else str(value)
 
 

@@ -181,6 +181,8 @@ HEADERS = {
     exp.StrPosition: "position",
     exp.Exists: "exists",
     exp.CurrentDate: "date",
+    exp.CurrentUser: "current_user",
+    exp.SessionUser: "session_user",
     exp.CurrentTimestamp: "timestamptz",
     exp.Boolean: "bool",
 }

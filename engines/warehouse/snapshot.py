@@ -29,7 +29,7 @@ from engines.errors import AlreadyExists, Corrupted, Invalid, NotFound, nearest
 from engines.storage.blobs import Blobs, Copied
 from engines.storage.files import FileSystem, RealFileSystem
 from engines.storage.folder import Folder
-from engines.storage.refs import ABSENT, Refs
+from engines.storage.refs import ABSENT, PART, Refs
 from engines.warehouse.catalog import Root
 from engines.warehouse.pages import Page
 from engines.warehouse.storage import ENGINE, HEAD, VERSION, Storage
@@ -135,6 +135,8 @@ def take(
     to: str | None = None,
 ) -> Snapshot:
     """Name the present. to: a folder that gets a copy. AlreadyExists, Invalid (the name), ReadOnly."""
+    if not all(map(PART.fullmatch, name.split("/"))):
+        raise Invalid(f"the name of a snapshot is made of letters a-z, digits and _ . - + = @ /, got {name!r}")
     expires = None if keep is None else storage.clock.now() + round(seconds_of(keep) * MICROSECONDS)
     with storage.exclusively():
         if storage.refs.get(PREFIX + name) is not None:

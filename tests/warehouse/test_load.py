@@ -358,8 +358,8 @@ def test_names_of_folders_fill_columns(file, tmp_path):
         ("3000000000,one,9.5,2024-02-29,,0.5,true", "id", 1222, "too large"),
         ("1,one,9999999,2024-02-29,,0.5,true", "price", 1204, "too large"),
         ("1,one,9.5.5,2024-02-29,,0.5,true", "price", 1209, "is no DECIMAL"),
-        ("1,one,9.5,2023-02-29,,0.5,true", "day", 1205, "is no DATE"),
-        ("1,one,9.5,,yesterday,0.5,true", "at", 1206, "is no TIMESTAMP"),
+        ("1,one,9.5,2023-02-29,,0.5,true", "day", 1205, "is no DATE: write it as 2024-12-31; DATEFORMAT"),
+        ("1,one,9.5,,yesterday,0.5,true", "at", 1206, "is no TIMESTAMP: write it as 2024-12-31 23:59:59; TIMEFORMAT"),
         ("1,one,9.5,,,half,true", "x", 1208, "is no DOUBLE"),
         ("1,one,9.5,,,1e999,true", "x", 1204, "too large"),
         ("1,one,9.5,,,0.5,maybe", "yes", 1210, "is no BOOLEAN"),
@@ -381,6 +381,12 @@ def test_each_kind_of_fault_has_its_code_line_and_column(file, line, column, cod
     assert house.errors == [error]
     assert house.copy(path, "CSV MAXERROR 1").rejected == 1
     assert house.rows() == [ROW, ROW]
+
+
+def test_a_line_of_headers_is_recognised(file):
+    house = House()
+    house.fails(file(f"id,name,price,day,at,x,yes\n{LINE}"), "CSV", "line 1, .*; .*: IGNOREHEADER 1 leaves it out")
+    assert "IGNOREHEADER" not in str(house.fails(file(f"nix,name,price,day,at,x,yes\n{LINE}"), "CSV", "line 1"))
 
 
 def test_a_missing_value_of_a_not_null_column_is_rejected(file):

@@ -141,7 +141,7 @@ def test_names_are_taken_once_and_are_plain_words(storage, tmp_path):
         snapshot.take(storage, "monday")
     with pytest.raises(NotFound, match="monday"):
         snapshot.drop(storage, "mondey")
-    with pytest.raises(Invalid):
+    with pytest.raises(Invalid, match="the name of a snapshot"):
         snapshot.take(storage, "../x")
     with Storage(tmp_path / "house", read_only=True) as reader, pytest.raises(ReadOnly):
         snapshot.take(reader, "tuesday")

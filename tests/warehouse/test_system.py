@@ -173,6 +173,20 @@ def test_steps_of_analyzed_queries_are_in_the_log_under_their_number(wh):
     assert {text for text, *_ in steps} == {"SELECT count(*) FROM t", "EXPLAIN ANALYZE SELECT a FROM t WHERE a = 5"}
 
 
+def test_plans_show_values_as_they_are_written_and_rows_in_once(wh):
+    wh.sql("CREATE TABLE sold (day DATE, at TIMESTAMP, price DECIMAL(5, 2), shop VARCHAR(9)) SORTKEY(day)")
+    wh.sql("INSERT INTO sold VALUES ('2024-01-01', '2024-01-01 10:00', 9.5, 'Oslo'), ('2024-01-02', NULL, 1, 'Rome')")
+    where = "day >= '2024-01-01' AND at > '2023-12-31' AND price IN (9.5, 7) AND shop = 'Oslo'"
+    plan = wh.explain(f"SELECT shop, count(*) FROM sold WHERE {where} GROUP BY shop ORDER BY shop", analyze=True)
+    steps = {step.name: step for step, _ in plan.walk()}
+    for text in ("day >= '2024-01-01'", "at > '2023-12-31 00:00:00'", "price in (9.50, 7.00)", "shop = 'Oslo'"):
+        assert text in steps["Scan"].detail
+    assert [steps[name].counters["rows_in"] for name in ("Aggregate", "Sort")] == [1, 1]
+    shown = str(wh.sql("EXPLAIN SELECT count(*) FROM sold WHERE shop || shop = 'OsloOslo' AND day < current_date + 1"))
+    assert "now::DATE" in shown
+    assert "…" not in shown
+
+
 def test_load_errors_name_file_line_column_and_reason(wh, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("1,a\nx,b\n3,toolong\n4,d\n")

@@ -40,6 +40,11 @@ CODES: Final = {
     "timestamp": rejected.BAD_TIMESTAMP,
     "timestamptz": rejected.BAD_TIMESTAMP,
 }
+WAYS: Final = {  # what an error adds: how to have another form read
+    "date": "; DATEFORMAT 'DD.MM.YYYY' reads another form",
+    "timestamp": "; TIMEFORMAT 'DD.MM.YYYY HH24:MI:SS' reads another form",
+    "timestamptz": "; TIMEFORMAT 'DD.MM.YYYY HH24:MI:SS' reads another form",
+}
 EPOCHS: Final = {"epochsecs": 1_000_000, "epochmillisecs": 1000}
 MICROSECOND: Final = dt.timedelta(microseconds=1)
 EPOCH_MOMENT: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a difference of two without zones
@@ -151,7 +156,9 @@ class Fields:
                 continue
             if value not in known:
                 try:
-                    known[value] = reader(value)
+                    found = reader(value)
+                    limits = type.limits()
+                    known[value] = None if limits and not limits[0] <= found <= limits[1] else found  # type: ignore[operator] # whole
                 except (ValueError, OverflowError):
                     known[value] = None
             if known[value] is None and not (self.options.any_date and type.temporal):
@@ -170,7 +177,7 @@ class Fields:
             reason = str(error).split("\n", 1)[0].rsplit(" (line ", 1)[0]
             if "too large" in reason:
                 return Fault(rejected.INTEGER_OVERFLOW if type.integer else rejected.OUT_OF_RANGE, reason)
-            return Fault(CODES.get(type.kind, rejected.BAD_TYPE), reason)
+            return Fault(CODES.get(type.kind, rejected.BAD_TYPE), f"{reason}{WAYS.get(type.kind, '')}")
         return Fault(CODES.get(type.kind, rejected.BAD_TYPE), f"{value!r} is no {type}")
 
 

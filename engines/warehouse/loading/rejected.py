@@ -55,6 +55,11 @@ class LoadError:
     code: int
     reason: str
 
+    @property
+    def headed(self) -> bool:
+        """Whether the field holds the name of its column, as in a line of headers."""
+        return self.line == 1 and self.raw_value.strip().lower() == self.column.lower() != ""
+
     def __str__(self) -> str:
         where = f", column {self.column!r}" if self.column else ""
         return f"{self.file!r}, line {self.line:,}{where}: {self.reason} (code {self.code})"
@@ -75,6 +80,8 @@ class Rejected:
         self.count += 1
         if self.limit is not None and self.count > self.limit:
             many = "" if self.count == 1 else f"; {self.count:,} rows were rejected, MAXERROR is {self.limit:,}"
+            if self.errors[-self.count].headed:
+                many += "; the first line seems to name the columns: IGNOREHEADER 1 leaves it out"
             raise Invalid(
                 f"COPY into {self.table!r} loaded nothing: {error}{many}",
                 code="load-failed",

@@ -126,6 +126,8 @@ def _create(reader: Reader) -> Record:
         return CreateView(view, _without(query, "WITH NO SCHEMA BINDING"), columns, replace, materialized)
     temporary = any(reader.takes(word) for word in ("TEMP", "TEMPORARY", "LOCAL"))
     temporary = reader.takes("TEMP") or reader.takes("TEMPORARY") or temporary
+    if any(reader.sees(word) for word in ("USER", "ROLE", "GROUP")):
+        raise reader.error("users are not created: a user is a name that is given to session(user) and in GRANT")
     reader.take("TABLE")
     return _table(reader, temporary=temporary)
 
@@ -470,7 +472,8 @@ def _refresh(reader: Reader) -> Refresh:
 
 
 def _grant(reader: Reader, *, give: bool) -> Grant:
-    reader.take("SELECT")
+    if not reader.takes("SELECT"):
+        raise reader.expected("SELECT (a session with a user only reads, so nothing else is granted)")
     columns = tuple(reader.names()) if reader.sees("(") else ()
     reader.take("ON")
     _ = reader.takes("TABLE")

@@ -418,7 +418,7 @@ def test_words_of_transactions(wh):
         ("SHOW x", "expected one of"),
         ("GRANT INSERT ON t TO bob", "a session with a user only reads"),
         ("CREATE USER bob PASSWORD 'x'", "users are not created: a user is a name"),
-        ("SELECT * FROM t WHERE a = %s", "a parameter is written ? or :name"),
+        ("SELECT 1 WHERE 1 = %s", "a parameter is written ? or :name"),
         ("SELECT * FROM read_csv('x.csv')", "files are tables"),
         ("SELECT 1; SELECT * FROM nix", "there is no table 'nix'"),
         ("EXPLAIN DROP TABLE t", "EXPLAIN takes a query"),

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from engines._native import encodings
 from engines.errors import Invalid, TooLarge
 from engines.extras import extra
 from engines.timeseries.columns import Columns, Values, Words
@@ -24,6 +25,7 @@ from engines.timeseries.moments import LAST, moment, times_of
 from engines.timeseries.schema import LONGEST_DIMENSION_NAME, MOST_DIMENSIONS, MOST_MEASURES, MeasureType
 
 Array = npt.NDArray[Any]
+DISTINCT: Final = 65_536  # texts that are told apart by their hashes
 CLASSES: Final[tuple[tuple[tuple[type, ...], MeasureType], ...]] = (
     ((bool, np.bool_), "boolean"),  # before int, which bool is too
     ((int, np.integer), "bigint"),
@@ -92,27 +94,42 @@ def words_of(given: Any, rows: int, what: str) -> Words:  # noqa: ANN401 - see t
     mask = None
     if isinstance(given, np.ma.MaskedArray):
         mask, given = np.ma.getmaskarray(given), given.filled("" if given.dtype.kind == "U" else None)
-    values = given.tolist() if hasattr(given, "tolist") else list(given) if isinstance(given, Iterable) else [given]
-    if not isinstance(values, list):
-        values = [values]
-    distinct = dict.fromkeys(values) if _hashable(values) else {}
-    if not all(type(word) is str for word in distinct) or len(distinct) == 0 < len(values):
-        for row, word in enumerate(values):
-            _word(word, row, what)
-    words = tuple(str(word) for word in distinct if word is not None)
-    lookup: dict[Any, int] = {word: number for number, word in enumerate(words)} | {None: -1}
-    codes = np.fromiter(map(lookup.__getitem__, values), np.int32, len(values))
+    if isinstance(given, np.ndarray) and given.dtype.kind == "U" and given.ndim == 1:
+        codes, words = _distinct_texts(given)
+    else:
+        values = given.tolist() if hasattr(given, "tolist") else list(given) if isinstance(given, Iterable) else [given]
+        codes, words = _distinct(values if isinstance(values, list) else [values], what)
     if mask is not None:
         codes[mask] = -1
     return _checked_words(Words(codes, words), rows, what)
 
 
-def _hashable(values: Sequence[Any]) -> bool:
+def _distinct(values: Sequence[Any], what: str) -> tuple[Array, tuple[str, ...]]:
+    """Codes and words of a list."""
     try:
-        dict.fromkeys(values)
-    except TypeError:
-        return False
-    return True
+        distinct = dict.fromkeys(values)
+    except TypeError:  # there is a list among them, or the like
+        distinct = {7: None}
+    if not all(type(word) is str or word is None for word in distinct):
+        for row, word in enumerate(values):
+            _word(word, row, what)
+    words = tuple(str(word) for word in distinct if word is not None)
+    lookup: dict[Any, int] = {word: number for number, word in enumerate(words)} | {None: -1}
+    return np.fromiter(map(lookup.__getitem__, values), np.int32, len(values)), words
+
+
+def _distinct_texts(array: Array) -> tuple[Array, tuple[str, ...]]:
+    """Codes and words of numpy's own texts: by a hash of each, which is then held against the text itself."""
+    letters = np.ascontiguousarray(array).view(np.uint32).reshape(len(array), -1)
+    with np.errstate(over="ignore"):
+        hashes = np.full(len(array), 7, np.uint64)
+        for column in letters.T:
+            hashes = (hashes ^ column) * np.uint64(0x9E3779B97F4A7C15)
+    codes, firsts = np.zeros(len(array), np.uint32), np.zeros(min(len(array), DISTINCT), np.int32)
+    count = encodings.number_values(hashes.view(np.int64), None, codes, firsts) if len(array) else 0
+    if count < 0 or not bool((letters[firsts[codes]] == letters).all()):
+        return _distinct(array.tolist(), "")
+    return codes.astype(np.int32), tuple(array[firsts[:count]].tolist())
 
 
 def _word(word: object, row: int, what: str) -> object:
@@ -143,7 +160,7 @@ def _arrow_words(given: Any, rows: int, what: str) -> Words:  # noqa: ANN401 - a
             return _checked_words(Words(np.full(len(given), -1, np.int32), ()), rows, what)
         raise Invalid(f"{what} is a column of {kind}: it is a text; cast it")
     coded = given if pa.types.is_dictionary(given.type) else given.dictionary_encode()
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
     words = coded.dictionary.to_pylist()
     if None in words:
         codes[np.array([word is None for word in words], bool)[codes] & (codes >= 0)] = -1

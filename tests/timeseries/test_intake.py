@@ -120,6 +120,21 @@ def test_a_measure_has_the_type_of_its_values(given_values, kind, data, valid):
     assert (None if found.valid is None else found.valid.tolist()) == valid
 
 
+@given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=9)))
+def test_texts_of_numpy_are_told_apart(texts):
+    array = np.array(texts, f"U{max([1, *map(len, texts)])}")
+    found = words_of(array, len(texts), "host")
+    assert [found.words[code] for code in found.codes] == texts
+    assert len(set(found.words)) == len(found.words)
+
+
+def test_more_distinct_texts_than_are_hashed():
+    array = np.arange(70_000).astype("U")
+    found = words_of(array, len(array), "host")
+    assert found.words == tuple(array.tolist())
+    assert found.codes.tolist() == list(range(70_000))
+
+
 def test_texts_as_measures_are_coded():
     for given_values in (["up", None, "down"], np.ma.masked_array(["up", "-", "down"], [0, 1, 0])):
         found = values_of(given_values, 3, "state")

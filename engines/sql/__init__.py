@@ -33,7 +33,7 @@ Where to read
     joins                 join, joinfilter, nestedloop.py          pairs of a join     candidates.py
     keys to numbers       keys, keyindex, interner.py              plans inside plans  nested.py
     order                 sort, ordering, limit.py                 UNION and its kin   setops.py
-    windows               frames, window, windowtotals.py          kept rows           collected, concatenate.py
+    windows               window*, frames.py                       kept rows           collected, concatenate.py
     values in and out     values, arrow, texts, result.py          EXPLAIN             explain.py
     tables of others      sources, sample, arrays, documents.py    files as tables     datasets, datafiles, file*.py
     kernels, _native/     vector, strings: values moved   arithmetic, compare, dates, textsearch: expressions

@@ -1,4 +1,4 @@
-"""Windows, part one: rows in the order of PARTITION BY and ORDER BY, and the ends of each row's frame.
+"""Rows of windows: in the order of PARTITION BY and ORDER BY, and the ends of each row's frame.
 
     place              0   1   2   3   4   5   6   7         where a row stands in the order
     partition          a   a   a   a   a   b   b   b

@@ -7,7 +7,7 @@
 So nothing here slides: a frame that ends within the partition is refused for these.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from engines.sql.calls import plan_call
 from engines.sql.column import Column, gather
 from engines.sql.frames import WHOLE_PARTITION
 from engines.sql.logical import AggregateCall, WindowCall
-
-if TYPE_CHECKING:
-    from engines.sql.window import Running
+from engines.sql.windowcall import Running
 
 WITHIN_GROUP: Final = frozenset({"percentile_cont", "percentile_disc"})
 NEED_ALL: Final = WITHIN_GROUP | {
@@ -36,7 +34,7 @@ def sees_all(call: WindowCall) -> bool:
     return call.frame == WHOLE_PARTITION or (call.frame is None and not call.order)
 
 
-def over_partition(run: "Running") -> tuple[Column, np.ndarray[tuple[int], np.dtype[np.int32]]]:
+def over_partition(run: Running) -> tuple[Column, np.ndarray[tuple[int], np.dtype[np.int32]]]:
     """A value for each partition, and the partition of each row."""
     call, rows = run.call, run.rows
     arguments = call.arguments[1:] if call.function in WITHIN_GROUP else call.arguments  # (value, fraction)

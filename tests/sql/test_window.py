@@ -14,7 +14,8 @@ from engines.sql.context import Context
 from engines.sql.frames import months_away
 from engines.sql.logical import Bound, Constant, Frame, Reference, WindowCall
 from engines.sql.types import DAY
-from engines.sql.window import FUNCTIONS, Window
+from engines.sql.window import Window
+from engines.sql.windowfunctions import FUNCTIONS
 
 TYPES = {
     "part": types.VARCHAR,

@@ -120,13 +120,15 @@ def _distinct(values: Sequence[Any], what: str) -> tuple[Array, tuple[str, ...]]
 
 def _distinct_texts(array: Array) -> tuple[Array, tuple[str, ...]]:
     """Codes and words of numpy's own texts: by a hash of each, which is then held against the text itself."""
+    if not len(array):
+        return np.zeros(0, np.int32), ()
     letters = np.ascontiguousarray(array).view(np.uint32).reshape(len(array), -1)
     with np.errstate(over="ignore"):
         hashes = np.full(len(array), 7, np.uint64)
         for column in letters.T:
             hashes = (hashes ^ column) * np.uint64(0x9E3779B97F4A7C15)
     codes, firsts = np.zeros(len(array), np.uint32), np.zeros(min(len(array), DISTINCT), np.int32)
-    count = encodings.number_values(hashes.view(np.int64), None, codes, firsts) if len(array) else 0
+    count = encodings.number_values(hashes.view(np.int64), None, codes, firsts)
     if count < 0 or not bool((letters[firsts[codes]] == letters).all()):
         return _distinct(array.tolist(), "")
     return codes.astype(np.int32), tuple(array[firsts[:count]].tolist())

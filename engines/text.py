@@ -2,6 +2,7 @@
 
     None                blank                    the empty text       ''
     bytes               0x00ff...                datetime             2024-05-06T07:08:09Z, always UTC
+    datetime64[ns]      2024-05-06 07:08:09.000000000
     float               at most 10 digits        line ends, controls  escaped as Python writes them
     list, dict, set     as JSON would, shortened anything else        its str()
 
@@ -21,7 +22,7 @@ NULL = ""
 CELL = 40  # characters of a value that a table shows
 
 
-def show(value: object, limit: int = CELL) -> str:  # noqa: C901, PLR0911 - a line a type is the clearest table there is
+def show(value: object, limit: int = CELL) -> str:  # noqa: C901, PLR0911, PLR0912 - a line a type is the clearest table there is
     """One line of printable text, at most limit characters."""
     match value:
         case None:
@@ -40,6 +41,8 @@ def show(value: object, limit: int = CELL) -> str:  # noqa: C901, PLR0911 - a li
             return iso(value)
         case date():
             return value.isoformat()
+        case np.datetime64():
+            return "NaT" if np.isnat(value) else str(value).replace("T", " ")
         case Mapping():
             pairs = (f"{show(k, limit)}: {_inside(v, limit)}" for k, v in value.items())
             return cut("{" + _joined(pairs, limit) + "}", limit)

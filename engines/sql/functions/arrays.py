@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engines.sql.column import Column, gather, nulls
+from engines.sql.column import Column, elements, gather, nulls
 from engines.sql.concatenate import concatenate
 from engines.sql.functions.given import Given, scalars, spread
 from engines.sql.functions.registry import Functions, TypeMismatch
@@ -44,8 +44,7 @@ def element(given: Given) -> Column:
     offsets = items.data.astype(np.int64)
     at = offsets[:-1] + places
     found = np.where((places >= 0) & (at < offsets[1:]), at, -1)
-    [elements] = (items.parts or {"element": nulls(given.type, 0)}).values()
-    return gather(elements, np.broadcast_to(found, given.rows).astype(np.int32), outer=True)
+    return gather(elements(items), np.broadcast_to(found, given.rows).astype(np.int32), outer=True)
 
 
 def _field(types: "Sequence[Type]") -> "tuple[Sequence[Type], Type]":

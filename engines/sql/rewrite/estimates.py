@@ -3,6 +3,7 @@
     = constant      1 / distinct                       a < constant    by the bounds, if they are numbers
     LIKE            a tenth, with a leading % a 20th   anything else   a third
     join            rows * rows / distinct keys of the side that has more
+                    several keys of one table have together no more values than it has rows
     semi join       the part of the left keys that the right side has
 
 Textbook assumptions (Selinger et al., 1979): values are spread evenly, columns do not depend on each other, the keys
@@ -39,6 +40,7 @@ from engines.sql.logical import (
     Unnest,
     Values,
     inputs,
+    output,
 )
 from engines.sql.source import ColumnStatistics, Predicate, Support, TableSource
 
@@ -152,9 +154,7 @@ class Estimates:
             if not right:
                 part = 0.0
             return max(left * (part if plan.kind == "semi" else max(1 - part, 0.1)), 1.0) if left else 0.0
-        rows = left * right
-        for one, other in plan.keys:
-            rows *= self.meeting(one, other)
+        rows = left * right * self._together(plan)
         if plan.condition is not None:
             rows *= self.selectivity(_terms(plan.condition))
         if plan.kind == "left":
@@ -164,6 +164,22 @@ class Estimates:
         if plan.kind == "full":
             return max(rows, left + right)
         return max(rows, 1.0) if left and right else 0.0
+
+    def _together(self, plan: Join) -> float:
+        """The part of all pairs whose keys are all equal: they have no more values than the smaller table has rows."""
+        part = 1.0
+        for one, other in plan.keys:
+            part *= self.meeting(one, other)
+        if len(plan.keys) < 2:
+            return part
+        sides = [[self._known(pair[side]) for pair in plan.keys] for side in (0, 1)]
+        sizes = [max(one[1] if one is not None else 0.0 for one in side) for side in sides]
+        return max(part, 1 / max(min(sizes), 1.0)) if min(sizes) else part
+
+    def table(self, plan: Plan) -> float:
+        """Rows of the largest table that columns of the step come from; its own rows if none is known."""
+        rows = self.rows(plan)
+        return max([self._columns[id][1] for id in output(plan) if id in self._columns], default=max(rows, 1.0))
 
     # ---- columns -------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ class _Graph:
                         self._connect(bit, other_bit, work.estimates.meeting(one, other), number)
         for mask, term in self.terms:
             self._term(mask, term)
+        self._bound_composites()
 
     def mask(self, term: Expression) -> int:
         mask = 0
@@ -68,6 +69,20 @@ class _Graph:
             self._connect(bits[0], bits[1], part, -1)
         else:
             self.others.append((mask, part))
+
+    def _bound_composites(self) -> None:
+        """Two leaves with several keys: together these have no more values than the smaller table has rows."""
+        together: dict[tuple[int, int], list[int]] = {}
+        for i, (one, other, _, _) in enumerate(self.edges):
+            together.setdefault((min(one, other), max(one, other)), []).append(i)
+        for (one, other), found in together.items():
+            if len(found) > 1:
+                least = 1 / min(self.work.estimates.table(self.leaves[bit.bit_length() - 1]) for bit in (one, other))
+                for i in sorted(found, key=lambda i: self.edges[i][2]):
+                    left, right, part, number = self.edges[i]
+                    part = min(max(part, least), 1.0)
+                    self.edges[i] = left, right, part, number
+                    least /= part
 
     # ---- sets ----------------------------------------------------------------------------------------------------
 

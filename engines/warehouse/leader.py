@@ -39,7 +39,7 @@ from engines.sql.functions import Functions, standard
 from engines.sql.join import Build, Built, Probe
 from engines.sql.nested import ApplyStep
 from engines.sql.program import Move, Program
-from engines.sql.run import Job, Layout, Local, Parted, Scattered, Share
+from engines.sql.run import Job, Layout, Local, Parted, Scattered, Share, parts_of
 from engines.sql.scan import Table
 from engines.sql.source import TableSource
 from engines.sql.types import Type
@@ -53,6 +53,7 @@ from engines.workers import CannotTravel, Node
 
 PLANS: Final = 256  # of which the leader remembers what moves
 RETRIES: Final = 3
+FAR: Final = 1_000_000  # rows that the leader reads sooner than it sends a task and gets the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Leader:
             for number, key in motion.scattered.items()
             if isinstance(sink := program.pipelines[number].sink, Build)
         }
-        return Layout(slices, motion.apart, motion.everywhere if self._nodes else frozenset(), scattered)
+        return Layout(slices, motion.apart, motion.everywhere, scattered)
 
     def moves(self, program: Program, source: Callable[[str], TableSource]) -> Mapping[int, Move]:
         """For EXPLAIN: what each join moves, by the id() of its step in the program's plan."""
@@ -115,7 +116,7 @@ class Leader:
             known = self._plans.get(id(program))
             if known is None or known.program is not program or known.versions != versions:
                 sources = {name: _unpinned(table) for name, table in tables.items()}
-                motion = Motion(program, sources.__getitem__, self._storage.slices)
+                motion = Motion(program, sources.__getitem__, self._storage.slices, len(self._nodes))
                 known = self._plans[id(program)] = Planned(program, versions, motion, self._query(program))
                 if len(self._plans) > PLANS:
                     self._plans.popitem(last=False)
@@ -138,8 +139,10 @@ class Leader:
     # ---- runs
 
     def slices(self, job: Job) -> int:
-        del job
-        return self._storage.slices if self._nodes else self._local.threads
+        if not self._nodes:
+            return self._local.threads
+        tables = sum(partition.rows for one in job.opened.values() for partition in one.partitions or ())
+        return self._storage.slices if tables + sum(part.rows for part in parts_of(job)) >= FAR else 1
 
     def states(self, job: Job, shares: Sequence[Share]) -> list[Any]:
         planned = self._planned(job.program, job.context.tables)

@@ -21,6 +21,10 @@ NOT IN is special: a single NULL on the inner side concerns all slices. It is se
 The leader also wants to know which pipelines can stay on their slices (`apart`): the inner sides of joins that move
 nothing, and aggregates with the key that rows lie by among theirs, for no group of those is on two slices.
 
+Nodes that share no memory would send and be sent what is to be joined, and every pipeline that is one task more costs a
+round trip. So what is small beside the table it meets is made by each of them anew (`everywhere`): a query is mostly
+one task a node then, and only the last states come back.
+
 Invariant: if rows lie by key, any two with equal values of one of these ids are on the same slice, whatever table.
 """
 
@@ -42,10 +46,12 @@ from engines.sql.rewrite.estimates import Estimates
 from engines.sql.run import ALONE
 from engines.sql.scan import Result, Table
 from engines.sql.source import Placement, TableSource
+from engines.sql.steps import Collect
 from engines.sql.types import Type
 from engines.warehouse.distribute import slices_of
 
 MANY: Final = 65_536  # rows of an inner side that are sent to their slices; fewer go to all of them
+WORTH: Final = 1.5  # times the rows that all nodes read, in one that they are joined with: then each makes it itself
 Label = Literal["DS_DIST_NONE", "DS_DIST_ALL_NONE", "DS_BCAST_INNER", "DS_DIST_INNER", "DS_DIST_ALL_INNER"]
 
 
@@ -64,10 +70,11 @@ EVEN: Final = Place("even")
 class Motion:
     """A program over tables that lie on `slices`. source: the table of a name."""
 
-    def __init__(self, program: Program, source: Callable[[str], TableSource], slices: int) -> None:
+    def __init__(self, program: Program, source: Callable[[str], TableSource], slices: int, nodes: int = 0) -> None:
         self._program = program
         self._source = source
         self._slices = slices
+        self._nodes = nodes
         self._estimates = Estimates(source)
         self._places: dict[int, Place] = {}
         self._staying: set[int] = set()  # aggregates, by id(), whose groups stay on their slices
@@ -79,7 +86,7 @@ class Motion:
                         self._joins[id(step.join.plan)] = step.join, step.needs[0]
         self.scattered: dict[int, int] = {}  # pipelines of inner sides that are sent by key; the key's number
         self.apart = self._stay()  # the pipelines whose results stay on their slices
-        self.everywhere = self._made_by_all()  # those that each node makes for itself, of tables that all may read
+        self.everywhere = self._made_by_all() if nodes else frozenset()  # those that each node makes for itself
         self.by_pipeline = {number: self.label(join, number) for join, number in self._joins.values()}
 
     def moves(self) -> Mapping[int, Move]:
@@ -109,6 +116,7 @@ class Motion:
             if isinstance(pipeline.sink, Aggregate):
                 if sliced and self._grouped(pipeline.sink.plan) and self._read_once(pipeline):
                     self._staying.add(id(pipeline.plan))
+                    self._places.clear()  # steps above it lie somewhere else now
                     found.add(pipeline.number)
             elif isinstance(pipeline.sink, Build) and self._by_slice(probing[pipeline.number].source, found):
                 join = pipeline.sink.join
@@ -120,15 +128,43 @@ class Motion:
         return frozenset(found)
 
     def _made_by_all(self) -> frozenset[int]:
+        """What is small beside the table that it is joined with: to make it again takes less time than to send it."""
         found: set[int] = set()
-        for join, number in self._joins.values():
-            if self._label(join) == "DS_DIST_ALL_NONE":
-                found.add(number)
-        for pipeline in self._program.pipelines:
-            tables = all(isinstance(branch.source, Table) for branch in pipeline.branches)
-            if not tables or not found.issuperset(pipeline.needs()):
-                found.discard(pipeline.number)
+        read: dict[int, float] = {}  # rows that are read to make the result of a pipeline
+        reading = self._reading()
+        for pipeline in self._program.pipelines[:-1]:
+            needed = set(pipeline.needs())
+            if pipeline.number in self.apart or not needed <= found:
+                continue
+            if not isinstance(pipeline.sink, Build | Collect) or not self._anywhere(pipeline):
+                continue
+            rows = sum(self._table_rows(pipeline)) + sum(read[number] for number in needed)
+            inner = isinstance(pipeline.sink, Build) and self.place(pipeline.sink.join.build_plan).style == "all"
+            if inner or rows * self._nodes * WORTH <= reading.get(pipeline.number, 0):
+                found.add(pipeline.number)
+                read[pipeline.number] = rows
+                self.scattered.pop(pipeline.number, None)
         return frozenset(found)
+
+    def _reading(self) -> dict[int, float]:
+        """For each pipeline: rows of the largest table in those that use its result, and theirs; the least of these."""
+        found: dict[int, float] = {}
+        for pipeline in reversed(self._program.pipelines):
+            rows = max(*self._table_rows(pipeline), found.get(pipeline.number, 0), 0)
+            for number in pipeline.needs():
+                found[number] = min(rows, found.get(number, rows))
+        return found
+
+    def _table_rows(self, pipeline: Pipeline) -> list[float]:
+        tables = [branch.source.plan.table for branch in pipeline.branches if isinstance(branch.source, Table)]
+        return [float(self._source(name).statistics().rows or 0) for name in tables]
+
+    @staticmethod
+    def _anywhere(pipeline: Pipeline) -> bool:
+        """Whether each node could run all of it: it keeps no marks that belong together."""
+        sources = all(isinstance(branch.source, Table | Result) for branch in pipeline.branches)
+        steps = [step for branch in pipeline.branches for step in branch.steps]
+        return sources and not any(isinstance(step, Probe) and step.join.rest for step in steps)
 
     def _sliced(self, pipeline: Pipeline, apart: set[int]) -> bool:
         """Whether all that it reads is there by slice."""

@@ -128,6 +128,11 @@ class Tables:
         return self.storage.tables()
 
 
+@pytest.fixture(autouse=True)
+def few_rows_go_far(monkeypatch):
+    monkeypatch.setattr("engines.warehouse.leader.FAR", 0)
+
+
 @pytest.fixture(scope="module")
 def tables():
     return data()

@@ -150,7 +150,7 @@ class Series:
     # ---- shown
 
     def table(self) -> Table:
-        """time and value, a row a point."""
+        """Time and value, a row a point."""
         return Table({"time": self.times, "value": self.values}, title=self.name)
 
     def svg(self) -> str:

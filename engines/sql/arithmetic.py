@@ -316,6 +316,8 @@ def checked(column: Column, context: Context, position: int) -> Column:
 def out_of_range(type: Type) -> str:
     """What the error says of a number that a type does not hold."""
     kind = "numeric value" if type.decimal else type.kind
+    if type.temporal or kind == "time":
+        return f"{kind} out of range: {'a day ends before 24:00:00' if kind == 'time' else 'the years are 1 to 9999'}"
     return f"{kind} out of range: {type} holds numbers up to {_largest(type)}"
 
 
@@ -323,6 +325,8 @@ def _largest(type: Type) -> str:
     if type.decimal:
         digits = "9" * (type.precision - type.scale) or "0"
         return f"{digits}.{'9' * type.scale}" if type.scale else digits
+    if type.floating:
+        return "3.4028235e38" if type.kind == "real" else "1.7976931348623157e308"
     return str((type.limits() or (0, MOST))[1])
 
 

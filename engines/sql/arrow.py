@@ -185,7 +185,14 @@ def _moments(array: "pa.Array", found: Type) -> Array:
     values = _numbers(array, np.int64)
     if arrow.unit == "ns":
         return values if found.unit == "ns" and found.kind != "time" else values // 1000
-    return values * UNITS[arrow.unit] if UNITS[arrow.unit] > 1 else values
+    times = UNITS[arrow.unit]
+    if times == 1:
+        return values
+    made = values * times
+    beyond = made // times != values
+    if beyond.any() and (beyond & array.is_valid().to_numpy(zero_copy_only=False)).any():
+        raise Invalid(f"Arrow's {arrow} has moments that microseconds in 64 bits do not hold")
+    return made
 
 
 def _decimal(array: "pa.Array", found: Type) -> Column:

@@ -113,6 +113,8 @@ def safe(given: Type, type: Type) -> bool:
     order = ("boolean", "smallint", "integer", "bigint")
     if given.kind in order and type.kind in order:
         return type.kind == "boolean" or order.index(given.kind) <= order.index(type.kind)
+    if type.kind == "real" and given.kind == "double":
+        return False
     return type.floating or type.kind == "boolean" or (given.temporal and type.unit != "ns")
 
 
@@ -154,11 +156,15 @@ def _scaled(column: Column, type: Type, context: Context, position: int) -> Colu
     return to_scale(column, type, context, position)
 
 
-def _float(column: Column, type: Type, _: Context, __: int) -> Column:
+def _float(column: Column, type: Type, context: Context, position: int) -> Column:
     values = column.data.astype(np.float64) if column.type.kind == "boolean" else doubles(column)
     if type.kind == "real" and column.type.kind != "real":
         with np.errstate(over="ignore"):
-            values = values.astype(np.float32).astype(np.float64)
+            narrow = values.astype(np.float32).astype(np.float64)
+        larger = np.isinf(narrow) & np.isfinite(values)
+        if larger.any() and (column.valid is None or (larger & (column.valid != 0)).any()):
+            raise context.error(out_of_range(type), position)
+        values = narrow
     return Column(type, values, valid=column.valid)
 
 

@@ -281,6 +281,13 @@ def write(column: Column, type: Type, context: Context, position: int) -> Column
     writer = _writer(column.type, context)
     if writer is None:
         raise context.error(f"{column.type} cannot be cast to {type}", position)
+    try:
+        return _written(column, type, writer)
+    except (ValueError, OverflowError):  # of a source that has other years than ours
+        raise context.error(out_of_range(column.type), position) from None
+
+
+def _written(column: Column, type: Type, writer: Callable[[Any], str]) -> Column:
     coded = column.data.dtype in {np.dtype(np.uint8), np.dtype(np.uint16)} and not column.constant
     if coded and len(column) > 256:
         used = np.unique(column.data)

@@ -139,7 +139,7 @@ class Parquet:
             return ColumnStatistics(nulls=missing)
         try:
             low, high = (engine_value(value, type) for value in (known.min, known.max))
-        except Invalid:
+        except (Invalid, OverflowError, ValueError):  # a file may hold what Python has no value for
             return ColumnStatistics(nulls=missing)
         return ColumnStatistics(low, high, missing)
 

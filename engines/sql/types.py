@@ -36,8 +36,9 @@ LIMITS: Final = {
     "integer": (-(2**31), 2**31 - 1),
     "bigint": (-(2**63), 2**63 - 1),
     "date": (-719_162, 2_932_896),  # 0001-01-01 to 9999-12-31
-    "time": (0, 86_400_000_000),
+    "time": (0, 86_399_999_999),
 }
+MOMENTS: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # TIMESTAMP in microseconds, the same years
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ class Type:
         """Smallest and largest whole number that a value of this type is held as; None where there is no bound."""
         if self.kind == "decimal":
             return 1 - 10**self.precision, 10**self.precision - 1
+        if self.kind in {"timestamp", "timestamptz"}:
+            return MOMENTS if self.unit == "us" else None
         return LIMITS.get(self.kind)
 
     def __str__(self) -> str:

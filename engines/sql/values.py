@@ -197,7 +197,10 @@ def engine_column(values: Sequence[Any], type: Type) -> Column:
 
 def python_values(column: Column, rows: int) -> list[Any]:
     """The column as Python's values, None for NULL. `rows` matters for constants only."""
-    found = _values(column)
+    try:
+        found = _values(column)
+    except (OverflowError, ValueError) as error:  # of a source that has other years than ours
+        raise Invalid(f"a value is no {column.type} that Python has: read the columns of the result") from error
     if column.valid is not None:
         found = [value if valid else None for value, valid in zip(found, column.valid.tolist(), strict=True)]
     return found * rows if column.constant else found

@@ -117,3 +117,14 @@ def test_a_parameter_has_the_type_of_its_value(value, name):
 def test_what_is_no_value_of_a_type_is_refused(value, kind):
     with pytest.raises(Invalid, match=r"no value of type|out of the range"):
         engine_value(value, kind)
+
+
+def test_moments_that_64_bits_do_not_hold_are_refused_and_not_wrapped():
+    with pytest.raises(Invalid, match="do not hold"):
+        from_arrow(pa.array([2**64 // 10**6], pa.timestamp("s")), "t")
+
+
+def test_moments_beyond_pythons_years_are_no_values_but_an_error_says_so():
+    column = from_arrow(pa.array([10**18], pa.timestamp("us")), "t")
+    with pytest.raises(Invalid, match="no TIMESTAMP that Python has"):
+        python_values(column, 1)

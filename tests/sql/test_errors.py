@@ -28,6 +28,10 @@ RUNNING = [
     ("select ln(z) from t", 8, "LN is not defined for 0"),
     ("select (select a from t)", 1, "more than one row"),
     ("select date_trunc('fortnight', date '2024-01-01')", 8, "is no date part"),
+    ("select timestamp '9999-12-31 23:59:59.9999999'", 18, "the years are 1 to 9999"),
+    ("select '0001-01-01 00:00+05'::timestamptz", 8, "the years are 1 to 9999"),
+    ("select '24:00'::time", 8, "a day ends before 24:00:00"),
+    ("select 1e39::real", 8, "REAL holds numbers up to 3.4"),
 ]
 
 

@@ -159,3 +159,12 @@ def test_files_that_do_not_fit_name_file_and_column(sales):
     (sales / "year=2024" / "a.parquet").write_bytes(b"PAR1 no, it is not PAR1")
     with pytest.raises(Invalid, match="cannot be read as parquet"):
         rows(external.external_table(sales, columns=[("id", types.INTEGER)], format="parquet"))
+
+
+def test_bounds_of_moments_beyond_our_years_leave_out_nothing(tmp_path):
+    columns = {"a": pa.array([2**64 // 1000], pa.timestamp("ms")), "d": pa.array([10**7], pa.date32())}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    table = external.external_table(tmp_path)
+    assert rows(table, "SELECT count(*) FROM t WHERE d > '2020-01-01'") == [(1,)]
+    with pytest.raises(Invalid, match="do not hold"):
+        rows(table, "SELECT a FROM t")

@@ -152,6 +152,7 @@ def test_templates_of_dates_and_times(file):
         (dt.date(2024, 1, 2), dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC)),
     ]
     house.fails(file("2024-13-31,"), "CSV DATEFORMAT 'YYYY-MM-DD'", "by the template 'YYYY-MM-DD' .code 1205")
+    house.fails(file(",1700000000123"), "CSV TIMEFORMAT 'epochsecs'", "is no TIMESTAMP by the template 'epochsecs'")
     house.copy(file("nonsense,"), "CSV ACCEPTANYDATE")
     assert house.rows()[-1] == (None, None)
 

@@ -109,7 +109,10 @@ class Columnar:
                 stop = middle
             else:
                 start = middle
-        value = str(array[start].as_py())[:SHOWN] if len(array) else ""
+        try:
+            value = str(array[start].as_py())[:SHOWN] if len(array) else ""
+        except (ValueError, OverflowError):  # a moment that Python does not have
+            value = ""
         code = OUT_OF_RANGE if fits(type_of_arrow(array.type), target.type) else BAD_TYPE
         self._fail(LoadError(self.path, self.row + start, target.name, str(target.type), "", value, code, reason))
 

@@ -336,6 +336,6 @@ class TransactionSession(Session):
 
 HANDLERS: Final[Mapping[type, Handler]] = execute.HANDLERS | filing.HANDLERS | rights.HANDLERS | upkeep.HANDLERS
 STATEMENTS: Final[Mapping[Any, Any]] = {
-    **{word: RECORD for word in READERS if word not in {"INSERT", "UPDATE", "DELETE", "MERGE"}},
+    **dict.fromkeys(READERS, RECORD),
     **{kind: kind for kind in dml.HANDLERS},
 }

@@ -192,15 +192,7 @@ class Show:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Dml:
-    """INSERT, UPDATE, DELETE, MERGE: the SQL parser's tree says the rest."""
-
-    kind: Literal["insert", "update", "delete", "merge"]
-    text: str  # of this statement, blanked
-
-
 Record = (
     CreateTable | Drop | Alter | Truncate | Vacuum | Analyze | Copy | Unload | CreateView | Refresh
-    | CreateExternalTable | AlterPartitions | CreateSchema | Control | Grant | CreatePolicy | AttachPolicy | Show | Dml
+    | CreateExternalTable | AlterPartitions | CreateSchema | Control | Grant | CreatePolicy | AttachPolicy | Show
 )  # fmt: skip

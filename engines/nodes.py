@@ -19,7 +19,8 @@ Simpler than production: no shuffle between nodes, no placement by data, no stre
 query is the unit; send results, not columns.
 
 Pitfalls: process nodes are spawned, never forked (locks of other threads would be copied locked): a script that makes
-them needs `if __name__ == "__main__":`. Work and jobs have to be picklable there. shutdown() each node when done.
+them needs `if __name__ == "__main__":`; without it the first call says so, and is not answered. Work and jobs have to
+be picklable there. shutdown() each node when done.
 
 Invariants: results are in the order of the jobs; each is an answer of work to that job; a node's death changes none.
 """
@@ -32,7 +33,7 @@ from typing import Any
 from engines.clock import SystemClock
 from engines.errors import EngineError, Invalid
 from engines.extras import extra
-from engines.workers import Borrowed, CannotTravel, Here, Node, There
+from engines.workers import Borrowed, CannotTravel, Here, Node, NotStarted, There
 
 Outcome = tuple[str, Any]
 Work = Callable[..., Outcome]
@@ -68,7 +69,8 @@ def scatter(
     """The values of work(*job) for each job, in order, and a line for each node that was lost on the way.
 
     deadline is in seconds for the whole call. NodeLost if a job has lost retries + 1 nodes, FragmentFailed if work
-    returned an error or raised (an EngineError that it raised comes through as it is), DeadlinePassed.
+    returned an error or raised (an EngineError that it raised comes through as it is), DeadlinePassed. NotStarted, an
+    Invalid, if a process cannot import the script that it is to serve.
     """
     if not nodes:
         raise Invalid("scatter needs at least one node: threads(1) is one")
@@ -149,6 +151,8 @@ class _Leader:
             outcome = future.result()
         except CannotTravel as error:
             raise FragmentFailed(f"job {job} cannot be sent to its node: {error}", job=job, traceback="") from error
+        except NotStarted:
+            raise  # no node of its kind will ever start
         except (Exception, CancelledError) as error:  # noqa: BLE001 - see _start
             self._lose(node, error)
             if job in self._waiting and all(other != job for other, _ in self._running.values()):

@@ -3,7 +3,8 @@
     Node.submit ── queue ──> its thread ── place.call ──> Here: the function
                                                           There: pipe ──> a spawned process, the function there
 
-    on the pipe, both ways    pickle of (function, arguments), and of ("ok", value) or ("raised", exception)
+    on the pipe, first        "ready", from the process
+    then, both ways           pickle of (function, arguments), and of ("ok", value) or ("raised", exception)
 
 A call fails with WorkerDied when its process has died; the next call starts another one. So a process node heals by
 itself, and nobody needs to know. ProcessPoolExecutor(1) would not do: after one death it refuses everything for good,
@@ -21,11 +22,22 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+from engines.errors import Invalid
+
+GUARD: Final = (
+    "Each process imports the script that was started: what is to run once, nodes and all, belongs under "
+    'if __name__ == "__main__": there'
+)
 
 
 class WorkerDied(Exception):
     """The process of a node ended before it answered."""
+
+
+class NotStarted(Invalid):
+    """The process of a node ended in error before it could be asked anything: the script that it imports raised."""
 
 
 class CannotTravel(Exception):
@@ -131,9 +143,14 @@ class Here:
 
 
 class There:
-    """In a spawned process at the other end of a pipe; it starts with the first call, and again after it has died."""
+    """In a spawned process at the other end of a pipe; it starts with the first call, and again after it has died.
+
+    Invalid where a process that is being started would make processes: the script has no guard.
+    """
 
     def __init__(self) -> None:
+        if getattr(multiprocessing.process.current_process(), "_inheriting", False):
+            raise NotStarted(f"a process that is being started cannot have nodes that are processes. {GUARD}")
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: multiprocessing.connection.Connection[Any, Any] | None = None
 
@@ -147,7 +164,7 @@ class There:
             pipe.send_bytes(request)
             answer = pipe.recv_bytes()
         except (EOFError, OSError):
-            raise WorkerDied(self._ended()) from None
+            raise WorkerDied(self._ended()[0]) from None
         try:
             kind, value = pickle.loads(answer)  # noqa: S301 - from a process of our own
         except Exception as error:
@@ -177,28 +194,38 @@ class There:
             self._process = spawn.Process(target=_worker, args=(theirs,), daemon=True)
             self._process.start()
             theirs.close()
+            try:
+                self._pipe.recv_bytes()  # it says so when it is ready
+            except (EOFError, OSError):
+                how, failed = self._ended()
+                if not failed:
+                    raise WorkerDied(how) from None
+                raise NotStarted(f"{how} before it was ready. {GUARD}") from None
         return self._pipe
 
-    def _ended(self) -> str:
-        """Forget the dead process, and say how it died."""
+    def _ended(self) -> tuple[str, bool]:
+        """Forget the dead process, and say how it died, and whether it was by an error of its own."""
         process, pipe = self._process, self._pipe
         self._process = self._pipe = None
         if pipe is not None:
             pipe.close()
         if process is None:
-            return "the process is gone"
+            return "the process is gone", False
         process.join(1)
         process.kill()  # if it closed its end and lives on
         process.join()
         code, pid = process.exitcode or 0, process.pid
         process.close()
-        return f"process {pid} was killed by signal {-code}" if code < 0 else f"process {pid} ended with code {code}"
+        if code < 0:
+            return f"process {pid} was killed by signal {-code}", False
+        return f"process {pid} ended with code {code}", code > 0
 
 
 def _worker(pipe: "multiprocessing.connection.Connection[Any, Any]") -> None:
     """The loop of a process node."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the leader's to handle
     with contextlib.suppress(EOFError, BrokenPipeError):
+        pipe.send_bytes(b"ready")
         while True:
             pipe.send_bytes(_answer(pipe.recv_bytes()))
 

@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -316,3 +318,28 @@ def test_a_ray_actor_killed_in_mid_call_changes_no_answer(importable, tmp_path):
             node.shutdown()
     with pytest.raises(NodeLost, match="shut down"):
         scatter(made, fragments.square, JOBS)
+
+
+@pytest.mark.parametrize("first", ["", "if __name__ != '__main__':\n    raise ValueError('twice')\n"])
+def test_a_script_without_a_guard_fails_at_its_first_call(tmp_path, first):
+    script = tmp_path / "script.py"
+    script.write_text(
+        first + "print('imported', flush=True)\n"
+        "from engines import nodes\n"
+        "made = nodes.processes(2)\n"
+        "for _ in range(5):\n"
+        "    print(nodes.scatter(made, divmod, [(7, 2)]), flush=True)\n"
+    )
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, str(script)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": root},
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "NotStarted" in done.stderr.splitlines()[-1]
+    assert 'if __name__ == "__main__":' in done.stderr.splitlines()[-1]
+    assert done.stdout.split() == ["imported"] * (1 if first else 2)

@@ -53,7 +53,8 @@ from engines.workers import CannotTravel, Node
 
 PLANS: Final = 256  # of which the leader remembers what moves
 RETRIES: Final = 3
-FAR: Final = 1_000_000  # rows that the leader reads sooner than it sends a task and gets the answer
+FAR: Final = 1_000_000  # rows that the leader reads sooner than it hands them out and gets the answer
+MUCH: Final = 4  # bytes left, of each row that is read: to put them together takes longer than to make them at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +140,13 @@ class Leader:
     # ---- runs
 
     def slices(self, job: Job) -> int:
-        if not self._nodes:
-            return self._local.threads
-        tables = sum(partition.rows for one in job.opened.values() for partition in one.partitions or ())
-        return self._storage.slices if tables + sum(part.rows for part in parts_of(job)) >= FAR else 1
+        parts = [part for part in parts_of(job) if not part.everywhere]
+        rows = sum(partition.rows for one in job.opened.values() for partition in one.partitions or ())
+        rows += sum(part.rows for part in parts)
+        leaves = self._planned(job.program, job.context.tables).motion.leaves(job.pipeline)
+        if rows < FAR or leaves > MUCH * rows:
+            return 1
+        return self._storage.slices if self._nodes else self._local.threads
 
     def states(self, job: Job, shares: Sequence[Share]) -> list[Any]:
         planned = self._planned(job.program, job.context.tables)

@@ -146,6 +146,12 @@ class Motion:
                 self.scattered.pop(pipeline.number, None)
         return frozenset(found)
 
+    def leaves(self, pipeline: Pipeline) -> float:
+        """Bytes that an aggregate leaves, as far as the planner knows: all slices may leave as many. Else 0."""
+        if not isinstance(pipeline.sink, Aggregate):
+            return 0.0
+        return self._estimates.rows(pipeline.sink.plan) * sum(map(_width, output(pipeline.sink.plan).values()))
+
     def _reading(self) -> dict[int, float]:
         """For each pipeline: rows of the largest table in those that use its result, and theirs; the least of these."""
         found: dict[int, float] = {}

@@ -50,7 +50,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pyarrow.csv  # noqa: F401 - what COPY reads files with; here, so that no measurement below pays for its import
+import pandas as pd  # noqa: F401 - pyarrow brings it along; here, so that no figure below pays for the import
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from engines.display import Table

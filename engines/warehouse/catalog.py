@@ -157,7 +157,7 @@ class Root(msgspec.Struct, frozen=True):
         if name not in self.tables:
             kind = self.kind_of(name)
             if kind is not None:
-                raise Invalid(f"{name!r} is a {kind}, and a table is wanted")
+                raise Invalid(f"{name!r} is {'an' if kind[0] == 'e' else 'a'} {kind}, and a table is wanted")
             raise NotFound(f"there is no table {name!r}{nearest(name, [*self.tables, *self.views, *self.external])}")
         return self.tables[name]
 

@@ -29,7 +29,7 @@ class Ours:
         self.folder = folder
         self.clock = ManualClock()
         self.db = TimeSeries(folder, clock=self.clock, durability=self.durability)
-        if "cpu" not in [row["table"] for row in self.db.tables()]:
+        if "cpu" not in self.db.tables():
             self.db.create_table("cpu", memory="48h")
         self.table = self.db.table("cpu")
 

@@ -87,6 +87,12 @@ def test_csv_has_quotes_where_they_are_needed(tmp_path):
     )
 
 
+def test_csv_has_quotes_around_a_carriage_return(tmp_path):
+    done = write(tmp_path, "CSV PARALLEL OFF", table=pa.table({"a": ["x\ry", "z"], "b": [1, 2]}))
+    with open(done.files[0], "rb") as file:
+        assert file.read() == b'"x\ry",1\nz,2\n'
+
+
 @pytest.mark.parametrize("scale", [0, 1, 6, 7, 18])
 def test_decimals_have_all_their_places_and_no_exponent(tmp_path, scale):
     values = [0, 1, -1, 10**18 - 1, -(10**17), 10**18 + 5]
@@ -149,6 +155,7 @@ def test_copy_reads_back_what_was_unloaded(tmp_path, out, into):
             "i": pa.array(range(count), pa.int64()),
             "k": pa.array([None if i % 5 == 4 else f"k {i % 5}/ü" for i in range(count)]),
             "t": [None if i % 7 == 0 else f'line\n{i} "x" \\ | % , ~x' for i in range(count)],
+            "c": [f"x\r{i}" for i in range(count)],
             "p": pa.array([D(i * 7919 % 1_000_003) / 100 for i in range(count)], pa.decimal128(12, 2)),
             "day": [dt.date(2024, 1, 1 + i % 3) for i in range(count)],
             "x": [i / 7 for i in range(count)],

@@ -10,7 +10,6 @@ Values are written as CAST AS VARCHAR writes them, booleans as t and f; so COPY 
 """
 
 import csv
-import io
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -85,14 +84,15 @@ class TextWriter:
 
     def _lines(self, rows: Sequence[Line]) -> None:
         style = self._style
-        out = io.StringIO()
         if style.format == "csv":
             quoting: Any = csv.QUOTE_ALL if style.add_quotes else csv.QUOTE_MINIMAL
-            csv.writer(out, delimiter=style.delimiter, lineterminator="\n", quoting=quoting).writerows(rows)
+            lines = _CsvLines()  # csv quotes what is in lineterminator: a \r alone ends a line for many who read
+            csv.writer(lines, delimiter=style.delimiter, lineterminator="\r\n", quoting=quoting).writerows(rows)
+            text = "".join([f"{line[:-2]}\n" for line in lines])
         else:
             shape = self._shape()
-            out.write("".join(style.delimiter.join(map(shape, row)) + "\n" for row in rows))
-        self._put(out.getvalue().encode(), False)  # noqa: FBT003 - more comes
+            text = "".join(style.delimiter.join(map(shape, row)) + "\n" for row in rows)
+        self._put(text.encode(), False)  # noqa: FBT003 - more comes
 
     def _shape(self) -> Callable[[str | None], str]:
         style = self._style
@@ -116,6 +116,12 @@ class TextWriter:
 
     def close(self) -> None:
         self._put(b"", True)  # noqa: FBT003 - the end
+
+
+class _CsvLines(list[str]):
+    """Where csv writes: a text a line."""
+
+    write = list.append
 
 
 def fields(column: Column, context: Context) -> list[str | None]:

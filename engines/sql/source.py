@@ -90,6 +90,10 @@ class Partition:
     slice: int = 0
     origin: Any = None
 
+    def __reduce__(self) -> tuple[type["Partition"], tuple[Any, ...]]:
+        """As pickle's own for dataclasses, but faster: hundreds travel with every task of a node."""
+        return Partition, (self.id, self.rows, self.bytes, self.slice, self.origin)
+
 
 @dataclass(slots=True)
 class Scanned:

@@ -33,7 +33,9 @@ def exact_column(given: Given, data: Array) -> Column:
     """The result of whole numbers. QueryError if they are outside the type."""
     limits = given.type.limits()
     if limits and len(data) and (data.min() < limits[0] or data.max() > limits[1]):
-        raise given.error(f"numeric value out of range: the result is no {given.type}")
+        beyond = (data < limits[0]) | (data > limits[1])
+        given.refuse(beyond, f"numeric value out of range: the result is no {given.type}")
+        data = np.where(beyond, 0, data)  # under a NULL anything may lie
     if data.dtype == object:
         if given.type.integer or all(-INT64 <= value < INT64 for value in data):
             return whole_column(given.type, data.astype(np.int64))

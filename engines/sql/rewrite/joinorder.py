@@ -77,7 +77,8 @@ class _Graph:
             together.setdefault((min(one, other), max(one, other)), []).append(i)
         for (one, other), found in together.items():
             if len(found) > 1:
-                least = 1 / min(self.work.estimates.table(self.leaves[bit.bit_length() - 1]) for bit in (one, other))
+                sizes = [self.work.estimates.table(self.leaves[bit.bit_length() - 1]) for bit in (one, other)]
+                least = 1 / max(min(sizes), 1.0)
                 for i in sorted(found, key=lambda i: self.edges[i][2]):
                     left, right, part, number = self.edges[i]
                     part = min(max(part, least), 1.0)

@@ -75,7 +75,7 @@ def sunk(plan: Join, work: Work) -> Plan | None:
     if plan.condition is not None:
         about |= work.mentions(plan.condition) - ids_of(plan.right)
     leaf = _leaf_of(plan.left, about)
-    if leaf is None:
+    if leaf is None or _is_region(leaf):  # a projection makes the keys of the region's columns: nothing lies below it
         return None
     over_leaf = Join(leaf, plan.right, "semi", plan.keys, plan.condition)
     if work.estimates.rows(over_leaf) > SELECTIVE * work.estimates.rows(leaf):

@@ -29,6 +29,7 @@ from engines._native import arithmetic as kernels
 from engines._native import vector
 from engines.sql.column import Array, Bytes, Column
 from engines.sql.context import Context
+from engines.sql.spans import any_months
 from engines.sql.types import Type
 
 Doubles = npt.NDArray[np.float64]
@@ -261,9 +262,10 @@ def to_scale(column: Column, type: Type, context: Context, position: int) -> Col
     shift = places(type) - places(column.type)
     valid = column.valid
     if shift >= 0:
-        made = replace(rescaled(column, places(type)), type=type) if shift else replace(column, type=type)
+        made = rescaled(column, places(type)) if shift else column
         limits = type.limits()
-        low, high = made.bounds()
+        low, high = made.bounds()  # before it has the new type, whose limits bound nothing yet
+        made = replace(made, type=type)
         fits = limits is None or (limits[0] <= low and high <= limits[1])
         return made if fits else checked(made, context, position)
     divisor = 10**-shift
@@ -303,6 +305,8 @@ def _flags(column: Column) -> Sequence[int]:
 def checked(column: Column, context: Context, position: int) -> Column:
     """The column, if its values are inside what its type admits; else QueryError. NULLs do not count."""
     limits = column.type.limits() or (LEAST, MOST)
+    if column.wide:
+        tighten(column)  # what is not known would be taken from the limits
     low, high = column.bounds()
     if low < limits[0] or high > limits[1]:
         column.low = column.high = None
@@ -341,13 +345,7 @@ def both_valid(a: Column, b: Column, rows: int) -> Bytes | None:
 
 def value_of(constant: Column) -> int:
     """The whole number of a constant column; of an INTERVAL its length."""
-    value = constant.data[0]
-    return length(value, constant.type.unit) if isinstance(value, tuple) else int(value) + constant.base
-
-
-def length(interval: tuple[int, int], unit: str = "us") -> int:
-    """The time of (months, time), as comparisons take it: a month is 30 days."""
-    return interval[0] * 30 * 86_400_000_000 * (1000 if unit == "ns" else 1) + interval[1]
+    return int(constant.data[0]) + constant.base
 
 
 def integers(column: Column, rows: int) -> list[int]:
@@ -359,5 +357,5 @@ def integers(column: Column, rows: int) -> list[int]:
 def whole_column(values: list[int], type: Type, valid: Bytes | None) -> Column:
     """A column of whole numbers of any size: int64 where they fit."""
     low, high = min(values, default=0), max(values, default=0)
-    data = np.array(values, np.int64 if low >= LEAST and high <= MOST else object)
-    return Column(type, data, valid=valid, low=low, high=high)
+    fits = low >= LEAST and high <= MOST and not (type.kind == "interval" and any_months(values))
+    return Column(type, np.array(values, np.int64 if fits else object), valid=valid, low=low, high=high)

@@ -21,6 +21,7 @@ from engines.sql.arithmetic import out_of_range, places
 from engines.sql.column import Column, Dictionary
 from engines.sql.context import Context
 from engines.sql.evaluation import looked_up
+from engines.sql.spans import months_and_time
 from engines.sql.types import DAY, EPOCH, EPOCH_TIME, Type
 from engines.sql.values import engine_column
 
@@ -399,9 +400,9 @@ def zoned_text(value: int, scale: int, context: Context) -> str:
     return f"{timestamp_text(value + ahead * unit, scale)}{'-' if ahead < 0 else '+'}{minutes // 60:02}{tail}"
 
 
-def interval_text(value: Any, divisor: int = 1) -> str:  # noqa: ANN401 - a pair, or a time
+def interval_text(value: Any, divisor: int = 1) -> str:  # noqa: ANN401 - see spans.py
     """As PostgreSQL writes it: 1 year 2 mons 3 days 04:05:06. divisor: what makes microseconds of the time."""
-    months, time = value if isinstance(value, tuple) else (0, value)
+    months, time = months_and_time(value)
     time = time // divisor if time >= 0 else -(-time // divisor)
     years, months = (abs(months) // 12, abs(months) % 12) if months >= 0 else (-(-months // 12), -(-months % 12))
     sign = "-" if time < 0 else ""

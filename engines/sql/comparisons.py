@@ -10,7 +10,6 @@ A mask says nothing about NULL: the bytes under a NULL compare as anything. Who 
 who wants three values keeps it beside.
 """
 
-from dataclasses import replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -22,11 +21,9 @@ from engines.sql.arithmetic import (
     MOST,
     doubles,
     integers,
-    length,
     places,
     rescaled,
     value_of,
-    whole_column,
 )
 from engines.sql.column import Bytes, Column
 
@@ -43,21 +40,11 @@ def compare(test: Test, a: Column, b: Column, rows: int) -> Bytes:
         return made
     if a.type.floating or b.type.floating:
         return _floats(test, a, b, rows)
-    if a.type.kind == "interval":
-        a, b = _lengths(a), _lengths(b)
     if a.constant:
         a, b, test = b, a, MIRRORED[test]
     if b.constant:
         return within(a, limits(test, value_of(b), places(b.type), places(a.type)), rows)
     return _columns(test, a, b, rows)
-
-
-def _lengths(column: Column) -> Column:
-    """INTERVALs as whole numbers."""
-    if column.data.dtype != object or not all(isinstance(value, tuple) for value in column.data):
-        return column
-    made = whole_column([length(value, column.type.unit) for value in column.data], column.type, column.valid)
-    return replace(made, constant=column.constant)
 
 
 def limits(test: str, constant: int, scale: int, column_scale: int) -> Range:

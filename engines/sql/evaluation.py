@@ -115,11 +115,7 @@ def as_constant(column: Column) -> Column:
 
 
 def constant(value: Any, type: Type) -> Column:  # noqa: ANN401 - an engine value of any type
-    """An engine value as a constant column; None is NULL. An INTERVAL is held as an object, (months, microseconds)."""
-    if type.kind == "interval":
-        data = np.empty(1, object)
-        data[0] = value or (0, 0)
-        return Column(type, data, valid=np.zeros(1, np.uint8) if value is None else None, constant=True)
+    """An engine value as a constant column; None is NULL. An INTERVAL is given as (months, time)."""
     if value is None:
         return null(type)
     made = engine_column([value], type)

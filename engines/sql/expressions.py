@@ -46,6 +46,7 @@ from engines.sql.logical import (
     references,
     walk,
 )
+from engines.sql.spans import months_and_time
 from engines.sql.texts import to_words
 from engines.sql.types import BIGINT, BOOLEAN, Type
 from engines.sql.wordwise import wordwise
@@ -153,7 +154,7 @@ def _engine_value(column: Column) -> Any:  # noqa: ANN401 - any type's values
         return to_words(column)[0]
     value = column.data[0]
     if column.type.kind == "interval":
-        return tuple(value) if isinstance(value, tuple) else (0, int(value))
+        return months_and_time(value)
     if column.type.floating:
         return float(value)
     if column.type.kind == "boolean":

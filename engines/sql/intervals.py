@@ -1,17 +1,15 @@
 """Arithmetic with INTERVALs: what they add up to, and the time between two timestamps.
 
-An INTERVAL is (months, microseconds) and stands in constants only. The one exception is the difference of two
-timestamps: microseconds, as a column of whole numbers of type INTERVAL. Adding an interval to a date or a time is a
-function of the registry ("add interval").
+An INTERVAL is (months, time) in a plan's constants, a whole number in a column (see spans.py). Adding an interval to a
+date or a time is a function of the registry ("add interval").
 """
 
 from typing import Any
 
-import numpy as np
-
 from engines.sql.arithmetic import both_valid, checked, doubles, integers, rescaled, rounded, whole_column
 from engines.sql.column import Column
 from engines.sql.context import Context
+from engines.sql.spans import months_and_time, span
 from engines.sql.types import DAY, Type
 
 
@@ -67,16 +65,9 @@ def negated(column: Column) -> Column:
 
 def pairs_of(column: Column, rows: int) -> list[tuple[int, int]]:
     """(months, microseconds), one for each row."""
-    if column.data.dtype == object and len(column) and isinstance(column.data[0], tuple):
-        found: list[tuple[int, int]] = column.data.tolist()
-    else:
-        found = [(0, value) for value in (column.data if column.wide else column.numbers()).tolist()]
+    found = [months_and_time(value) for value in (column.data if column.wide else column.numbers()).tolist()]
     return found * rows if column.constant else found
 
 
 def _column(pairs: list[tuple[int, int]], type: Type, valid: Any) -> Column:  # noqa: ANN401 - bytes or None
-    if not any(months for months, _ in pairs):
-        return whole_column([time for _, time in pairs], type, valid)
-    data = np.empty(len(pairs), object)
-    data[:] = pairs
-    return Column(type, data, valid=valid)
+    return whole_column([span(*pair, type.unit) for pair in pairs], type, valid)

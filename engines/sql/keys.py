@@ -5,7 +5,7 @@
     whole numbers, dates, BOOLEAN    value - low + 1, 0 = NULL
     REAL DOUBLE                      their 64 bits + 1; NaN is one pattern, -0.0 is 0.0
     text                             the number of the word, from an Interner
-    beyond 64 bits                   the number of the value, from a dict (slow, exact, rare)
+    beyond 64 bits, months           the number of the value, from a dict (slow, exact, rare)
 
 A part has as many bits as the values seen need, or the bounds given as a hint. A batch that exceeds them makes all that
 was numbered be packed again with twice the range, in the same order: numbers never change. Where 64 bits are not enough
@@ -34,6 +34,7 @@ from engines.errors import Invalid
 from engines.sql.column import Bytes, Column, Dictionary, Positions
 from engines.sql.interner import UNKNOWN, Interner
 from engines.sql.keyindex import SMALL, WORD, Index, Numbers, Words
+from engines.sql.spans import any_months
 from engines.sql.types import Type
 
 Space = tuple[tuple[Dictionary | None, int, int], ...]  # of each column of small codes: dictionary, base, codes
@@ -158,7 +159,7 @@ class Numbering:
         self.types = tuple(types)
         self.nulls = nulls == "equal"
         for type in self.types:
-            if type.fields or type.kind == "interval":
+            if type.fields:
                 raise Invalid(f"values of type {type} cannot be keys of a join or group: compare their parts")
         bounds = [*hints, *([None] * (len(self.types) - len(hints)))]
         self._parts = [
@@ -263,7 +264,7 @@ class Numbering:
         there = None
         if part.names is None and column.wide:
             narrowed, there = _narrowed(column)
-            if add and there is not None:
+            if add and (there is not None or (column.type.kind == "interval" and any_months(column.data))):
                 self._name(i)  # from now on by a dict
             else:
                 column = narrowed

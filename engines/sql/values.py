@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from engines.errors import Invalid
-from engines.sql import types
+from engines.sql import spans, types
 from engines.sql.column import Array, Column, Dictionary, expand, gather, gather_text
 from engines.sql.types import EPOCH, EPOCH_TIME, Type
 
@@ -186,12 +186,14 @@ def engine_column(values: Sequence[Any], type: Type) -> Column:
         np.cumsum([len(word) for word in words], out=offsets[1:])
         return Column(type, offsets, valid=validity, heap=np.frombuffer(b"".join(words), np.uint8))
     filled = [0 if value is None else value for value in values]
+    if type.kind == "interval":
+        filled = [spans.span(value[0], value[1], type.unit) if isinstance(value, tuple) else value for value in filled]
     if type.floating:
         return Column(type, np.array(filled, np.float64), valid=validity)
     if type.kind in {"boolean", "null"}:
         return Column(type, np.array(filled, np.uint8), valid=validity)
     low, high = min(filled, default=0), max(filled, default=0)
-    narrow = low >= -(2**63) and high < 2**63
+    narrow = low >= -(2**63) and high < 2**63 and not (type.kind == "interval" and spans.any_months(filled))
     return Column(type, np.array(filled, np.int64 if narrow else object), valid=validity, low=low, high=high)
 
 
@@ -239,7 +241,7 @@ def _values(column: Column) -> list[Any]:
 
 def span(interval: Any) -> int:  # noqa: ANN401 - an engine value: microseconds, or months and microseconds
     """The time of an INTERVAL, in its unit. Invalid for months, which have no fixed length."""
-    months, microseconds = interval if isinstance(interval, tuple) else (0, interval)
+    months, microseconds = interval if isinstance(interval, tuple) else spans.months_and_time(interval)
     if months:
         raise Invalid("an INTERVAL with months or years is no length of time: add it to a date, or cast it to VARCHAR")
     return int(microseconds)

@@ -323,7 +323,7 @@ def interval(binder: Binder, text: str, unit: str, node: Node) -> Expression:
             at = clock.end()
             continue
         part = _PART.match(text, at)
-        if not part:
+        if not part or (not part[2] and not unit and part.end() < len(text.rstrip())):  # 2000-01-01 is no interval
             raise binder.error(f"INTERVAL {text!r} cannot be read: write '3 days', or '1 year 2 months 03:04:05'", node)
         if part[2] and unit:
             raise binder.error(f"INTERVAL {text!r} names its unit twice: {part[2]} and {unit}", node)

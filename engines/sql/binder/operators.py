@@ -452,7 +452,7 @@ def _intervals(operator: str, left: Constant, right: Constant) -> Expression | N
     """Constants: interval + - interval, interval * / number."""
     if left.type.integer and right.type.kind == "interval" and operator == "*":
         left, right = right, left
-    if left.value is None or right.value is None:
+    if left.type.kind != "interval" or left.value is None or right.value is None:
         return None
     months, microseconds = left.value
     if right.type.kind == "interval" and operator in {"+", "-"}:

@@ -18,6 +18,7 @@ from engines.sql import texts
 from engines.sql.column import Bytes, Column, Positions, expand
 from engines.sql.context import Context
 from engines.sql.functions.registry import Functions, Resolve, present
+from engines.sql.spans import months_and_time
 from engines.sql.types import BOOLEAN, DOUBLE, Type
 from engines.sql.values import engine_column
 
@@ -158,9 +159,9 @@ def floats(column: Column) -> Floats:
 
 
 def intervals(column: Column) -> tuple[Numbers, Numbers]:
-    """Months and microseconds of INTERVALs: pairs, or microseconds alone."""
-    if column.data.dtype == object and len(column.data) and isinstance(column.data[0], tuple):
-        pairs = np.array([*column.data], np.int64)
+    """Months of INTERVALs, and the time beside them."""
+    if column.wide and len(column.data):
+        pairs = np.array([months_and_time(value) for value in column.data], np.int64)
         return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
     times = whole(column)
     return np.zeros(len(times), np.int64), times

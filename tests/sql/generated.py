@@ -110,7 +110,7 @@ class Queries(Groups, Subqueries):
             first = not any(part.kind == "from" for part in found.parts)
             found, columns = self.join(found, columns, right, more)
             rows = rows * count + rows + count
-            if first and (", " in found.ours or "USING" in found.ours):
+            if first and any(word in found.ours for word in (", ", "USING", "NATURAL")):
                 break
         return found, columns, rows
 
@@ -131,6 +131,13 @@ class Queries(Groups, Subqueries):
             if shared and other:
                 merged = node("int", "k", width=4, most=max(shared[0].most, other[0].most))
                 kept = [one for one in columns + more if not one.ours.endswith(".k")]
+                names = [[one.ours.rpartition(".")[2] for one in side] for side in (columns, more)]
+                if set(names[0]) & set(names[1]) == {"k", "u"} and rng.random() < 0.5:
+                    both = [one for one in columns + more if one.ours.endswith(".u")]
+                    merged = [merged, node("int", "u", width=8, most=max(one.most for one in both))]
+                    kept = [one for one in kept if one not in both]
+                    text = rng.choice([f"{{}} NATURAL {kind} {{}}", f"{{}} {kind} {{}} USING (k, u)"])
+                    return node("from", text, left, right), [*merged, *kept]
                 return node("from", f"{{}} {kind} {{}} USING (k)", left, right), [merged, *kept]
         equal = self.equality(columns, more)
         if form > 0.9 and kind in {"JOIN", "LEFT JOIN", "RIGHT JOIN"}:
@@ -233,7 +240,7 @@ class Queries(Groups, Subqueries):
 
     def set_operation(self, depth):
         rng = self.rng
-        kinds = rng.choices(("int", "str", "date", "bool", "ts", "dbl"), k=rng.randint(1, 3))
+        kinds = rng.choices(("int", "str", "date", "bool", "ts", "dbl", "real", "gap"), k=rng.randint(1, 3))
         first = self.side(depth, kinds)
         for _ in range(rng.choice([1, 1, 2])):
             operator = rng.choice(

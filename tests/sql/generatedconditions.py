@@ -17,7 +17,9 @@ class Conditions:
             return self.comparison(0)
         if self.queries is not None and rng.random() < 0.15:
             return self.queries.condition(self)
-        form = rng.randrange(16)
+        form = rng.randrange(19)
+        if form >= 16:
+            return self.further_bool(depth)
         if form < 4:
             return self.comparison(depth)
         if form == 4:

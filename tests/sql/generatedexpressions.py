@@ -5,6 +5,7 @@ so that no result leaves its type. What fails on purpose is made in generated.py
 """
 
 from tests.sql.generatedconditions import Conditions
+from tests.sql.generatedfunctions import Further
 from tests.sql.generatednodes import aligned, fitting, node, quoted
 from tests.sql.generatedtables import WORDS
 
@@ -18,7 +19,7 @@ def as_double(one):
     return node("dbl", "CAST({} AS DOUBLE PRECISION)", one, most=one.most, dyadic=one.kind != "dec", exact=one.exact)
 
 
-class Expressions(Conditions):
+class Expressions(Conditions, Further):
     """columns: nodes in sight. outer: those of the query around it. query: makes subqueries, None for none."""
 
     def __init__(self, rng, columns, queries=None):
@@ -122,7 +123,9 @@ class Expressions(Conditions):
         found = self._scalar(depth, "int")
         if found is not None:
             return found
-        form = rng.randrange(20)
+        form = rng.randrange(24)
+        if form >= 20:
+            return self.further_int(depth)
         if form < 7:
             return self._whole_arithmetic(depth)
         if form == 7:
@@ -223,7 +226,7 @@ class Expressions(Conditions):
             a, width = node("int", "CAST({} AS BIGINT)", a, width=8, most=a.most), 8
         return node("int", f"({{}} {operator} {{}})", a, b, width=width, most=most)
 
-    def dec(self, depth):  # noqa: C901 - one form after the other
+    def dec(self, depth):  # noqa: C901, PLR0912 - one form after the other
         rng = self.rng
         if self._leaf(depth, "dec"):
             found = self.column("dec")
@@ -236,7 +239,9 @@ class Expressions(Conditions):
         found = self._scalar(depth, "dec")
         if found is not None:
             return found
-        form = rng.randrange(10)
+        form = rng.randrange(11)
+        if form == 10:
+            return self.further_dec(depth)
         if form < 4:
             return self._decimal_arithmetic(depth)
         a = self.dec(depth - 1)
@@ -393,7 +398,9 @@ class Expressions(Conditions):
                     ["DATE '2000-02-29'", "DATE '1999-12-31'", "CAST('2010-06-15' AS DATE)", "DATE '1965-03-01'"]
                 ),
             )
-        form = rng.randrange(7)
+        form = rng.randrange(8)
+        if form == 7:
+            return self.further_date(depth)
         if form == 0:
             return node("date", f"({{}} {rng.choice('+-')} {rng.randint(0, 400)})", self.date(depth - 1))
         if form == 1:
@@ -437,7 +444,9 @@ class Expressions(Conditions):
                     ]
                 ),
             )
-        form = rng.randrange(6)
+        form = rng.randrange(7)
+        if form == 6:
+            return self.further_ts(depth)
         if form == 0:
             unit, sign = rng.choice(["day", "month", "year", "hour", "minute", "second"]), rng.choice("+-")
             return node("ts", f"({{}} {sign} INTERVAL '{rng.randint(0, 40)} {unit}')", self.ts(depth - 1))
@@ -470,7 +479,9 @@ class Expressions(Conditions):
             return found
         a = self.str(depth - 1)
         count = rng.randint(0, 6)
-        form = rng.randrange(18)
+        form = rng.randrange(22)
+        if form >= 18:
+            return self.further_str(depth)
         if form == 0:
             return node("str", "({} || {})", a, self.str(depth - 1))
         if form == 1:

@@ -6,8 +6,22 @@ from tests.sql.generatedexpressions import Expressions
 from tests.sql.generatednodes import NOTHING, listed, node, optional, piece, selected
 
 KEYS = ("int", "int", "str", "date", "bool", "dec", "ts")
-SORTABLE = (*KEYS, "dbl", "wild", "real")
-AGGREGATES = ("count", "count", "sum", "sum", "least", "least", "avg", "bool", "listagg", "inexact", "median")
+SORTABLE = (*KEYS, "dbl", "wild", "real", "gap")
+AGGREGATES = (
+    "count",
+    "count",
+    "sum",
+    "sum",
+    "least",
+    "least",
+    "avg",
+    "bool",
+    "listagg",
+    "inexact",
+    "median",
+    "bits",
+    "disc",
+)
 
 
 class Groups:
@@ -59,9 +73,14 @@ class Groups:
         if not usable:
             usable = columns
         keys = rng.sample(usable, min(len(usable), rng.randint(1, 3)))
-        form = rng.randrange(3)
+        form = rng.randrange(4)
         if form < 2:
             by = piece(" GROUP BY " + ("ROLLUP", "CUBE")[form] + " ({})", listed(keys))
+        elif form == 2:  # the sets of each, crossed
+            name = rng.choice(["ROLLUP ({})", "CUBE ({})", "GROUPING SETS ({}, ())"])
+            rest = rng.choice(["{}", "ROLLUP ({})"])
+            parts = [piece(name, keys[0]), *([piece(rest, listed(keys[1:]))] if keys[1:] else [])]
+            by = piece(" GROUP BY {}", listed(parts))
         else:
             sets = [rng.sample(keys, rng.randint(0, len(keys))) for _ in range(rng.randint(1, 3))] + [keys]
             by = piece(
@@ -112,17 +131,24 @@ class Groups:
             return node("dbl", form, a, dyadic=False, exact=top is False or True)
         if kind == "listagg":
             a = scope.str(1)
-            name = "LISTAGG({}, ',') WITHIN GROUP (ORDER BY {}{})"
-            down = rng.choice(["", " DESC"])
-            return node(
-                "str", name.format("{0}", "{0}", down), a, theirs=f"STRING_AGG({{0}}, ',' ORDER BY {{0}}{down})"
-            )
+            down, only = rng.choice(["", " DESC"]), rng.choice(["", "", "DISTINCT "])
+            ours = f"LISTAGG({only}{{0}}, ',') WITHIN GROUP (ORDER BY {{0}}{down})"
+            return node("str", ours, a, theirs=f"STRING_AGG({only}{{0}}, ',' ORDER BY {{0}}{down})")
+        if kind == "bits":
+            a = scope.int(1)
+            name = rng.choice(["BIT_AND({}){}", "BIT_OR({}){}"])
+            return node("int", name, a, filtered, width=a.width, most=min(2 * a.most + 1, 2 ** (8 * a.width - 1)))
+        if kind == "disc":
+            a = scope.any(1, ("int", "date", "ts", "dbl"))
+            place, down = rng.choice([0, 0.25, 0.5, 1]), rng.choice(["", " DESC"])
+            name = f"PERCENTILE_DISC({place}) WITHIN GROUP (ORDER BY {{}}{down})"
+            return node(a.kind, name, a, width=a.width, scale=a.scale, most=a.most, dyadic=a.dyadic)
         if kind == "bool":
             return node("bool", rng.choice(["BOOL_AND", "BOOL_OR"]) + "({}){}", scope.bool(1), filtered)
         wanted = (
             kind
-            if kind in {"str", "dec", "date", "ts", "dbl", "real"}
-            else rng.choice(["int", "str", "date", "dec", "ts", "dbl", "wild"])
+            if kind in {"str", "dec", "date", "ts", "dbl", "real", "gap"}
+            else rng.choice(["int", "str", "date", "dec", "ts", "dbl", "wild", "gap"])
         )
         a = getattr(scope, wanted)(1)
         return node(
@@ -214,8 +240,10 @@ class Groups:
         theirs = "CAST(SUM(CAST({} AS HUGEINT)) OVER ({}) AS DECIMAL(38,0))"
         return node("dec", "SUM({}) OVER ({})", a, by, theirs=theirs, most=10**10)
 
-    def window(self, scope, rows, over, by, order, *, total, top):
+    def window(self, scope, rows, over, by, order, *, total, top):  # noqa: C901 - one form after the other
         rng = self.rng
+        if rng.random() < 0.15:
+            return self.whole_window(scope, by)
         if total:
             form = rng.randrange(7)
             whole = {"width": 8, "most": 10**6}
@@ -226,16 +254,30 @@ class Groups:
             a = scope.any(1, SORTABLE)
             more = {"width": a.width, "scale": a.scale, "most": a.most, "dyadic": a.dyadic}
             if form == 2:
-                name = rng.choice(["LAG", "LEAD"])
-                return node(
-                    a.kind, f"{name}({{}}{rng.choice(['', ', 1', ', 2', ', 0'])}) OVER ({over})", a, by, order, **more
-                )
-            frame = self.frame("ROWS")
+                name, skip = rng.choice(["LAG", "LEAD"]), rng.choice(["", "", " IGNORE NULLS"])
+                places = rng.choice(["", ", 1", ", 2", ", 0"])
+                theirs = f"{name}({{}}{places}{skip}) OVER ({over})"
+                return node(a.kind, f"{name}({{}}{places}){skip} OVER ({over})", a, by, order, theirs=theirs, **more)
+            frame = self.frame(rng.choice(["ROWS", "ROWS", "GROUPS"]))
             if form == 3:
-                name = rng.choice(["FIRST_VALUE({})", "LAST_VALUE({})", "NTH_VALUE({}, 2)"])
-                return node(a.kind, f"{name} OVER ({over}{frame})", a, by, order, **more)
+                name, skip = (
+                    rng.choice(["FIRST_VALUE({}", "LAST_VALUE({}", "NTH_VALUE({}, 2"]),
+                    rng.choice(["", " IGNORE NULLS"]),
+                )
+                theirs = f"{name}{skip}) OVER ({over}{frame})"
+                return node(a.kind, f"{name}){skip} OVER ({over}{frame})", a, by, order, theirs=theirs, **more)
             return self._over(scope, rows, over + frame, by, order, top=top)
-        form = rng.randrange(6)
+        form = rng.randrange(7)
+        if form == 6:
+            a = scope.any(1, ("date", "ts"))
+            bounds = sorted((rng.randint(-40, 40), rng.randint(-40, 40)))
+            shown = [f"INTERVAL '{abs(n)} day' {'PRECEDING' if n < 0 else 'FOLLOWING'}" for n in bounds]
+            down = rng.choice(["", " DESC"])
+            kept = f"ORDER BY {{}}{down} RANGE BETWEEN {shown[0]} AND {shown[1]}"
+            # NULLs stand among themselves: where, both are told
+            key = piece("{}", a)
+            over = over.replace("ORDER BY {}", kept)
+            return node("int", f"COUNT({{}}) OVER ({over})", scope.int(0), by, key, width=8, most=10**6)
         if form == 5 and " DESC" not in order.text(0):
             a = as_limited(scope.int(1))
             least, most = sorted((rng.randint(-9, 9), rng.randint(-9, 9)))
@@ -249,6 +291,26 @@ class Groups:
             name = rng.choice(["PERCENT_RANK()", "CUME_DIST()"])
             return node("dbl", f"{name} OVER ({over})", by, order, exact=False)
         return self._over(scope, rows, over + rng.choice(["", self.frame("RANGE")]), by, order, top=top)
+
+    def whole_window(self, scope, by):
+        """An aggregate over all rows of a partition that has no order."""
+        rng = self.rng
+        over = " OVER (PARTITION BY {})" if by is not NOTHING else " OVER ({})"
+        form = rng.randrange(4)
+        if form == 0:
+            return node("dbl", "MEDIAN({})" + over, as_limited(scope.int(1)), by)
+        if form == 1:
+            theirs = "STRING_AGG({0}, ',' ORDER BY {0})" + over.replace("{}", "{1}")
+            ours = "LISTAGG({0}, ',') WITHIN GROUP (ORDER BY {0})" + over.replace("{}", "{1}")
+            return node("str", ours, scope.str(1), by, theirs=theirs)
+        if form == 2:
+            name = rng.choice(["COUNT", "MIN", "MAX"])
+            a = scope.int(1)
+            distinct = rng.choice(["", "DISTINCT "])
+            return node("int", f"{name}({distinct}{{}})" + over, a, by, width=8, most=max(a.most, 10**6))
+        a = scope.any(1, ("date", "str", "gap", "dec"))
+        more = {"width": a.width, "scale": a.scale, "most": a.most}
+        return node(a.kind, rng.choice(["MIN", "MAX"]) + "({})" + over, a, by, **more)
 
     def _over(self, scope, rows, over, by, order, *, top):
         """An aggregate over a window."""
@@ -269,12 +331,12 @@ class Groups:
         rng = self.rng
         starts = ["UNBOUNDED PRECEDING", "CURRENT ROW"]
         ends = ["CURRENT ROW", "UNBOUNDED FOLLOWING"]
-        if unit == "ROWS":
+        if unit != "RANGE":
             a, b = sorted(rng.sample(range(-3, 4), 2))
             places = [f"{-n} PRECEDING" if n < 0 else "CURRENT ROW" if n == 0 else f"{n} FOLLOWING" for n in (a, b)]
             starts.append(places[0])
             if rng.random() < 0.4:
-                return f" ROWS BETWEEN {places[0]} AND {places[1]}"
+                return f" {unit} BETWEEN {places[0]} AND {places[1]}"
         start, end = rng.choice(starts), rng.choice(ends)
         if "FOLLOWING" in start:
             end = "UNBOUNDED FOLLOWING"

@@ -86,6 +86,7 @@ SIMPLEST = {
     "real": "CAST(0 AS REAL)",
     "wild": "CAST(0 AS DOUBLE PRECISION)",
     "date": "DATE '2000-01-01'",
+    "gap": "INTERVAL '1 day'",
     "ts": "TIMESTAMP '2000-01-01 00:00:00'",
     "str": "'a'",
     "numeral": "'0'",

@@ -60,6 +60,9 @@ class World:
             self.engine.rules = [rule for rule in RULES if rng.random() < 0.7 or self.large]
         self.peer = duckdb.connect()
         self.peer.execute("SET threads = 1; SET order_by_non_integer_literal = true")
+        # With this rule DuckDB 2.0.1 contradicts its own other plans, over outer joins whose condition is never true:
+        # LIMIT 11 gives 25 rows, HAVING SUM(x) < 5 gives a sum of 34, EXISTS (...) is false where there are rows
+        self.peer.execute("SET disabled_optimizers = 'statistics_propagation'")
         for table in self.tables:
             self.peer.register("given", table.arrow)
             kinds = ", ".join(f"CAST({name} AS {kind.sql}) AS {name}" for name, kind in table.columns)

@@ -95,7 +95,7 @@ class Motion:
         often = {"DS_BCAST_INNER": self._slices - 1, "DS_DIST_INNER": 1, "DS_DIST_ALL_INNER": 1 - 1 / self._slices}
         for number, (join, pipeline) in self._joins.items():
             label, inner = self.label(join, pipeline), join.build_plan
-            times = often.get(label, 0)
+            times = 0 if pipeline in self.everywhere else often.get(label, 0)
             rows = round(self._estimates.rows(inner) * times)
             found[number] = Move(label, rows, rows * sum(map(_width, output(inner).values())))
         return found

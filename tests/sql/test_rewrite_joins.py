@@ -145,6 +145,18 @@ def test_tables_that_nothing_connects_are_multiplied_last():
     assert found.splitlines()[0] == "join cross"
 
 
+def test_keys_of_two_columns_have_no_more_values_than_their_table_has_rows():
+    stock = Bare("stock", "p int, s int", rows=80_000, distinct={"p": 20_000, "s": 1_000})
+    sold = Bare("sold", "p int, s int, q int", rows=600_000, distinct={"p": 20_000, "s": 1_000})
+    seller = Bare("seller", "s int, n text", rows=1_000, distinct={"s": 1_000})
+    tables = Tables(stock, sold, seller)
+    pairs = "sold.p = stock.p and sold.s = stock.s"
+    both = rewritten(f"select q from sold, stock where {pairs}", tables).plan
+    assert estimate(both, tables.source) == 600_000  # and not 600,000 * 80,000 / (20,000 * 1,000) = 2,400
+    found = plan(f"select q, n from sold, stock, seller where {pairs} and seller.s = stock.s", tables)
+    assert "  scan sold" in found.splitlines()[1]  # the largest table is not built, for the sake of the seller's few
+
+
 def cost(plan, source):
     """The cost that join ordering is about."""
     if not isinstance(plan, Join):

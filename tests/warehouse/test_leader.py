@@ -513,6 +513,30 @@ def test_many_rows_are_sent_to_the_slices_of_their_key(two, processes, kind):
         assert size > 4 * moved
 
 
+def test_what_is_small_beside_the_table_that_it_meets_is_made_by_the_node_itself(two, expected):
+    text = "SELECT name, count(*) FROM lines JOIN people ON quantity = person GROUP BY name"
+    for made in closing(nodes.processes(1)):
+        engine = over(two, made)
+        assert moves(engine, text) == ({"person and quantity::INTEGER": ("DS_BCAST_INNER", 0)}, 0, 0)
+        assert engine.runner.sent
+        assert rows(engine.query(text)) == rows(over(two).query(text))
+        assert rows(engine.query(QUERIES["three"])) == expected["three"]
+
+
+def test_what_is_not_worth_a_task_is_the_leaders_own(two, processes, monkeypatch):
+    engine = over(two, processes)
+    grouped = "SELECT part, quantity, price, count(*) FROM lines GROUP BY part, quantity, price"
+    assert len(rows(engine.query(grouped))) > 290_000
+    assert engine.runner.sent == 0  # each node would leave nearly all that it has read
+    count = "SELECT count(*) FROM lines"
+    monkeypatch.setattr("engines.warehouse.leader.FAR", 300_001)
+    assert rows(engine.query(count)) == {(300_000,): 1}
+    assert engine.runner.sent == 0
+    monkeypatch.setattr("engines.warehouse.leader.FAR", 300_000)
+    assert rows(engine.query(count)) == {(300_000,): 1}
+    assert engine.runner.sent > 0
+
+
 def test_one_slice_has_nobody_to_send_to(folders):
     with Storage(folders(1), read_only=True) as storage:
         assert moves(over(storage), QUERIES["sent to all"])[1:] == (0, 0)

@@ -1,0 +1,120 @@
+"""What of a tile is in memory only: runs of rows, until a checkpoint makes blobs of them.
+
+    fresh    [ 64,000 ][ 16,000 ][ 1,000 ][ 40 ]    later than all rows of their series before: no two overlap
+    late     [ 2,000 ][ 100 ][ 1 ]                   older rows and new versions; a later run is right about a row
+
+A write adds a run: its rows, sorted by series and time. Two neighbours of which the older is at most twice as long are
+merged, so there are few runs (a logarithm of the rows) and a row is copied few times (the same). That is the memtable
+of a log-structured merge tree (O'Neil et al., "The Log-Structured Merge-Tree", Acta Informatica 1996), as a list.
+
+A run begins as plain arrays. Where it has rows enough for whole blocks of each series it is encoded: a tenth of the
+bytes, and no slower to read. A large batch is encoded before it comes here, for the journal: those very bytes serve.
+
+Readers take the list of runs as it is; it is replaced, never changed. So a write never waits for a query.
+
+Simpler than the service: no buffer a series that grows row by row. A buffer of hundreds of thousands of series with
+ten columns each would cost more in objects than in rows.
+
+Invariants: rows come out as they went in. Runs in `fresh` are disjoint, and in order of time for each series.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.timeseries import merge
+from engines.timeseries.part import Part
+from engines.timeseries.rows import Rows, joined
+
+ENCODE_ABOVE: Final = 512  # rows a series on average: blocks are then half full at least
+MOST_PLAIN: Final = 1 << 20  # rows of a run of plain arrays
+LATE_SHARE: Final = 8  # late rows that are more than this part of all are worth folding in at once
+
+
+class Run:
+    """Rows that came together, or were merged since: sorted, as arrays, as a part, or both."""
+
+    __slots__ = ("_part", "_starts", "length", "rows")
+
+    def __init__(self, rows: Rows | None, part: Part | None = None) -> None:
+        self.rows = rows
+        self.length = len(rows) if rows is not None else part.rows if part is not None else 0
+        self._part = part
+        self._starts: tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]] | None = None
+
+    def part(self) -> Part:
+        """As readers want it."""
+        if self._part is None:
+            assert self.rows is not None  # noqa: S101 - one of the two is there
+            self._part = merge.raw_part(self.rows)
+        return self._part
+
+    def as_rows(self, type_of: merge.TypeOf) -> Rows:
+        """As merging wants it."""
+        if self.rows is not None:
+            return self.rows
+        assert self._part is not None  # noqa: S101 - one of the two is there
+        return merge.rows_of(self._part, type_of)
+
+    def starts(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Of plain rows: which series there are, and where each begins."""
+        if self._starts is None:
+            assert self.rows is not None  # noqa: S101 - asked of plain rows only
+            series, starts, _, _ = merge.cuts_of(self.rows.series)
+            self._starts = series, starts
+        return self._starts
+
+
+class MemoryTile:
+    """See the module's text. Changed under the table's lock."""
+
+    def __init__(self) -> None:
+        self.fresh: list[Run] = []
+        self.late: list[Run] = []
+
+    @property
+    def rows(self) -> int:
+        """Rows in memory, repeats counted."""
+        return sum(run.length for run in self.fresh) + sum(run.length for run in self.late)
+
+    def runs(self) -> list[Run]:
+        """All runs; of two that know a row the later one is right."""
+        return [*self.fresh, *self.late]
+
+    def add(self, rows: Rows | None, part: Part | None, type_of: merge.TypeOf) -> None:
+        """Rows that are later than all of their series. part: the same, encoded."""
+        if part is not None and part.rows >= ENCODE_ABOVE * len(part.series):
+            self.fresh = [*self.fresh, Run(None, part)]
+        else:
+            self.fresh = _settled([*self.fresh, Run(rows, part if rows is None else None)], joined_in_order, type_of)
+
+    def add_late(self, rows: Rows | None, part: Part | None, type_of: merge.TypeOf, singles: merge.Mask) -> None:
+        """Rows that may be there already, or lie between others. singles: as they are now, by series."""
+
+        def merging(runs: Sequence[Rows]) -> Rows:
+            return merge.merged(runs, singles)
+
+        self.late = _settled([*self.late, Run(rows, part)], merging, type_of)
+
+
+def joined_in_order(runs: Sequence[Rows]) -> Rows:
+    """Fresh runs as one: each series' rows of the first, then those of the second."""
+    rows = joined(runs)
+    return rows.take(np.argsort(rows.series, kind="stable"))
+
+
+def _settled(runs: list[Run], merging: Callable[[Sequence[Rows]], Rows], type_of: merge.TypeOf) -> list[Run]:
+    """Merge the last two as long as the older is not much longer; encode what has become long enough."""
+    while len(runs) > 1 and _mergeable(runs[-2]) and runs[-2].length <= 2 * runs[-1].length:
+        rows = merging([run.as_rows(type_of) for run in runs[-2:]])
+        runs = [*runs[:-2], Run(rows)]
+    last = runs[-1]
+    if last.rows is not None and (last.length >= MOST_PLAIN or last.length >= ENCODE_ABOVE * len(last.starts()[0])):
+        runs = [*runs[:-1], Run(None, merge.encoded_part(last.rows))]
+    return runs
+
+
+def _mergeable(run: Run) -> bool:
+    return run.length < MOST_PLAIN and (run.rows is not None or run.length < ENCODE_ABOVE * len(run.part().series))

@@ -9,7 +9,7 @@
     REAL DOUBLE                      float64; REAL is rounded to 32 bits when it is stored or cast
     CHAR VARCHAR                     UTF-8 text, compared bytewise; CHAR without its trailing blanks
     VARBYTE                          bytes
-    INTERVAL                         (months, microseconds or nanoseconds), in constants only
+    INTERVAL                         whole numbers: microseconds (or nanoseconds), with months beside them (spans.py)
     ARRAY ROW                        lists of elements, records: `fields`
     TIMESERIES                       lists of (time, value), the times rising: `fields` are these two
     NULL                             the type of a NULL that nothing else gives a type to; casts to anything
@@ -22,7 +22,9 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Final
 
-WHOLE: Final = frozenset({"smallint", "integer", "bigint", "decimal", "date", "timestamp", "timestamptz", "time"})
+WHOLE: Final = frozenset(
+    {"smallint", "integer", "bigint", "decimal", "date", "timestamp", "timestamptz", "time", "interval"}
+)
 INTEGERS: Final = ("smallint", "integer", "bigint")
 FLOATS: Final = frozenset({"real", "double"})
 TEXT: Final = frozenset({"char", "varchar"})
@@ -54,7 +56,7 @@ class Type:
 
     @property
     def whole(self) -> bool:
-        """Held as whole numbers: integers, decimals, dates and times."""
+        """Held as whole numbers: integers, decimals, dates, times and lengths of time."""
         return self.kind in WHOLE
 
     @property

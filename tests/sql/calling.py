@@ -9,6 +9,7 @@ from engines.sql.column import Column
 from engines.sql.context import Context
 from engines.sql.functions import standard
 from engines.sql.functions.registry import present
+from engines.sql.spans import span
 from engines.sql.types import BIGINT, INTERVAL, VARCHAR, decimal
 
 FUNCTIONS = standard()
@@ -27,9 +28,7 @@ def make(given, kind=None):
 
 
 def interval(months=0, microseconds=0):
-    data = np.empty(1, object)
-    data[0] = (months, microseconds)
-    return Column(INTERVAL, data, constant=True)
+    return Column(INTERVAL, np.array([span(months, microseconds)], object if months else np.int64), constant=True)
 
 
 def column_of(argument):

@@ -3,6 +3,7 @@
 import datetime as dt
 import pickle
 
+import pyarrow as pa
 import pytest
 
 from engines.errors import QueryError
@@ -91,3 +92,12 @@ def test_a_copy_of_an_interval_keeps_its_months():
     for unit in ("us", "ns"):
         made = pickle.loads(pickle.dumps(Span(2, 5, unit)))  # noqa: S301 - made here
         assert (made, made.months, made.time) == (Span(2, 5, unit), 2, 5)
+
+
+def test_narrow_intervals_keep_their_base_where_batches_meet():
+    sql = SQL(MemoryCatalog({"n": pa.table({"n": list(range(100))})}), vector=3)
+    made = (
+        "SELECT DISTINCT CASE n % 2 WHEN 0 THEN INTERVAL '16 second' ELSE INTERVAL '80 second' END AS i, n % 5 FROM n"
+    )
+    rows = sql.query(f"{made} ORDER BY i").rows()
+    assert [row[0].seconds for row in rows] == [16] * 5 + [80] * 5

@@ -22,7 +22,7 @@ Names are lower case and looked up without regard to case. Syntax that is no fun
     dateadd datediff date_trunc convert_timezone ...   parts and zones are constant texts
 
 A DATE plus an INTERVAL is a DATE; where the interval holds a part of a day say so by its type, `INTERVAL_OF_TIME`, and
-the result is a TIMESTAMP. An interval arrives as a constant column whose data[0] is (months, microseconds).
+the result is a TIMESTAMP. An interval arrives as whole numbers, with months as spans.py has it.
 
 Strict functions (nearly all) give NULL where an argument is NULL, and the caller sees to that: it joins the masks of
 the arguments with the mask of what `call` gives (which is set where the function itself finds no value). Data under a

@@ -40,7 +40,7 @@ static inline int bits_of(uint64_t x) { return x ? 64 - __builtin_clzll(x) : 0; 
 
 /* Eight lanes of the row that begins `bit` bits into each lane's stream. */
 static inline __attribute__((always_inline)) void row_of(const uint32_t *packed, int bit, int width, uint32_t mask,
-                                                         words *out) {
+                                                         loose_words *out) {
     const int shift = bit & 31;
     const uint32_t *word = packed + (bit >> 5) * LANES;
     words row = *(const loose_words *)word >> shift;
@@ -56,7 +56,7 @@ static MULTIVERSION int lanes_unpack(const uint32_t *packed, uint32_t *out, int 
     const uint32_t mask = mask_of(width);
     for (int half = 0; half < LANES; half += 8)
         for (int row = 0; row < DEEP; row++)
-            row_of(packed + half, row * width, width, mask, (words *)(out + row * LANES + half));
+            row_of(packed + half, row * width, width, mask, (loose_words *)(out + row * LANES + half));
     return 0;
 }
 

@@ -1,10 +1,10 @@
 """Blocks of text: the words that occur, and for each row the number of its word.
 
-    payload   header 40 | words | numbers
+    payload   which rows have a text: a bit each, if not all have | header 40 | words | numbers
       header    words, bytes of the words, the same before zstd (0: not compressed), more u32 | codec u8, 7 bytes of 0 |
                 first, last u64: of the numbers
       words     the length of each u32 ..., then their UTF-8, one after the other; under zstd where that is smaller
-      numbers   a block of whole numbers like any other, with the bits of which rows have a value
+      numbers   a block of whole numbers like any other, of the rows that have a text
 
 A block has its own words, in order of first use: it can be read, moved and dropped alone. Equal words of the blocks of
 one chunk are made one when they are decoded.
@@ -40,27 +40,30 @@ def encode_texts(
     """See codec.encode; data: numbers of words. level: of zstd."""
     cuts = np.ascontiguousarray(cuts, np.int64)
     blocks = np.zeros(max(len(cuts) - 1, 0), BLOCK_TYPE)
-    codes = np.zeros(len(data), np.uint64)
-    present = np.ones(len(data), np.bool_) if valid is None else np.asarray(valid) != 0
+    blocks["rows"] = np.diff(cuts)
+    pieces: list[npt.NDArray[np.uint64]] = []
     heaps: list[tuple[int, bytes, int]] = []
-    for start, stop in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-        numbers = np.asarray(data[start:stop])[present[start:stop]]
+    bitmaps: list[bytes] = []
+    for i, (start, stop) in enumerate(itertools.pairwise(cuts.tolist())):
+        numbers = np.asarray(data[start:stop])
+        bitmap = b""
+        if valid is not None:
+            present = np.asarray(valid[start:stop]) != 0
+            if not present.all():
+                numbers = numbers[present]
+                bitmap = np.packbits(present, bitorder="little").tobytes()
         distinct, firsts, inverse = np.unique(numbers, return_index=True, return_inverse=True)
         order = np.argsort(firsts)
         rank = np.empty(len(order), np.uint64)
         rank[order] = np.arange(len(order), dtype=np.uint64)
-        codes[start:stop][present[start:stop]] = rank[inverse]
+        blocks["present"][i] = len(numbers)
+        pieces.append(rank[inverse])
+        bitmaps.append(bitmap)
         heaps.append(_heap([words[number] for number in distinct[order].tolist()], level))
-    valid = None if valid is None else np.ascontiguousarray(present).view(np.uint8)
-    inner = np.zeros(len(blocks), BLOCK_TYPE)
-    rows = int(cuts[-1] - cuts[0]) if len(cuts) else 0
-    out = np.empty(tsblocks.room_for(rows, len(blocks)), np.uint8)
-    tsblocks.encode_numbers(TYPES.index("bigint"), codes, cuts, valid, inner.view(np.uint8), out)
-    pieces: list[bytes] = []
+    inner, codes = _encode_numbers(pieces)
+    payload: list[bytes] = []
     at = 0
-    for i, (count, heap, plain) in enumerate(heaps):
-        number, block = inner[i], blocks[i]
-        block["rows"], block["present"] = number["rows"], number["present"]
+    for block, number, (count, heap, plain), bitmap in zip(blocks, inner, heaps, bitmaps, strict=True):
         block["codec"] = CODEC | (WORDS if count else ABSENT)
         block["address"] = at
         if not count:
@@ -68,11 +71,20 @@ def encode_texts(
         start = int(number["address"])
         more, codec, first, last = (int(number[name]) for name in ("more", "codec", "first", "last"))
         header = HEADER.pack(count, len(heap), plain, more, codec, first, last)
-        piece = b"".join((header, heap, out[start : start + int(number["length"])].tobytes()))
+        piece = b"".join((bitmap, header, heap, codes[start : start + int(number["length"])]))
         block["length"] = len(piece)
-        pieces.append(piece)
+        payload.append(piece)
         at += len(piece)
-    return Encoded(b"".join(pieces), blocks)
+    return Encoded(b"".join(payload), blocks)
+
+
+def _encode_numbers(pieces: list[npt.NDArray[np.uint64]]) -> tuple[Blocks, bytes]:
+    cuts = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
+    inner = np.zeros(len(pieces), BLOCK_TYPE)
+    out = np.empty(tsblocks.room_for(int(cuts[-1]), len(pieces)), np.uint8)
+    data = np.concatenate(pieces) if pieces else np.empty(0, np.uint64)
+    size = tsblocks.encode_numbers(TYPES.index("bigint"), data, cuts, None, inner.view(np.uint8), out)
+    return inner, out[:size].tobytes()
 
 
 def _heap(words: list[str], level: int) -> tuple[int, bytes, int]:
@@ -90,37 +102,53 @@ def decode_texts(blocks: Blocks) -> Decoded:
     """See codec.decode. Words in order of first use in these blocks."""
     numbers: dict[str, int] = {}
     inner = np.zeros(len(blocks), BLOCK_TYPE)
-    inner["rows"], inner["present"] = blocks["rows"], blocks["present"]
-    translations = [_opened(blocks[i], inner[i], numbers) for i in range(len(blocks))]
-    rows = int(inner["rows"].sum(dtype=np.int64))
-    codes = np.empty(rows, np.uint64)
-    valid = np.empty(rows, np.uint8) if (inner["present"] < inner["rows"]).any() else None
-    check(inner, tsblocks.decode_numbers(inner.view(np.uint8), codes, valid))
+    opened = [_opened(block, number, numbers) for block, number in zip(blocks, inner, strict=True)]
+    codes = np.empty(int(inner["rows"].sum(dtype=np.int64)), np.uint64)
+    check(inner, tsblocks.decode_numbers(inner.view(np.uint8), codes, None))
+    rows = int(blocks["rows"].sum(dtype=np.int64))
     data = np.zeros(rows, np.int32)
-    at = 0
-    for length, translation in zip(blocks["rows"].tolist(), translations, strict=True):
-        if translation is not None and length:
-            part = codes[at : at + length]
-            if int(part.max()) >= len(translation):
-                _damaged("a number of no word")
-            data[at : at + length] = translation[part.astype(np.intp)]
+    absent = bool((blocks["present"] < blocks["rows"]).any())
+    valid = np.ones(rows, np.uint8) if absent else None
+    at = code = 0
+    for length, count, (translation, bitmap) in zip(
+        blocks["rows"].tolist(), blocks["present"].tolist(), opened, strict=True
+    ):
+        part = codes[code : code + count]
+        if count and int(part.max()) >= len(translation):
+            _damaged("a number of no word")
+        found = translation[part.astype(np.intp)]
+        if valid is None or count == length:
+            data[at : at + length] = found
+        else:
+            present = np.unpackbits(bitmap, count=length, bitorder="little")
+            if int(present.sum()) != count:
+                _damaged("another number of values")
+            valid[at : at + length] = present
+            data[at : at + length][present != 0] = found
         at += length
-    if valid is not None:
-        data[valid == 0] = 0
+        code += count
     return Decoded(data, valid, tuple(numbers))
 
 
-def _opened(block: Any, inner: Any, numbers: dict[str, int]) -> npt.NDArray[np.int32] | None:  # noqa: ANN401 - rows
-    """Fill `inner`, the block of numbers in a block of text; what the numbers of its words are in `numbers`."""
-    kind, present, length = int(block["codec"]) & 15, int(block["present"]), int(block["length"])
+def _opened(
+    block: Any,  # noqa: ANN401 - a row of BLOCK_TYPE
+    inner: Any,  # noqa: ANN401 - the same
+    numbers: dict[str, int],
+) -> tuple[npt.NDArray[np.int32], Bytes]:
+    """Fill `inner`, the block of numbers in a block of text. -> what its words' numbers are in `numbers`; the bits."""
+    kind, rows, present, length = (int(block[name]) for name in ("codec", "rows", "present", "length"))
+    kind &= 15
+    bits = (rows + 7) // 8 if present < rows else 0
     if present == 0 and length == 0 and kind == ABSENT:
-        return None
-    if kind != WORDS or length < HEADER.size or int(block["rows"]) > BLOCK:
+        return np.zeros(0, np.int32), np.zeros(bits, np.uint8)
+    if kind != WORDS or length < bits + HEADER.size or rows > BLOCK or present > rows:
         _damaged("no words in it")
     address = int(block["address"])
     data = ctypes.string_at(address, length)
-    count, size, plain, more, codec, first, last = HEADER.unpack_from(data)
-    heap = data[HEADER.size : HEADER.size + size]
+    bitmap = np.frombuffer(data, np.uint8, bits)
+    count, size, plain, more, codec, first, last = HEADER.unpack_from(data, bits)
+    start = bits + HEADER.size
+    heap = data[start : start + size]
     if len(heap) != size or not 1 <= count <= present or plain > MOST_BYTES or codec >> 4 != TYPES.index("bigint"):
         _damaged("a header that does not fit")
     if plain:
@@ -130,10 +158,11 @@ def _opened(block: Any, inner: Any, numbers: dict[str, int]) -> npt.NDArray[np.i
             _damaged(str(error))
         if len(heap) != plain:
             _damaged("words of another length")
-    inner["address"] = address + HEADER.size + size
-    inner["length"] = length - HEADER.size - size
+    inner["rows"] = inner["present"] = present
+    inner["address"] = address + start + size
+    inner["length"] = length - start - size
     inner["codec"], inner["more"], inner["first"], inner["last"] = codec, more, first, last
-    return np.array([numbers.setdefault(word, len(numbers)) for word in _words(heap, count)], np.int32)
+    return np.array([numbers.setdefault(word, len(numbers)) for word in _words(heap, count)], np.int32), bitmap
 
 
 def _words(heap: bytes, count: int) -> list[str]:

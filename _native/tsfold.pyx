@@ -1,0 +1,661 @@
+"""Lows, highs, totals and counts by group and bin of time, straight off the blocks of a part.
+
+    for each series that is wanted
+        for each of its blocks            pruned by its first and last time
+            where do bins begin in it?    regular times: arithmetic; others: one binary search an edge
+            for each column
+                the block lies in one bin     its summary answers
+                short numbers, wide bins      folded in their lanes, before they are doubles (tsfoldlanes.h)
+                anything else                 decoded into the cache of the first level and folded from there
+
+    cell    count i64 | low, high, total as the column's type u64 | upper half of a total of whole numbers i64 | NaN i64
+
+All of it in one call without the GIL. Groups are a map over series, not over rows. Every index that comes from a part
+is checked against the arrays it leads into; blocks are checked as in tsblock.pxd.
+
+low, high and total leave out NaN, which are counted: what they make of the answer is the caller's affair. 0.0 and -0.0
+are equal: which of them a low or a high gives is open.
+"""
+
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from tsblock cimport (
+    ABSENT,
+    BOOLEAN,
+    COLD,
+    CONSTANT,
+    CORRUPTED,
+    DEEP,
+    DELTA,
+    DOUBLE,
+    FINE,
+    FLAG_NAN,
+    FLAG_SUMMARY,
+    FLAG_TOTAL,
+    FRAME,
+    MOST,
+    Packed,
+    POWERS,
+    REGULAR,
+    SHORT_BITS,
+    Scratch,
+    VARCHAR,
+    bits_from,
+    double_of,
+    factor_of,
+    full_lanes,
+    numbers_of,
+    parse,
+    presence_of,
+    range_of_doubles,
+    rest_of,
+    starts_of,
+    step_of,
+    ts_block,
+)
+
+
+cdef extern from "tsfoldlanes.h":
+    enum:
+        WANT_LOW
+        WANT_HIGH
+        WANT_TOTAL
+    ctypedef struct lane_folds:
+        uint32_t low[2][16]
+        uint32_t high[2][16]
+        uint32_t total[2][16]
+    int lanes_fold(const uint32_t* packed, int width, const uint32_t* starts, int32_t least, const int32_t* cuts,
+                   int want, lane_folds* folds) noexcept nogil
+    void add_long(uint64_t* lower, int64_t* upper, int64_t x) noexcept nogil
+    void add_steps(uint64_t* lower, int64_t* upper, int64_t first, int64_t step, int64_t count) noexcept nogil
+
+LOW, HIGH, TOTAL = WANT_LOW, WANT_HIGH, WANT_TOTAL
+
+cdef enum:
+    _PRUNED = 0
+    _SUMMARISED = 1
+    _IN_LANES = 2
+    _DECODED = 3
+    _BYTES = 4
+
+PRUNED, SUMMARISED, IN_LANES, DECODED, BYTES = _PRUNED, _SUMMARISED, _IN_LANES, _DECODED, _BYTES
+
+
+cdef struct Cell:
+    int64_t count
+    uint64_t low
+    uint64_t high
+    uint64_t total
+    int64_t upper
+    int64_t nans
+
+
+cdef struct Asked:
+    int64_t low
+    int64_t high
+    int64_t width       # of a bin; 0: there is one
+    int64_t first_bin
+    int64_t bins
+    int64_t columns
+    int want
+    Cell* cells         # of the group: bins * columns
+    int64_t* counters
+    uint8_t* picked     # blocks that would be decoded and are cold, or NULL: fold
+
+
+cdef struct Pieces:     # of a block: the stretches of rows, or of values, that fall into one bin
+    int count
+    int from_[1024]
+    int until[1024]
+    int64_t bin[1024]
+    # as lanes see them; fits: no lane is cut twice
+    bint planned
+    bint fits
+    int full            # lanes that it was planned for
+    int32_t cuts[16]
+    int before[16]      # the piece, or -1
+    int after[16]
+
+
+cdef struct Room:
+    Scratch scratch
+    uint64_t times[1024]
+    Pieces rows
+    Pieces values
+    uint8_t presence[1024]
+    int ranks[1025]
+
+
+# --- time ---
+
+
+cdef inline int64_t floor_division(int64_t a, int64_t b) noexcept nogil:
+    return a // b - (a % b < 0)  # in C: truncated toward 0; b > 0
+
+
+cdef inline int first_not_before(const int64_t* times, int low, int high, int64_t edge) noexcept nogil:
+    """The first of times[low:high], which rise, that is >= edge."""
+    cdef int middle
+    while low < high:
+        middle = (low + high) >> 1
+        if times[middle] < edge:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef inline int rows_before(int64_t first, int64_t step, int rows, int64_t edge) noexcept nogil:
+    """How many of first, first + step ... are < edge; step > 0."""
+    if edge <= first:
+        return 0
+    return <int>min(<uint64_t>rows, (<uint64_t>edge - <uint64_t>first + <uint64_t>step - 1) // <uint64_t>step)
+
+
+cdef int cut_times(const ts_block* block, const Asked* asked, Room* room, Pieces* pieces) noexcept nogil:
+    """The pieces of a block of times that are between low and high and in a bin."""
+    cdef int kind = block.codec & 15, rows = block.rows, row, until, end, per_bin = 0
+    cdef int64_t first = <int64_t>block.first, last = <int64_t>block.last, step = 1, time, bin, edge
+    cdef const int64_t* times = NULL
+    pieces.count = 0
+    pieces.planned = False
+    if block.present != rows:
+        return CORRUPTED
+    if (asked.low <= first and last <= asked.high and (asked.width == 0 or floor_division(first, asked.width)
+                                                       == floor_division(last, asked.width))):
+        bin = floor_division(first, asked.width) - asked.first_bin if asked.width else 0
+        if 0 <= bin < asked.bins:  # all of it in one piece
+            pieces.count = 1
+            pieces.from_[0] = 0
+            pieces.until[0] = rows
+            pieces.bin[0] = bin
+        return FINE
+    if kind == REGULAR and rows > 1 and last > first:
+        step = <int64_t>step_of(block)
+        if step <= 0:
+            return CORRUPTED
+        if asked.width and asked.width % step == 0 and asked.width // step < MOST:
+            per_bin = <int>(asked.width // step)
+    else:
+        if numbers_of(block, &room.scratch):
+            return CORRUPTED
+        memcpy(room.times, room.scratch.values, rows * 8)
+        times = <const int64_t*>room.times
+        asked.counters[_DECODED] += 1
+    if times == NULL:
+        row = rows_before(first, step, rows, asked.low)
+        end = rows_before(first, step, rows, asked.high + 1) if asked.high < INT64_MAX else rows
+    else:
+        row = first_not_before(times, 0, rows, asked.low)
+        end = first_not_before(times, 0, rows, asked.high + 1) if asked.high < INT64_MAX else rows
+    while row < end:
+        time = first + row * step if times == NULL else times[row]
+        until = end
+        bin = 0
+        if asked.width:
+            bin = floor_division(time, asked.width)
+            edge = bin * asked.width + asked.width
+            bin -= asked.first_bin
+            if edge > time:  # else it is beyond all times
+                if times == NULL:
+                    until = rows_before(first, step, end, edge)
+                else:
+                    until = first_not_before(times, row, end, edge)
+        if until <= row:  # times that do not rise: they were damaged
+            until = row + 1
+        if bin >= asked.bins:
+            break
+        if bin >= 0:
+            pieces.from_[pieces.count] = row
+            pieces.until[pieces.count] = until
+            pieces.bin[pieces.count] = bin
+            pieces.count += 1
+        row = until
+        if per_bin:  # whole bins follow: no division any more
+            while row + per_bin <= end and bin + 1 < asked.bins:
+                bin += 1
+                if bin >= 0:
+                    pieces.from_[pieces.count] = row
+                    pieces.until[pieces.count] = row + per_bin
+                    pieces.bin[pieces.count] = bin
+                    pieces.count += 1
+                row += per_bin
+    return FINE
+
+
+cdef void plan_lanes(Pieces* pieces, int full) noexcept nogil:
+    """Where pieces cut lanes, and which piece the parts of each lane belong to."""
+    cdef int i, lane, start, stop, low, high
+    pieces.planned = True
+    pieces.full = full
+    pieces.fits = False
+    for lane in range(16):
+        pieces.cuts[lane] = DEEP
+        pieces.before[lane] = -1
+        pieces.after[lane] = -1
+    if pieces.count > 33:
+        return
+    for i in range(pieces.count):
+        start = pieces.from_[i]
+        stop = min(pieces.until[i], full * DEEP)
+        if start >= stop:
+            continue
+        for lane in range(start >> 6, ((stop - 1) >> 6) + 1):
+            low = max(start - lane * DEEP, 0)
+            high = min(stop - lane * DEEP, <int>DEEP)
+            if low == 0:
+                if high < DEEP:
+                    if pieces.cuts[lane] < DEEP and pieces.cuts[lane] != high:
+                        return
+                    pieces.cuts[lane] = high
+                pieces.before[lane] = i
+            elif high == DEEP:
+                if pieces.cuts[lane] < DEEP and pieces.cuts[lane] != low:
+                    return
+                pieces.cuts[lane] = low
+                pieces.after[lane] = i
+            else:
+                return
+    pieces.fits = True
+
+
+# --- cells ---
+
+
+cdef inline void add_double(Cell* cell, int64_t count, double low, double high, double total) noexcept nogil:
+    cell.count += count
+    if low < double_of(cell.low):
+        cell.low = bits_from(low)
+    if high > double_of(cell.high):
+        cell.high = bits_from(high)
+    cell.total = bits_from(double_of(cell.total) + total)
+
+
+cdef inline void add_whole(Cell* cell, int64_t count, int64_t low, int64_t high) noexcept nogil:
+    cell.count += count
+    if low < <int64_t>cell.low:
+        cell.low = <uint64_t>low
+    if high > <int64_t>cell.high:
+        cell.high = <uint64_t>high
+
+
+cdef inline void fold_doubles(Cell* cell, const uint64_t* values, int count) noexcept nogil:
+    cdef double low = double_of(cell.low), high = double_of(cell.high), total = 0, x
+    cdef int i, nans = 0
+    if count >= 24:
+        nans = count - range_of_doubles(values, count, &low, &high, &total)
+        cell.nans += nans
+        add_double(cell, count, low, high, total)
+        return
+    for i in range(count):
+        x = double_of(values[i])
+        if x != x:
+            nans += 1
+            continue
+        total += x
+        low = x if x < low else low
+        high = x if x > high else high
+    cell.nans += nans
+    add_double(cell, count, low, high, total)
+
+
+cdef inline void fold_wholes(Cell* cell, const uint64_t* values, int count) noexcept nogil:
+    cdef int64_t low = INT64_MAX, high = INT64_MIN, x
+    cdef int i
+    for i in range(count):
+        x = <int64_t>values[i]
+        low = min(low, x)
+        high = max(high, x)
+        add_long(&cell.total, &cell.upper, x)
+    add_whole(cell, count, low, high)
+
+
+cdef void from_summary(Cell* cell, const ts_block* block) noexcept nogil:
+    if block.codec >> 4 == DOUBLE:
+        add_double(cell, block.present, double_of(block.low), double_of(block.high), double_of(block.total))
+    else:
+        add_whole(cell, block.present, <int64_t>block.low, <int64_t>block.high)
+        add_long(&cell.total, &cell.upper, <int64_t>block.total)
+
+
+cdef inline bint summary_serves(const ts_block* block, int want) noexcept nogil:
+    if want == 0:
+        return True
+    if block.codec >> 4 == DOUBLE:
+        return block.flags & (FLAG_SUMMARY | FLAG_NAN) == 0
+    return block.flags & FLAG_SUMMARY == 0 and (block.flags & FLAG_TOTAL == 0 or want & WANT_TOTAL == 0)
+
+
+# --- blocks ---
+
+
+cdef int fold_lanes(const ts_block* block, const Packed* packed, const Asked* asked, Cell* cells, Pieces* pieces,
+                    Scratch* scratch) noexcept nogil:
+    """A block of short numbers, by lanes. pieces are of values and planned."""
+    cdef uint64_t starts[17]
+    cdef uint64_t rest[64]
+    cdef uint32_t short_starts[16]
+    cdef lane_folds folds
+    cdef uint64_t lows[33]
+    cdef uint64_t highs[33]
+    cdef uint64_t totals[33]
+    cdef int want = asked.want, i, lane, piece, full = packed.full, place
+    cdef int64_t count, low, high, total
+    cdef const uint32_t* codes = scratch.packed
+    cdef double scale
+    cdef Cell* cell
+    for i in range(pieces.count):
+        lows[i] = ~<uint64_t>0
+        highs[i] = 0
+        totals[i] = 0
+    starts_of(packed, starts)
+    if full:
+        if packed.width:
+            codes = full_lanes(packed.codes, full, packed.width, scratch.packed)
+        if packed.kind == DELTA:
+            for lane in range(16):
+                short_starts[lane] = <uint32_t>starts[lane]
+        lanes_fold(codes, packed.width, short_starts if packed.kind == DELTA else NULL, <int32_t>packed.least,
+                   pieces.cuts, want, &folds)
+        for lane in range(full):
+            piece = pieces.before[lane]
+            if piece >= 0:
+                if want & WANT_LOW:
+                    lows[piece] = min(lows[piece], <uint64_t>folds.low[0][lane])
+                if want & WANT_HIGH:
+                    highs[piece] = max(highs[piece], <uint64_t>folds.high[0][lane])
+                if want & WANT_TOTAL:
+                    totals[piece] += folds.total[0][lane]
+            piece = pieces.after[lane]
+            if piece >= 0:
+                if want & WANT_LOW:
+                    lows[piece] = min(lows[piece], <uint64_t>folds.low[1][lane])
+                if want & WANT_HIGH:
+                    highs[piece] = max(highs[piece], <uint64_t>folds.high[1][lane])
+                if want & WANT_TOTAL:
+                    totals[piece] += folds.total[1][lane]
+    if packed.rest and pieces.count and pieces.until[pieces.count - 1] > full * DEEP:
+        rest_of(packed, starts[full], rest)
+        for i in range(pieces.count):
+            for place in range(max(pieces.from_[i], full * DEEP), pieces.until[i]):
+                low = <uint32_t>rest[place - full * DEEP]
+                lows[i] = min(lows[i], <uint64_t>low)
+                highs[i] = max(highs[i], <uint64_t>low)
+                totals[i] += <uint64_t>low
+    for i in range(pieces.count):
+        cell = &cells[pieces.bin[i] * asked.columns]
+        count = pieces.until[i] - pieces.from_[i]
+        if count <= 0:
+            continue
+        low = <int64_t>(packed.low + lows[i])
+        high = <int64_t>(packed.low + highs[i])
+        if block.codec >> 4 == DOUBLE:
+            total = <int64_t>(packed.low * <uint64_t>count + totals[i])
+            scale = POWERS[packed.exponent]
+            cell.count += count
+            if want & WANT_LOW and <double>low / scale < double_of(cell.low):
+                cell.low = bits_from(<double>low / scale)
+            if want & WANT_HIGH and <double>high / scale > double_of(cell.high):
+                cell.high = bits_from(<double>high / scale)
+            if want & WANT_TOTAL:
+                cell.total = bits_from(double_of(cell.total) + <double>total / scale)
+        else:
+            total = <int64_t>factor_of(packed.exponent)
+            add_whole(cell, count, <int64_t>(<uint64_t>low * <uint64_t>total) if want & WANT_LOW else INT64_MAX,
+                      <int64_t>(<uint64_t>high * <uint64_t>total) if want & WANT_HIGH else INT64_MIN)
+            if want & WANT_TOTAL:
+                add_steps(&cell.total, &cell.upper, <int64_t>(packed.low * <uint64_t>total), 0, count)
+                add_long(&cell.total, &cell.upper, <int64_t>(totals[i] * <uint64_t>total))
+    return FINE
+
+
+cdef int values_of_rows(const ts_block* block, const Pieces* rows, Room* room) noexcept nogil:
+    """room.values: the pieces counted in values, where some rows have none."""
+    cdef int i, rank = 0
+    if presence_of(block, room.presence):
+        return CORRUPTED
+    for i in range(block.rows):
+        room.ranks[i] = rank
+        rank += room.presence[i]
+    room.ranks[block.rows] = rank
+    room.values.count = rows.count
+    room.values.planned = False
+    for i in range(rows.count):
+        room.values.from_[i] = room.ranks[rows.from_[i]]
+        room.values.until[i] = room.ranks[rows.until[i]]
+        room.values.bin[i] = rows.bin[i]
+    return FINE
+
+
+cdef int fold_steps(const ts_block* block, const Asked* asked, Cell* cells, const Pieces* pieces) noexcept nogil:
+    """CONSTANT and REGULAR: nothing to decode."""
+    cdef int i
+    cdef int64_t count, first, last, step
+    cdef double value
+    cdef Cell* cell
+    cdef bint constant = block.codec & 15 == CONSTANT
+    for i in range(pieces.count):
+        cell = &cells[pieces.bin[i] * asked.columns]
+        count = pieces.until[i] - pieces.from_[i]
+        if count <= 0:
+            continue
+        if block.codec >> 4 == DOUBLE:
+            if not constant:
+                return CORRUPTED
+            value = double_of(block.first)
+            if value != value:
+                cell.count += count
+                cell.nans += count
+            else:
+                add_double(cell, count, value, value, value * <double>count)
+            continue
+        step = 0 if constant else <int64_t>step_of(block)
+        first = <int64_t>(block.first + <uint64_t>step * <uint64_t>pieces.from_[i])
+        last = <int64_t>(<uint64_t>first + <uint64_t>step * <uint64_t>(count - 1))
+        add_whole(cell, count, min(first, last), max(first, last))
+        add_steps(&cell.total, &cell.upper, first, step, count)
+    return FINE
+
+
+cdef int fold_block(const ts_block* block, Py_ssize_t index, const Asked* asked, Cell* cells, Pieces* rows,
+                    Room* room) noexcept nogil:
+    """One block of a column. rows: its pieces, at least one. cells: of this column and group, the first bin."""
+    cdef int kind = block.codec & 15, i, want = asked.want
+    cdef Packed packed
+    cdef Pieces* pieces = rows
+    if kind == ABSENT or block.present == 0:
+        return FINE
+    if block.codec >> 4 == VARCHAR or block.codec >> 4 == BOOLEAN:
+        want = 0  # they are only counted
+    if block.present > block.rows or block.rows > MOST:
+        return CORRUPTED
+    if rows.count == 1 and rows.until[0] - rows.from_[0] == block.rows and summary_serves(block, want):
+        asked.counters[_SUMMARISED] += 1
+        if want:
+            from_summary(&cells[rows.bin[0] * asked.columns], block)
+        else:
+            cells[rows.bin[0] * asked.columns].count += block.present
+        return FINE
+    if kind == COLD and not (want == 0 and block.present == block.rows):
+        if asked.picked == NULL:
+            return CORRUPTED
+        asked.picked[index] = 1
+        return FINE
+    if asked.picked != NULL:
+        return FINE
+    if block.present < block.rows:
+        if values_of_rows(block, rows, room):
+            return CORRUPTED
+        pieces = &room.values
+    if want == 0:
+        asked.counters[_SUMMARISED] += 1
+        for i in range(pieces.count):
+            cells[pieces.bin[i] * asked.columns].count += pieces.until[i] - pieces.from_[i]
+        return FINE
+    if kind == CONSTANT or kind == REGULAR:
+        asked.counters[_SUMMARISED] += 1
+        return fold_steps(block, asked, cells, pieces)
+    asked.counters[_BYTES] += block.length
+    if kind == FRAME or kind == DELTA:
+        if parse(block, &packed):
+            return CORRUPTED
+        if packed.misses == 0 and packed.width <= SHORT_BITS + 1 and (kind == DELTA or packed.width <= SHORT_BITS):
+            if not pieces.planned or pieces.full != packed.full:
+                plan_lanes(pieces, packed.full)
+            if pieces.fits:
+                asked.counters[_IN_LANES] += 1
+                return fold_lanes(block, &packed, asked, cells, pieces, &room.scratch)
+    asked.counters[_DECODED] += 1
+    if numbers_of(block, &room.scratch):
+        return CORRUPTED
+    for i in range(pieces.count):
+        if pieces.until[i] <= pieces.from_[i]:
+            continue
+        if block.codec >> 4 == DOUBLE:
+            fold_doubles(&cells[pieces.bin[i] * asked.columns], &room.scratch.values[pieces.from_[i]],
+                         pieces.until[i] - pieces.from_[i])
+        else:
+            fold_wholes(&cells[pieces.bin[i] * asked.columns], &room.scratch.values[pieces.from_[i]],
+                        pieces.until[i] - pieces.from_[i])
+    return FINE
+
+
+cdef struct Chunks:
+    const uint16_t* columns
+    const int64_t* firsts
+    const ts_block* blocks
+    Py_ssize_t block_count
+
+
+cdef int fold_series(const Chunks* chunks, int64_t first, int64_t last, const uint16_t* wanted, const Asked* asked,
+                     Room* room, Py_ssize_t* damaged) noexcept nogil:
+    """One series: chunks first ... last, of which the first is of times."""
+    cdef int64_t block, blocks, start, chunk
+    cdef int64_t places[1024]
+    cdef Py_ssize_t column
+    cdef const ts_block* times
+    cdef const ts_block* values
+    cdef Pieces* pieces = &room.rows
+    if last <= first or chunks.columns[first] != 0:
+        return CORRUPTED
+    start = chunks.firsts[first]
+    blocks = chunks.firsts[first + 1] - start
+    if start < 0 or blocks < 0 or start + blocks > chunks.block_count:
+        return CORRUPTED
+    chunk = first
+    for column in range(asked.columns):  # both rise
+        while chunk < last and chunks.columns[chunk] < wanted[column]:
+            chunk += 1
+        places[column] = -1
+        if chunk < last and chunks.columns[chunk] == wanted[column]:
+            places[column] = chunks.firsts[chunk]
+            if (chunks.firsts[chunk + 1] - places[column] != blocks or places[column] < 0
+                    or places[column] + blocks > chunks.block_count):
+                return CORRUPTED
+    for block in range(blocks):
+        damaged[0] = start + block
+        times = &chunks.blocks[start + block]
+        if times.rows == 0 or times.rows > MOST:
+            return CORRUPTED
+        if <int64_t>times.first > asked.high or <int64_t>times.last < asked.low:
+            asked.counters[_PRUNED] += 1
+            continue
+        if times.codec & 15 == COLD and asked.picked != NULL:
+            asked.picked[start + block] = 1
+            pieces.count = 2  # nobody knows: so all of them may be decoded
+            pieces.planned = False
+            pieces.from_[0] = pieces.from_[1] = pieces.until[0] = pieces.until[1] = 0
+        elif cut_times(times, asked, room, pieces):
+            return CORRUPTED
+        if pieces.count == 0:
+            asked.counters[_PRUNED] += 1
+            continue
+        for column in range(asked.columns):
+            if places[column] < 0:
+                continue
+            values = &chunks.blocks[places[column] + block]
+            damaged[0] = places[column] + block
+            if values.rows != times.rows:
+                return CORRUPTED
+            if fold_block(values, damaged[0], asked, asked.cells + column, pieces, room):
+                return CORRUPTED
+    return FINE
+
+
+def fold_part(const int32_t[::1] series not None, const int64_t[::1] starts not None,
+              const uint16_t[::1] columns not None, const int64_t[::1] firsts not None,
+              const uint8_t[::1] blocks not None, const int32_t[::1] wanted, const int32_t[::1] groups not None,
+              const uint16_t[::1] wanted_columns not None, int want, int64_t low, int64_t high, int64_t width,
+              int64_t first_bin, int64_t bins, uint8_t[::1] cells not None, int64_t[::1] counters not None,
+              uint8_t[::1] picked):
+    """Fold a part into cells[group, bin, column], 48 bytes each; rows with low <= time <= high.
+
+    series, starts, columns, firsts, blocks: the part's. wanted: sorted series, groups: of each of them (of each of the
+    part's where wanted is None), wanted_columns: rising, 0 is the time. want: LOW | HIGH | TOTAL, counts come always.
+    width 0: one bin. picked: a byte a block; instead of folding, mark the cold blocks that would have to be decoded.
+
+    Returns the place of a block that is damaged, or -1.
+    """
+    cdef Py_ssize_t count = series.shape[0], chunk_count = columns.shape[0], i, at = 0, step, damaged = 0
+    cdef Py_ssize_t asked_count = count if wanted is None else wanted.shape[0], low_place, high_place, middle
+    cdef int64_t group_count
+    cdef Asked asked
+    cdef Chunks chunks
+    cdef Room room
+    cdef Cell* base
+    cdef int status = FINE
+    if (starts.shape[0] != count + 1 or firsts.shape[0] != chunk_count + 1 or blocks.shape[0] % sizeof(ts_block)
+            or groups.shape[0] != asked_count or counters.shape[0] < 5 or wanted_columns.shape[0] > MOST
+            or (picked is not None and picked.shape[0] != blocks.shape[0] // <Py_ssize_t>sizeof(ts_block))):
+        raise ValueError("the arrays of the part do not fit together")
+    if width < 0 or bins < 1 or bins > 1 << 40 or wanted_columns.shape[0] < 1 or not 0 <= want <= 7:
+        raise ValueError("there is nothing to fold into")
+    for i in range(1, wanted_columns.shape[0]):
+        if wanted_columns[i] <= wanted_columns[i - 1]:
+            raise ValueError("columns must rise")
+    group_count = cells.shape[0] // <Py_ssize_t>sizeof(Cell) // (bins * wanted_columns.shape[0])
+    if cells.shape[0] != group_count * bins * wanted_columns.shape[0] * <Py_ssize_t>sizeof(Cell):
+        raise ValueError("cells has another size than groups, bins and columns make")
+    if count == 0 or asked_count == 0 or chunk_count == 0 or blocks.shape[0] == 0:
+        return -1
+    if group_count == 0:
+        raise ValueError("cells has no room")
+    asked.low, asked.high, asked.width, asked.first_bin, asked.bins = low, high, width, first_bin, bins
+    asked.columns = wanted_columns.shape[0]
+    asked.want = want
+    asked.counters = &counters[0]
+    asked.picked = NULL if picked is None else &picked[0]
+    chunks.columns = &columns[0]
+    chunks.firsts = &firsts[0]
+    chunks.blocks = <const ts_block*>&blocks[0]
+    chunks.block_count = blocks.shape[0] // <Py_ssize_t>sizeof(ts_block)
+    base = <Cell*>&cells[0]
+    with nogil:
+        for i in range(asked_count):
+            if wanted is not None:  # gallop
+                step = 1
+                while at + step < count and series[at + step] < wanted[i]:
+                    step *= 2
+                low_place, high_place = at, min(at + step + 1, count)
+                while low_place < high_place:
+                    middle = (low_place + high_place) // 2
+                    if series[middle] < wanted[i]:
+                        low_place = middle + 1
+                    else:
+                        high_place = middle
+                at = low_place
+                if at == count:
+                    break
+                if series[at] != wanted[i]:
+                    continue
+            else:
+                at = i
+            if groups[i] < 0 or groups[i] >= group_count or starts[at] < 0 or starts[at + 1] > chunk_count:
+                status = CORRUPTED
+                break
+            asked.cells = base + groups[i] * bins * asked.columns
+            if fold_series(&chunks, starts[at], starts[at + 1], &wanted_columns[0], &asked, &room, &damaged):
+                status = CORRUPTED
+                break
+    return damaged if status else -1

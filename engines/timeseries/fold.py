@@ -1,0 +1,205 @@
+"""Aggregates by group and bin of time, straight off the blocks of parts: the fused fold.
+
+    fold(parts, columns, ...) -> Folded         cells [group, bin, column]: count, low, high, total
+      bin b        first_bin + b = floor(time / width); first_bin and bins: bins_of
+      group        of each series that is asked for: a map over series, not over rows
+
+The work is in _native/tsfold.pyx, one call a part. Here cold blocks that it would decode are warmed first (a dry run
+says which), and the answers get the semantics of SQL: NaN is greater than any number, and a total with NaN is NaN.
+
+Parts must be disjoint (merge.disjoint): a row that two parts know would count twice.
+
+Invariants: equal to decoding all rows and folding them with numpy; sums of doubles to 1e-9, all else exactly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from engines._native import tsfold
+from engines.timeseries import codec
+from engines.timeseries.part import Part
+from engines.timeseries.schema import MeasureType
+
+CELL: Final = np.dtype(
+    [("count", "<i8"), ("low", "<u8"), ("high", "<u8"), ("total", "<u8"), ("upper", "<i8"), ("nans", "<i8")]
+)
+WANTS: Final = {"count": 0, "min": tsfold.LOW, "max": tsfold.HIGH, "sum": tsfold.TOTAL, "avg": tsfold.TOTAL}
+AGES: Final = -(2**63), 2**63 - 1  # before and after all times
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a fold has touched: blocks of columns, but for `pruned`, which are blocks of times."""
+
+    pruned: int = 0
+    summarised: int = 0  # answered without their bytes
+    in_lanes: int = 0  # folded without being decoded
+    decoded: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """Cells of every group, bin and column asked for. Where count is 0 the other answers mean nothing."""
+
+    cells: npt.NDArray[Any]  # CELL [group, bin, column]
+    types: tuple[MeasureType, ...]
+    counters: Counters = field(default_factory=Counters)
+
+    def count(self, column: int) -> npt.NDArray[np.int64]:
+        """How many values there are: int64 [group, bin]. Of column 0 (TIME): how many rows."""
+        return np.asarray(self.cells["count"][:, :, column])
+
+    def low(self, column: int) -> npt.NDArray[Any]:
+        """The least value; of doubles NaN where all are."""
+        values = self._typed("low", column)
+        if self.types[column] == "double":
+            return np.where(self._nans(column) == self.count(column), np.nan, values)
+        return values
+
+    def high(self, column: int) -> npt.NDArray[Any]:
+        """The greatest value; of doubles NaN where one is."""
+        values = self._typed("high", column)
+        return np.where(self._nans(column) > 0, np.nan, values) if self.types[column] == "double" else values
+
+    def total(self, column: int) -> npt.NDArray[Any]:
+        """The sum; of whole numbers modulo 2^64: see overflows."""
+        values = self._typed("total", column)
+        return np.where(self._nans(column) > 0, np.nan, values) if self.types[column] == "double" else values
+
+    def overflows(self, column: int) -> npt.NDArray[np.bool_]:
+        """Where a total of whole numbers does not fit 64 bits."""
+        upper = self.cells["upper"][:, :, column]
+        return np.asarray(upper != self._typed("total", column).view(np.int64) >> 63)
+
+    def mean(self, column: int) -> npt.NDArray[np.float64]:
+        """The total / count, exact to the last bits for whole numbers of any size; NaN where there is none."""
+        if self.types[column] == "double":
+            total = self.total(column)
+        else:
+            lower = self.cells["total"][:, :, column].astype(np.float64)
+            upper = self.cells["upper"][:, :, column].astype(np.float64)
+            whole = self._typed("total", column).astype(np.float64)
+            total = np.where(self.overflows(column), upper * 2.0**64 + lower, whole)
+        count = self.count(column)
+        mean: npt.NDArray[np.float64] = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+        return mean
+
+    def _nans(self, column: int) -> npt.NDArray[np.int64]:
+        return np.asarray(self.cells["nans"][:, :, column])
+
+    def _typed(self, name: str, column: int) -> npt.NDArray[Any]:
+        kind = np.float64 if self.types[column] == "double" else np.int64
+        return np.ascontiguousarray(self.cells[name][:, :, column]).view(kind)
+
+
+def bins_of(low: int, high: int, width: int) -> tuple[int, int]:
+    """(first_bin, bins) of the times low ... high, both included; width in nanoseconds, 0: all is one bin."""
+    if width == 0 or high < low:
+        return 0, 1
+    return low // width, high // width - low // width + 1
+
+
+def fold(
+    parts: Sequence[Part],
+    columns: Sequence[int],
+    types: Sequence[MeasureType],
+    aggregates: Sequence[str] = ("count", "min", "max", "sum"),
+    *,
+    series: npt.NDArray[np.int32] | None = None,
+    groups: npt.NDArray[np.int32] | None = None,
+    group_count: int = 1,
+    low: int | None = None,
+    high: int | None = None,
+    width: int = 0,
+    first_bin: int = 0,
+    bins: int = 1,
+) -> Folded:
+    """Fold disjoint parts. columns: ids (0: the time, whose count is that of rows), types: of each.
+
+    series: sorted numbers, None: all, in one group. groups: of each of them, 0 ... group_count - 1. low, high: rows at
+    these times and between; width, first_bin, bins: see bins_of; rows in other bins are left out. Boolean and varchar
+    columns are only counted. aggregates: of all columns, count min max sum avg; others mean nothing in the answer.
+
+    Corrupted where a block is damaged. Takes len(cells) * 48 bytes.
+    """
+    low, high = AGES[0] if low is None else low, AGES[1] if high is None else high
+    order = sorted(set(columns))
+    kinds = dict(zip(columns, types, strict=True))
+    cells = np.zeros((group_count, bins, len(order)), CELL)
+    for place, column in enumerate(order):
+        double = kinds[column] == "double"
+        cells["low"][:, :, place] = np.float64(np.inf).view(np.uint64) if double else np.uint64(2**63 - 1)
+        cells["high"][:, :, place] = np.float64(-np.inf).view(np.uint64) if double else np.uint64(2**63)
+    want = 0
+    for aggregate in aggregates:
+        want |= WANTS[aggregate]
+    wanted = np.array(order, np.uint16)
+    series = None if series is None else np.ascontiguousarray(series, np.int32)
+    groups = None if groups is None else np.ascontiguousarray(groups, np.int32)
+    counters = np.zeros(5, np.int64)
+    for part in parts:
+        if part.low > high or part.high < low:
+            continue
+        of_each = groups
+        if of_each is None or series is None:
+            of_each = np.zeros(len(part.series if series is None else series), np.int32)
+        span = low, high, width, first_bin, bins
+        _fold_part(part, _Asked(series, of_each, wanted, want, span, cells.view(np.uint8).reshape(-1)), counters)
+    if order != list(columns):
+        cells = cells[:, :, [order.index(column) for column in columns]]
+    return Folded(cells, tuple(types), Counters(*counters.tolist()))
+
+
+class _Asked(NamedTuple):
+    """The kernel's arguments between the part's and the counters."""
+
+    series: npt.NDArray[np.int32] | None
+    groups: npt.NDArray[np.int32]
+    columns: npt.NDArray[np.uint16]
+    want: int
+    span: tuple[int, int, int, int, int]  # low, high, width, first_bin, bins
+    cells: npt.NDArray[np.uint8]
+
+
+def _fold_part(part: Part, asked: _Asked, counters: npt.NDArray[np.int64]) -> None:
+    blocks, owner = part.blocks, None
+    if part.tier == "magnetic" and ((blocks["codec"] & 15) == codec.COLD).any():
+        picked = np.zeros(len(blocks), np.uint8)
+        _call(part, blocks, asked, np.zeros(5, np.int64), picked)
+        places = np.flatnonzero(picked)
+        if len(places):
+            warmed, owner = codec.warm(blocks[places])
+            blocks = blocks.copy()
+            blocks[places] = warmed
+    _call(part, blocks, asked, counters, None)
+    del owner  # until here it kept alive what the warmed blocks point to
+
+
+def _call(
+    part: Part,
+    blocks: npt.NDArray[Any],
+    asked: _Asked,
+    counters: npt.NDArray[np.int64],
+    picked: npt.NDArray[np.uint8] | None,
+) -> None:
+    damaged = tsfold.fold_part(
+        part.series,
+        part.starts,
+        part.columns,
+        part.firsts,
+        blocks.view(np.uint8),
+        asked.series,
+        asked.groups,
+        asked.columns,
+        asked.want,
+        *asked.span,
+        asked.cells,
+        counters,
+        picked,
+    )
+    codec.check(blocks, damaged)

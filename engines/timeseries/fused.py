@@ -1,0 +1,525 @@
+"""The physical rule: an Aggregate right over a table is answered by folding blocks, without making rows of them.
+
+    Aggregate  by hostname, bin(time, 1h); max(usage)          Scan  "fold 1 of cpu": hostname, bin, max
+    └─ Scan  cpu: time >= ..., region = 'eu'            ──>          predicates time >= ..., region = 'eu'
+
+Keys: dimensions, measure_name and at most one bin(time, d) (date_trunc of a fixed unit is one). Calls: count sum avg
+min max of plain measures or of the time. All conditions must be such that the scan answers them exactly.
+
+Grouping by dimensions is a map over series, not over rows: series -> group. Bins are counted from the first to the last
+that may hold rows, so what comes out is a cube [group, bin]; its empty cells are dropped. Where the cube would have far
+more cells than there are rows, Sparse is raised, and the plan without the rule is run.
+
+Single-measure records: measure_value::double is all measures of that type that the conditions let through, and
+max(CASE WHEN measure_name = 'x' THEN measure_value::double END) is the measure x alone: the idiom of such tables.
+
+max_by(x, time), max(time) by dimensions alone are read off the newest block of each series: newest.py.
+
+ORDER BY bin DESC LIMIT n over a fold reads the newest bins first, and stops when it has n rows.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.errors import QueryError
+from engines.sql.column import Batch, Column, gather
+from engines.sql.logical import (
+    Aggregate,
+    AggregateCall,
+    Among,
+    Bound,
+    Call,
+    Case,
+    Constant,
+    Expression,
+    Filter,
+    Plan,
+    Project,
+    Query,
+    Reference,
+    Scan,
+    Shared,
+    TopN,
+)
+from engines.sql.rewrite.trees import conjuncts, filtered, rebuilt
+from engines.sql.source import Field, Partition, Placement, Predicate, Scanned, Schema, Statistics, Support
+from engines.sql.types import TIMESTAMP_NS, Type
+from engines.timeseries import durations, newest
+from engines.timeseries.cube import Cube, folded
+from engines.timeseries.functions.times import UNITS
+from engines.timeseries.part import TIME, Part
+from engines.timeseries.scan import Reading, TimeSource
+from engines.timeseries.selection import MEASURE_NAME, TIME_COLUMN, VALUE, Columns, Selection, select
+
+FUNCTIONS: Final = frozenset({"count", "sum", "avg", "min", "max"})
+FOLDED: Final = frozenset({"double", "bigint"})  # types that sums are made of
+ORDERED: Final = frozenset({"double", "bigint", "timestamp"})  # and least and greatest values
+CELLS: Final = 1 << 22  # of one cube
+SPARSE: Final = 64  # cells for each row at most
+Index = npt.NDArray[np.int64]
+
+
+class Sparse(Exception):
+    """The cube would be mostly empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What a call folds. column: as SQL names it. only: of single-measure records, the measure of that name."""
+
+    column: str
+    only: str | None = None
+
+    def ids(self, columns: Columns, wanted: Selection) -> list[int]:
+        """The columns of parts that are meant."""
+        if self.column == TIME_COLUMN:
+            return [TIME]
+        measure = columns.multi.get(self.column)
+        if measure is not None:
+            return [measure.id] if wanted.multi else []
+        kind = self.column.removeprefix(VALUE)
+        return [one.id for one in wanted.singles if one.type == kind and self.only in {None, one.name}]
+
+    def __str__(self) -> str:
+        return self.column if self.only is None else f"{self.only} ({self.column})"
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A call: COUNT(*) has no argument."""
+
+    id: str
+    function: str
+    argument: Argument | None
+    type: Type
+
+    def __str__(self) -> str:
+        return f"{self.function}({'*' if self.argument is None else self.argument})"
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """The rule's outcome, made with the plan. bin: id and width. few: how many rows are wanted, in the order of bins."""
+
+    table: str
+    dimensions: tuple[tuple[str, str], ...]  # id, column
+    bin: tuple[str, int] | None
+    calls: tuple[Folded, ...]
+    order: tuple[str, ...]  # ids as the plan above has them
+    types: Mapping[str, Type] = field(compare=False, default_factory=dict)
+    few: tuple[bool, Expression] | None = None  # descending, how many
+
+    def described(self) -> str:
+        """For explain."""
+        keys = [column for _, column in self.dimensions]
+        keys += [] if self.bin is None else [f"bin(time, {durations.written(self.bin[1])})"]
+        by = f" by {', '.join(keys)}" if keys else ""
+        return f"{self.table}{by}: {', '.join(map(str, self.calls)) or 'groups'}"
+
+
+# ---- the rule -----------------------------------------------------------------------------------------------------
+
+
+def fuse(query: Query, sources: Mapping[str, TimeSource]) -> tuple[Query, dict[str, Fold]]:
+    """The query with folds in the place of aggregates, as scans of tables of their own, and what these are."""
+    rule = _Rule(sources)
+    plan = rule.plan(query.plan)
+    return replace(query, plan=plan), rule.folds
+
+
+class _Rule:
+    def __init__(self, sources: Mapping[str, TimeSource]) -> None:
+        self.sources = sources
+        self.folds: dict[str, Fold] = {}
+        self.shared: dict[str, Plan] = {}
+
+    def plan(self, plan: Plan) -> Plan:
+        if isinstance(plan, Shared):
+            if plan.name not in self.shared:
+                self.shared[plan.name] = self.plan(plan.plan)
+            return Shared(plan.name, self.shared[plan.name], plan.columns)
+        made = rebuilt(plan, self.plan)
+        if isinstance(made, Filter) and isinstance(made.input, Scan) and made.input.table in self.sources:
+            return _with_lists(made, made.input, self.sources[made.input.table])
+        if isinstance(made, Aggregate):
+            return self._aggregate(made)
+        if isinstance(made, TopN):
+            self._few(made)
+        return made
+
+    def _aggregate(self, plan: Aggregate) -> Plan:
+        scan, renamed = _scan_below(plan.input)
+        if scan is None or scan.table not in self.sources or plan.sets is not None:
+            return plan
+        source = self.sources[scan.table]
+        if any(source.support(one) is not Support.EXACT for one in scan.predicates):
+            return plan
+        found = _Reading(scan, source.columns(), renamed).fold(plan)
+        if found is None:
+            return plan
+        name = f"fold {len(self.folds) + 1} of {scan.table}"
+        self.folds[name] = found
+        columns = tuple((id, Field(id, type)) for id, type in found.types.items())
+        return Scan(name, columns, scan.predicates)
+
+    def _few(self, plan: TopN) -> None:
+        """The fold below is told how many rows are wanted, if the first key is its bin."""
+        below, first = plan.input, plan.keys[0]
+        id = first.expression.id if isinstance(first.expression, Reference) else None
+        while isinstance(below, Project):
+            inner = dict(below.columns).get(id or "")
+            id = inner.id if isinstance(inner, Reference) else None
+            below = below.input
+        if not isinstance(below, Scan) or below.table not in self.folds or plan.offset is not None:
+            return
+        fold = self.folds[below.table]
+        if fold.bin is not None and fold.bin[0] == id:
+            self.folds[below.table] = replace(fold, few=(first.descending, plan.limit))
+
+
+def _scan_below(plan: Plan) -> tuple[Scan | None, dict[str, str]]:
+    """The scan below projections that only rename: and its ids by those above."""
+    names: dict[str, str] | None = None
+    while isinstance(plan, Project):
+        step = {id: one.id for id, one in plan.columns if isinstance(one, Reference)}
+        if len(step) < len(plan.columns):
+            return None, {}
+        names = step if names is None else {id: step[below] for id, below in names.items()}
+        plan = plan.input
+    if not isinstance(plan, Scan):
+        return None, {}
+    return plan, names if names is not None else {id: id for id, _ in plan.columns}
+
+
+def _with_lists(plan: Filter, scan: Scan, source: TimeSource) -> Plan:
+    """IN with values that are known when the statement runs, over a dimension, goes to the scan too."""
+    fields = dict(scan.columns)
+    dimensions = {*source.columns().dimensions, MEASURE_NAME}
+    stay, asked = [], []
+    for term in conjuncts(plan.condition):
+        if not isinstance(term, Among) or not isinstance(term.argument, Reference):
+            stay.append(term)
+            continue
+        column = fields[term.argument.id]
+        items = [one for one in term.items if isinstance(one, Constant | Bound) and one.type.text]
+        if column.name not in dimensions or len(items) < len(term.items):
+            stay.append(term)
+            continue
+        values = tuple(one if isinstance(one, Bound) else one.value for one in items)
+        asked.append(Predicate(column.name, "in", values))
+    if not asked:
+        return plan
+    return filtered(Scan(scan.table, scan.columns, (*scan.predicates, *asked), scan.alias), stay)
+
+
+class _Reading:
+    """An Aggregate over a scan, read as a fold: None where it is none."""
+
+    def __init__(self, scan: Scan, columns: Columns, renamed: Mapping[str, str]) -> None:
+        self.scan = scan
+        self.columns = columns
+        fields = {id: one.name for id, one in scan.columns}
+        self.names = {above: fields[below] for above, below in renamed.items() if below in fields}
+
+    def fold(self, plan: Aggregate) -> Fold | None:
+        dimensions: list[tuple[str, str]] = []
+        bin: tuple[str, int] | None = None
+        for id, key in plan.keys:
+            name = self.column(key)
+            width = self.width(key)
+            if name in self.columns.dimensions or (name == MEASURE_NAME and not self.columns.singles):
+                dimensions.append((id, str(name)))
+            elif width is not None and bin is None:
+                bin = id, width
+            else:
+                return None
+        calls = []
+        for id, call in plan.calls:
+            found = self.call(id, call)
+            if found is None:
+                return None
+            calls.append(found)
+        if not self.sound(calls, bin):
+            return None
+        types = {id: key.type for id, key in plan.keys} | {id: call.type for id, call in plan.calls}
+        return Fold(self.scan.table, tuple(dimensions), bin, tuple(calls), tuple(types), types)
+
+    def sound(self, calls: Sequence[Folded], bin: tuple[str, int] | None) -> bool:
+        """Whether these calls can be folded together."""
+        last = [call for call in calls if call.function in newest.FUNCTIONS]
+        if last and (bin is not None or not newest.together(calls) or self.columns.singles):
+            return False
+        return not (self.columns.singles and self.columns.multi)  # what a row is differs: rows are counted one by one
+
+    def column(self, one: Expression) -> str | None:
+        return self.names.get(one.id) if isinstance(one, Reference) else None
+
+    def width(self, one: Expression) -> int | None:
+        """Of bin(time, d), and of date_trunc with a unit that has one."""
+        if not isinstance(one, Call) or len(one.arguments) != 2:
+            return None
+        first, second = one.arguments
+        if one.function == "bin" and self.column(first) == TIME_COLUMN and isinstance(second, Constant):
+            value = second.value
+            return value[1] if isinstance(value, tuple) and value[0] == 0 and value[1] > 0 else None
+        if one.function == "date_trunc" and self.column(second) == TIME_COLUMN and isinstance(first, Constant):
+            unit = first.value.decode().strip().lower() if isinstance(first.value, bytes) else ""
+            return None if unit == "week" else UNITS.get(unit)
+        return None
+
+    def call(self, id: str, call: AggregateCall) -> Folded | None:
+        if call.distinct or call.where is not None or call.order:
+            return None
+        if call.function in newest.BY and len(call.arguments) == 2:
+            name = self.column(call.arguments[0])
+            if self.column(call.arguments[1]) != TIME_COLUMN or name not in self.columns.multi:
+                return None
+            return Folded(id, call.function, Argument(str(name)), call.type)
+        if call.function not in FUNCTIONS or len(call.arguments) > 1:
+            return None
+        if not call.arguments:
+            return Folded(id, "count", None, call.type) if call.function == "count" else None
+        argument = self.argument(call.arguments[0])
+        if argument is None:
+            return None
+        kind = self.kind(argument)
+        if argument.column == TIME_COLUMN:
+            if call.function in newest.OF_TIME:
+                return Folded(id, call.function, argument, call.type)
+            return Folded(id, "count", None, call.type) if call.function == "count" else None
+        if call.function in {"sum", "avg"} and kind not in FOLDED:
+            return None
+        if call.function in {"min", "max"} and kind not in ORDERED:
+            return None
+        return Folded(id, call.function, argument, call.type)
+
+    def kind(self, argument: Argument) -> str:
+        measure = self.columns.multi.get(argument.column)
+        return measure.type if measure is not None else argument.column.removeprefix(VALUE)
+
+    def argument(self, one: Expression) -> Argument | None:
+        name = self.column(one)
+        if name is not None:
+            plain = name == TIME_COLUMN or name in self.columns.multi or name.startswith(VALUE)
+            return Argument(name) if plain else None
+        if not isinstance(one, Case) or len(one.branches) != 1:
+            return None
+        condition, value = one.branches[0]
+        missing = isinstance(one.otherwise, Constant) and one.otherwise.value is None
+        inner = self.column(value)
+        if not missing or inner is None or not inner.startswith(VALUE) or self.columns.multi:
+            return None
+        if not isinstance(condition, Call) or condition.function != "=":
+            return None
+        left, right = condition.arguments
+        if isinstance(left, Constant):
+            left, right = right, left
+        if self.column(left) != MEASURE_NAME or not isinstance(right, Constant) or not isinstance(right.value, bytes):
+            return None
+        return Argument(inner, right.value.decode())
+
+
+# ---- one run ------------------------------------------------------------------------------------------------------
+
+
+class Folding:
+    """A TableSource of a fold in one run: its rows are groups."""
+
+    placement: Placement | None = None
+
+    def __init__(self, fold: Fold, reading: Reading) -> None:
+        self.fold = fold
+        self.reading = reading
+        self.name = f"fold of {fold.table}"
+        self.wanted_rows: int | None = None
+
+    def schema(self) -> Schema:
+        return tuple(Field(id, self.fold.types[id]) for id in self.fold.order)
+
+    def version(self) -> Hashable:
+        return self.reading.version()
+
+    def statistics(self) -> Statistics:
+        return Statistics()
+
+    def support(self, predicate: Predicate) -> Support:
+        del predicate
+        return Support.NONE
+
+    def partitions(self, predicates: Sequence[Predicate], scanned: Scanned) -> Sequence[Partition]:
+        del scanned
+        return [Partition("fold", 1, origin=tuple(predicates))]
+
+    def scan(
+        self, partition: Partition, columns: Sequence[str], predicates: Sequence[Predicate], scanned: Scanned
+    ) -> Iterator[Batch]:
+        del partition, columns, scanned
+        yield from self.batches(predicates)
+
+    def batches(self, predicates: Sequence[Predicate]) -> Iterator[Batch]:
+        """The groups, keyed by id. The last batch may hold more bins than are wanted."""
+        fold, reading = self.fold, self.reading
+        source = reading.source
+        wanted = select(source.table, reading.columns, predicates)
+        parts = reading.parts(wanted)
+        if not parts:
+            if not (fold.dimensions or fold.bin):
+                yield self.nothing()
+            return
+        groups = grouping(source, fold, wanted)
+        if any(call.function in newest.FUNCTIONS for call in fold.calls):
+            yield newest.batch(fold, reading, parts, wanted, groups)
+            return
+        yield from self._cubes(parts, wanted, groups)
+
+    def nothing(self) -> Batch:
+        """The one group of a query without GROUP BY, when no row is in it."""
+        empty = Selection(0, -1, None, multi=False, singles=(), bounds=())
+        return self._batch(None, empty, np.zeros(1, np.int64), 0, {})
+
+    def _cubes(self, parts: list[Part], wanted: Selection, groups: "Groups") -> Iterator[Batch]:
+        fold = self.fold
+        low = max(wanted.low, min(part.low for part in parts))
+        high = min(wanted.high, max(part.high for part in parts))
+        if fold.bin is None:
+            cube = folded(self.reading, parts, groups, self._ids(wanted), low, high, None)
+            yield self._batch(cube, wanted, groups.representatives, 0, self._arguments(wanted))
+            return
+        width = fold.bin[1]
+        first, last = low // width, high // width
+        bins = last - first + 1
+        if groups.count * bins > max(SPARSE * sum(part.rows for part in parts), 1 << 16):
+            raise Sparse
+        step = max(CELLS // max(groups.count, 1), 1)
+        descending = self.fold.few is not None and self.fold.few[0]
+        if self.wanted_rows is not None:
+            step = min(step, max(2 * self.wanted_rows // max(groups.count, 1), 1))
+        starts = range(first, last + 1, step)
+        rows = 0
+        for start in reversed(starts) if descending else starts:
+            stop = min(start + step, last + 1)
+            within = max(low, start * width), min(high, stop * width - 1)
+            cube = folded(self.reading, parts, groups, self._ids(wanted), *within, (width, start, stop - start))
+            batch = self._batch(cube, wanted, groups.representatives, start, self._arguments(wanted))
+            rows += batch.rows
+            if batch.rows:
+                yield batch
+            if self.wanted_rows is not None and rows >= self.wanted_rows:
+                return
+
+    def _arguments(self, wanted: Selection) -> dict[str, list[int]]:
+        """For each call the columns of parts that it folds."""
+        return {
+            call.id: [] if call.argument is None else call.argument.ids(self.reading.columns, wanted)
+            for call in self.fold.calls
+        }
+
+    def _ids(self, wanted: Selection) -> dict[int, set[str]]:
+        """For each column of parts what is asked of it: count, sum, min, max."""
+        found: dict[int, set[str]] = {}
+        if self.reading.columns.singles:  # a row is a value: rows are counted measure by measure
+            for one in wanted.singles:
+                found[one.id] = {"count"}
+        else:
+            found[TIME] = {"count"}
+        arguments = self._arguments(wanted)
+        for call in self.fold.calls:
+            for id in arguments[call.id]:
+                asked = found.setdefault(id, set())
+                asked |= {"count", "sum"} if call.function == "avg" else {"count", call.function}
+        return found
+
+    def _batch(
+        self, cube: Cube | None, wanted: Selection, representatives: Index, first: int, arguments: dict[str, list[int]]
+    ) -> Batch:
+        """The cells that have rows, as columns."""
+        fold, columns = self.fold, self.reading.columns
+        always = not fold.dimensions and fold.bin is None  # the one group of a query without GROUP BY is always there
+        counted = [one.id for one in wanted.singles] if columns.singles else [TIME]
+        rows = np.zeros((1, 1), np.int64) if cube is None else cube.counted(counted)
+        group, bin = np.nonzero(rows) if not always else (np.zeros(1, np.int64), np.zeros(1, np.int64))
+        made: dict[str, Any] = {}
+        by_series = self.reading.source.by_series
+        for id, name in fold.dimensions:
+            made[id] = gather(by_series(name), representatives[group].astype(np.int32))
+        if fold.bin is not None:
+            times = (bin + first) * fold.bin[1]
+            made[fold.bin[0]] = Column(TIMESTAMP_NS, times.astype(np.int64))
+        for call in fold.calls:
+            made[call.id] = finished(call, cube, arguments.get(call.id, []), rows, (group, bin))
+        self.reading.touched.rows += len(group)
+        return Batch(made, len(group))
+
+
+def finished(call: Folded, cube: Cube | None, ids: list[int], rows: Index, at: tuple[Any, Any]) -> Column:
+    """A call's column, of the cells `at`."""
+    if call.argument is None:
+        found = rows[at]
+        return Column(call.type, found, low=0, high=int(found.max(initial=0)))
+    counts = np.zeros(len(at[0]), np.int64) if cube is None or not ids else cube.counted(ids)[at]
+    if call.function == "count":
+        return Column(call.type, counts, low=0, high=int(counts.max(initial=0)))
+    there = (counts > 0).astype(np.uint8)
+    valid = None if there.all() else there
+    if cube is None or not ids:
+        return Column(call.type, np.zeros(len(counts), np.float64 if call.type.floating else np.int64), valid=valid)
+    if call.function in {"min", "max"}:
+        found = cube.extreme(ids, call.function)[at]
+    else:
+        found, exact = cube.summed(ids)
+        found = found[at]
+        if call.function == "avg":
+            found = found / np.maximum(counts, 1)
+        elif not exact[at].all():
+            raise QueryError(f"the SUM of {call.argument} is out of the range of BIGINT: sum CAST(... AS DOUBLE)")
+    return Column(call.type, np.where(there, found, 0) if valid is not None else found, valid=valid)
+
+
+# ---- series to groups ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """series: rising. of: the group of each. representatives: one series of each group."""
+
+    series: npt.NDArray[np.int32]
+    of: npt.NDArray[np.int32]
+    count: int
+    representatives: Index
+
+
+def grouping(source: TimeSource, fold: Fold, wanted: Selection) -> Groups:
+    """The groups of the wanted series, in order of first appearance; those of all series are kept."""
+    names = tuple(name for _, name in fold.dimensions)
+    count = len(source.table.series)
+    if wanted.series is None:
+        key = f"\0groups {names}"
+        known = source.kept.get(key)
+        if known is None or known[0] != count:
+            known = source.kept[key] = count, _grouped(source, names, np.arange(count, dtype=np.int32))
+        found: Groups = known[1]
+        return found
+    return _grouped(source, names, wanted.series)
+
+
+def _grouped(source: TimeSource, names: tuple[str, ...], series: npt.NDArray[np.int32]) -> Groups:
+    if not names or len(series) < 2:
+        first = series[:1].astype(np.int64) if len(series) else np.zeros(1, np.int64)
+        return Groups(series, np.zeros(len(series), np.int32), 1, first)
+    numbers = np.zeros(len(series), np.int64)
+    for name in names:
+        column = source.by_series(name)
+        codes = column.data[series].astype(np.int64) + 1
+        if column.valid is not None:
+            codes = np.where(column.valid[series], codes, 0)
+        _, numbers = np.unique(numbers * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
+        numbers = numbers.reshape(-1)
+    _, firsts, of = np.unique(numbers, return_index=True, return_inverse=True)
+    order = np.argsort(firsts, kind="stable")
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return Groups(series, rank[of.reshape(-1)], len(order), series[firsts[order]].astype(np.int64))

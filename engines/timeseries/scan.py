@@ -1,0 +1,429 @@
+"""A table's rows for the SQL floor: parts to batches, wherever the parts lie.
+
+    predicates ──> Selection ──> parts ──> blocks that may hold rows ──> batches of up to 64 blocks
+
+    multi-measure    a row a record: dimensions as codes by series, times, columns decoded when somebody asks for them
+    single-measure   a row a value: the shared times of a series once for each measure, with the measure's name beside
+
+A batch is made of whole blocks; times outside of the range are masked out, nothing is copied for it. Of a column that
+nobody looks at no block is decoded.
+
+Touched counts what a run read, for `explain`: one for each table of each run.
+
+Invariants: rows that fail a predicate on a dimension, on the time or on measure_name never come back. Rows of a series
+come in order of time within a part.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.sql.column import Batch, Column, Dictionary, nulls
+from engines.sql.source import (
+    ColumnStatistics,
+    Partition,
+    Placement,
+    Predicate,
+    Scanned,
+    Schema,
+    Statistics,
+    Support,
+)
+from engines.sql.types import TIMESTAMP_NS, VARCHAR, Type
+from engines.timeseries import codec
+from engines.timeseries.merge import spans
+from engines.timeseries.part import TIME, Part
+from engines.timeseries.schema import Measure
+from engines.timeseries.selection import (
+    EARLIEST,
+    LATEST,
+    MEASURE_NAME,
+    TIME_COLUMN,
+    TYPES,
+    VALUE,
+    Columns,
+    Readable,
+    Selection,
+    below,
+    select,
+)
+
+BLOCKS: Final = 64  # of a batch
+TIMES: Final = "\0times"  # the time by a name that no user's column has
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Touched:
+    """What one run read of one table."""
+
+    tiles: int = 0
+    tiers: dict[str, int] = field(default_factory=dict)
+    series: int = 0
+    series_kept: int = 0
+    blocks: int = 0
+    pruned: int = 0
+    summarised: int = 0
+    decoded: int = 0
+    bytes: int = 0
+    rows: int = 0
+
+    def counters(self) -> dict[str, float]:
+        """As a plan's step shows them."""
+        found: dict[str, float] = {"parts": self.tiles}
+        found |= {f"parts_{tier}": count for tier, count in self.tiers.items()}
+        found |= {"series": self.series, "series_kept": self.series_kept, "blocks": self.blocks}
+        found |= {"blocks_pruned": self.pruned, "blocks_summarised": self.summarised, "blocks_decoded": self.decoded}
+        return found | {"bytes": self.bytes, "rows": self.rows}
+
+    def part(self, one: Part) -> None:
+        """A part that is read."""
+        self.tiles += 1
+        self.tiers[one.tier] = self.tiers.get(one.tier, 0) + 1
+
+
+class TimeSource:
+    """A TableSource over a table. It is kept as long as the table; a run reads it through `reading`."""
+
+    placement: Placement | None = None
+
+    def __init__(self, table: Readable, name: str) -> None:
+        self.table = table
+        self.name = name
+        self._columns = Columns.of(table.definition)
+        self.kept: dict[str, tuple[int, Any]] = {}  # of a number of series -> what was made of them
+
+    def columns(self) -> Columns:
+        """The columns as they are now; the same object as long as they are the same."""
+        definition = self.table.definition
+        if definition is not self._columns.definition:
+            found = Columns.of(definition)
+            if found.schema == self._columns.schema:  # the same object, so that who compares is done at once
+                found = Columns(definition, self._columns.schema, found.dimensions, found.multi, found.singles)
+            self._columns = found
+        return self._columns
+
+    def schema(self) -> Schema:
+        return self.columns().schema
+
+    def version(self) -> Hashable:
+        return getattr(self.table, "state_version", None)
+
+    def statistics(self) -> Statistics:
+        series = self.table.series
+        rows = getattr(self.table, "rows", None)
+        columns = {
+            name: ColumnStatistics(distinct=max(len(series.values(name)), 1)) for name in self.columns().dimensions
+        }
+        return Statistics(rows if isinstance(rows, int) else None, columns)
+
+    def support(self, predicate: Predicate) -> Support:
+        return self.columns().support(predicate)
+
+    def partitions(self, predicates: Sequence[Predicate], scanned: Scanned) -> Sequence[Partition]:
+        return self.reading().partitions(predicates, scanned)
+
+    def scan(
+        self, partition: Partition, columns: Sequence[str], predicates: Sequence[Predicate], scanned: Scanned
+    ) -> Iterator[Batch]:
+        return self.reading().scan(partition, columns, predicates, scanned)
+
+    def reading(self) -> "Reading":
+        """For one run."""
+        return Reading(self)
+
+    # ---- what is known of series, by number
+
+    def by_series(self, name: str) -> Column:
+        """A dimension, or measure_name, as a column with a row for each series."""
+        count = len(self.table.series)
+        known = self.kept.get(name)
+        if known is None or known[0] != count:
+            made = _coded(*self._words(name))
+            known = self.kept[name] = count, made
+        found: Column = known[1]
+        return found
+
+    def _words(self, name: str) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
+        series = self.table.series
+        if name != MEASURE_NAME:
+            words = series.dimension(name)
+            return words.codes, words.words
+        kinds = [kind for kind in series.kinds if kind is not None]
+        codes = np.full(len(series), -1, np.int32)
+        for code, kind in enumerate(kinds):
+            codes[series.of_kind(kind)] = code
+        return codes, tuple(kinds)
+
+
+def _coded(codes: npt.NDArray[np.int32], words: tuple[str, ...]) -> Column:
+    valid = (codes >= 0).astype(np.uint8)
+    width = np.uint8 if len(words) <= 256 else np.uint16 if len(words) <= 65_536 else np.uint32
+    dictionary = Dictionary.of([word.encode() for word in words] or [b""])
+    return Column(VARCHAR, np.maximum(codes, 0).astype(width), valid=None if valid.all() else valid, words=dictionary)
+
+
+# ---- one run ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Chosen:
+    """Blocks of a part that may hold rows. place: of each block's series in the part; number: its place in a chunk."""
+
+    part: Part
+    times: Index  # the blocks of times
+    place: Index
+    number: Index
+
+    def some(self, start: int, stop: int) -> "Chosen":
+        return Chosen(self.part, self.times[start:stop], self.place[start:stop], self.number[start:stop])
+
+
+class Reading:
+    """A TableSource for one run: one state of the table, and what was touched of it."""
+
+    placement: Placement | None = None
+
+    def __init__(self, source: TimeSource) -> None:
+        self.source = source
+        self.name = source.name
+        self.touched = Touched()
+        self.columns = source.columns()
+
+    def schema(self) -> Schema:
+        return self.columns.schema
+
+    def version(self) -> Hashable:
+        return self.source.version()
+
+    def statistics(self) -> Statistics:
+        return self.source.statistics()
+
+    def support(self, predicate: Predicate) -> Support:
+        return self.columns.support(predicate)
+
+    def partitions(self, predicates: Sequence[Predicate], scanned: Scanned) -> Sequence[Partition]:
+        """A part each, with the selection beside."""
+        wanted = select(self.source.table, self.columns, predicates)
+        found = [Partition(str(i), part.rows, origin=(part, wanted)) for i, part in enumerate(self.parts(wanted))]
+        del scanned
+        return found
+
+    def parts(self, wanted: Selection) -> list[Part]:
+        """The parts that may hold rows, pinned."""
+        table = self.source.table
+        self.touched.series = len(table.series)
+        self.touched.series_kept = self.touched.series if wanted.series is None else len(wanted.series)
+        if wanted.empty:
+            return []
+        low = None if wanted.low == EARLIEST else wanted.low
+        high = None if wanted.high == LATEST else wanted.high
+        parts = table.parts(low, high, wanted.series)
+        for part in parts:
+            self.touched.part(part)
+        return parts
+
+    def scan(
+        self, partition: Partition, columns: Sequence[str], predicates: Sequence[Predicate], scanned: Scanned
+    ) -> Iterator[Batch]:
+        del predicates
+        part, wanted = partition.origin
+        singles = self.source.table.series.singles() if self.columns.singles else None
+        chosen = self.choose(part, wanted)
+        scanned.blocks_total += self.touched.blocks
+        if singles is None:
+            yield from self._records(chosen, wanted, columns)
+            return
+        of_single = singles[part.series[chosen.place]]
+        if wanted.multi and not of_single.all():
+            yield from self._records(_where(chosen, ~of_single), wanted, columns)
+        if wanted.singles and of_single.any():
+            yield from self._values(_where(chosen, of_single), wanted, columns)
+
+    # ---- blocks
+
+    def choose(self, part: Part, wanted: Selection) -> Chosen:
+        """The blocks of a part that may hold rows: of these series, of this stretch of time, within bounds."""
+        if wanted.series is None:
+            places = np.arange(len(part.series))
+        else:
+            at = np.searchsorted(part.series, wanted.series)
+            at = np.minimum(at, max(len(part.series) - 1, 0))
+            places = at[part.series[at] == wanted.series] if len(part.series) else at[:0]
+        chunks = part.starts[places]
+        lengths = part.firsts[chunks + 1] - part.firsts[chunks]
+        times = spans(part.firsts[chunks], lengths)
+        place = np.repeat(places, lengths)
+        number = times - np.repeat(part.firsts[chunks], lengths)
+        chosen = Chosen(part, times, place, number)
+        self.touched.blocks += len(times)
+        summaries = part.blocks[times]
+        keep = (summaries["last"].view("<i8") >= wanted.low) & (summaries["first"].view("<i8") <= wanted.high)
+        for measure, op, value in wanted.bounds:
+            blocks = self.blocks_of(chosen, measure.id)
+            found = blocks >= 0
+            found[found] = below(part.blocks[blocks[found]], measure, op, value)
+            keep &= found
+        if keep.all():
+            return chosen
+        self.touched.pruned += len(keep) - int(np.count_nonzero(keep))
+        return _where(chosen, keep)
+
+    @staticmethod
+    def blocks_of(chosen: Chosen, column: int) -> Index:
+        """The blocks of a column beside the blocks of times; -1 where a series has no such column."""
+        part = chosen.part
+        chunks = np.flatnonzero(part.columns == column)
+        chunk_of = np.full(len(part.series), -1, np.int64)
+        chunk_of[np.searchsorted(part.starts, chunks, side="right") - 1] = chunks
+        mine = chunk_of[chosen.place]
+        return np.where(mine >= 0, part.firsts[np.maximum(mine, 0)] + chosen.number, -1)
+
+    def decode(self, chosen: Chosen, column: int, type: Type) -> Column:
+        """A column over the rows of these blocks."""
+        part = chosen.part
+        blocks = self.blocks_of(chosen, column)
+        there = blocks >= 0
+        if not there.any():
+            return _constant_null(type)
+        taken = part.blocks[blocks[there]]
+        self.touched.decoded += len(taken)
+        self.touched.bytes += int(taken["length"].sum())
+        found = codec.decode(taken)
+        data, valid = found.data, found.valid
+        if not there.all():
+            rows = part.blocks["rows"][chosen.times].astype(np.int64)
+            here = np.repeat(there, rows)
+            data = np.zeros(len(here), found.data.dtype)
+            data[here] = found.data
+            valid = np.zeros(len(here), np.uint8)
+            valid[here] = 1 if found.valid is None else found.valid
+        if valid is not None and valid.all():
+            valid = None
+        if found.words is not None:
+            codes = np.maximum(data, 0).astype(np.uint32)
+            if valid is not None:
+                codes[valid == 0] = 0
+            return Column(type, codes, valid=valid, words=Dictionary.of([w.encode() for w in found.words] or [b""]))
+        return Column(type, data, valid=valid)
+
+    def times(self, chosen: Chosen) -> Index:
+        """The times of these blocks' rows."""
+        blocks = chosen.part.blocks[chosen.times]
+        self.touched.decoded += len(blocks)
+        self.touched.bytes += int(blocks["length"].sum())
+        found: Index = codec.decode_times(blocks)
+        return found
+
+    # ---- rows
+
+    def _records(self, chosen: Chosen, wanted: Selection, columns: Sequence[str]) -> Iterator[Batch]:
+        """Multi-measure records."""
+        for start in range(0, len(chosen.times), BLOCKS):
+            some = chosen.some(start, start + BLOCKS)
+            batch = self._batch(some, columns, self._of_record)
+            yield self._within(batch, some, wanted)
+
+    def _values(self, chosen: Chosen, wanted: Selection, columns: Sequence[str]) -> Iterator[Batch]:
+        """Single-measure records: measure after measure."""
+        for start in range(0, len(chosen.times), BLOCKS):
+            some = chosen.some(start, start + BLOCKS)
+            for measure in wanted.singles:
+                present = self.blocks_of(some, measure.id) >= 0
+                if not present.any():
+                    continue
+                mine = _where(some, present)
+                values = self.decode(mine, measure.id, TYPES[measure.type])
+
+                def maker(
+                    name: str, rows: Index, blocks: Chosen, one: Measure = measure, found: Column = values
+                ) -> Column | Callable[[], Column]:
+                    if name == MEASURE_NAME:
+                        return _constant_word(one.name)
+                    if name == VALUE + one.type:
+                        return found if found.valid is None else Column(found.type, found.data, words=found.words)
+                    return self._of_value(name, rows, blocks)
+
+                yield self._within(self._batch(mine, columns, maker), mine, wanted, values.valid)
+
+    def _batch(self, chosen: Chosen, columns: Sequence[str], maker: Any) -> Batch:  # noqa: ANN401 - see its uses
+        rows = chosen.part.blocks["rows"][chosen.times].astype(np.int64)
+        made = {name: maker(name, rows, chosen) for name in columns}
+        made[TIMES] = known = Once(lambda: Column(TIMESTAMP_NS, self.times(chosen)))
+        if TIME_COLUMN in made:
+            made[TIME_COLUMN] = known
+        return Batch(made, int(rows.sum()))
+
+    def _within(
+        self, batch: Batch, chosen: Chosen, wanted: Selection, mask: npt.NDArray[np.uint8] | None = None
+    ) -> Batch:
+        """The rows of the stretch of time, and of the mask."""
+        blocks = chosen.part.blocks[chosen.times]
+        inside = (blocks["first"].view("<i8") >= wanted.low) & (blocks["last"].view("<i8") <= wanted.high)
+        if not inside.all():
+            times = batch.column(TIMES).data
+            within = ((times >= wanted.low) & (times <= wanted.high)).view(np.uint8)
+            mask = within if mask is None else mask & within
+        if mask is not None:
+            batch = batch.where(mask, int(np.count_nonzero(mask)))
+        self.touched.rows += batch.rows
+        return batch
+
+    def _of_record(self, name: str, rows: Index, chosen: Chosen) -> Column | Callable[[], Column]:
+        if name in self.columns.dimensions or name == MEASURE_NAME:
+            return lambda: self._dimension(name, rows, chosen)
+        measure = self.columns.multi.get(name)
+        if measure is not None:
+            return lambda: self.decode(chosen, measure.id, TYPES[measure.type])
+        return _constant_null(self._type(name))
+
+    def _of_value(self, name: str, rows: Index, chosen: Chosen) -> Column | Callable[[], Column]:
+        if name in self.columns.dimensions:
+            return lambda: self._dimension(name, rows, chosen)
+        return _constant_null(self._type(name))
+
+    def _type(self, name: str) -> Type:
+        return next(one.type for one in self.columns.schema if one.name == name)
+
+    def _dimension(self, name: str, rows: Index, chosen: Chosen) -> Column:
+        by_series = self.source.by_series(name)
+        series = chosen.part.series[chosen.place]
+        codes = np.repeat(by_series.data[series], rows)
+        valid = None
+        if by_series.valid is not None:
+            valid = np.repeat(by_series.valid[series], rows)
+            valid = None if valid.all() else valid
+        return Column(VARCHAR, codes, valid=valid, words=by_series.words)
+
+
+class Once:
+    """A maker whose column is made once, whatever names it has in a batch."""
+
+    def __init__(self, make: Callable[[], Column]) -> None:
+        self._make = make
+        self._made: Column | None = None
+
+    def __call__(self) -> Column:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
+def _where(chosen: Chosen, keep: npt.NDArray[np.bool_]) -> Chosen:
+    return Chosen(chosen.part, chosen.times[keep], chosen.place[keep], chosen.number[keep])
+
+
+def _constant_null(type: Type) -> Column:
+    found = nulls(type, 1)
+    found.constant = True
+    return found
+
+
+def _constant_word(word: str) -> Column:
+    return Column(VARCHAR, np.zeros(1, np.uint8), words=Dictionary.of([word.encode()]), constant=True)
+
+
+__all__ = ["TIME", "Reading", "TimeSource", "Touched"]

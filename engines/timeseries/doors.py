@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engines import display
 from engines.errors import Invalid, NotFound, nearest
 from engines.extras import extra
 from engines.timeseries import intake, lines, merge, records
@@ -169,3 +170,26 @@ def series(table: "TimeTable", dimensions: Mapping[str, str]) -> Selection:
         if pieces:
             measured.append(Measured(its, table.series.kind(key), pieces))
     return Selection(measured, asked)
+
+
+def last(table: "TimeTable", dimensions: Mapping[str, str]) -> display.Table:
+    """See TimeTable.last: a query of the newest block of each series."""
+    known = table.definition.dimensions
+    for name in dimensions:
+        if name not in known:
+            raise NotFound(f"table {table.name!r} has no dimension {name!r}{nearest(name, known)}")
+    keys = ", ".join(map(quoted, known))
+    measures = [measure.name for measure in table.definition.measures if not measure.single]
+    columns = ", ".join(f"max_by({quoted(name)}, time) AS {quoted(name)}" for name in measures)
+    wanted = " AND ".join(f"{quoted(name)} = ?" for name in dimensions)
+    text = (
+        f"SELECT {keys}{', ' if keys else ''}measure_name, max(time) AS time{', ' if columns else ''}{columns} "  # noqa: S608 - quoted names
+        f"FROM {quoted(table.name)}{f' WHERE {wanted}' if wanted else ''} "
+        f"GROUP BY {keys}{', ' if keys else ''}measure_name ORDER BY {keys}{', ' if keys else ''}measure_name"
+    )
+    return table.engine.sql(text, tuple(dimensions.values()))
+
+
+def quoted(name: str) -> str:
+    """A name as SQL writes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'

@@ -21,8 +21,8 @@ acknowledged is found again; of a write that was not, all or nothing.
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -36,13 +36,14 @@ from engines.storage.folder import Folder
 from engines.storage.log import Durability, Frame, Log
 from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Tree
-from engines.timeseries import catalog, checkpoints, defining, ingest, journal, streams, tiers
+from engines.timeseries import catalog, checkpoints, defining, doors, ingest, journal, lines, streams, tiers
 from engines.timeseries import tile as tiles
 from engines.timeseries.catalog import CATALOG_FRAME, ROWS_FRAME, Altered, Created, Dropped, Event, Stored, Swapped
 from engines.timeseries.columns import Columns
 from engines.timeseries.defining import Duration
 from engines.timeseries.journal import Batch
 from engines.timeseries.part import Part
+from engines.timeseries.query import Parameters, Queries
 from engines.timeseries.results import RejectedRecords, WriteResult
 from engines.timeseries.schema import TableDefinition
 from engines.timeseries.standing import Standing
@@ -95,6 +96,7 @@ class TimeSeries:
         self.logged_bytes = 0
         self._replaying = False
         self._closed = False
+        self.queries = Queries(self.name, self._named, self.tables, self.clock)
         self._folder = None
         if self.path is not None:
             self._folder = Folder(self.path, "timeseries", FORMAT, self.files, read_only=read_only)
@@ -246,6 +248,9 @@ class TimeSeries:
             self.check_writable()
             sequence = self.event(Dropped(self.table(name).number))
         self.acknowledge(sequence)
+
+    def _named(self, name: str) -> TimeTable | None:
+        return self._tables.get(name)
 
     def table(self, name: str) -> TimeTable:
         """The table of this name. NotFound offers the nearest."""
@@ -405,6 +410,39 @@ class TimeSeries:
         """Sizes and counters, a row each."""
         self.check_open()
         return streams.stats(self)
+
+    # -- asking
+
+    def sql(self, text: str, parameters: Parameters = (), *, timeout: float | None = None) -> display.Table:
+        """The rows of a statement in Timestream's SQL; of several those of the last one.
+
+        parameters: a sequence for `?`, a mapping for `:name` and `@name`. timeout in seconds: DeadlinePassed after
+        that. result.plan says what was touched. QueryError for what the text has wrong, or for rows that an expression
+        has no value for.
+        """
+        self.check_open()
+        return self.queries.sql(text, parameters, timeout=timeout)
+
+    def explain(self, text: str, parameters: Parameters = ()) -> display.Plan:
+        """Run a SELECT, and say by which steps, and what they touched: tiles, series, blocks, bytes. QueryError."""
+        self.check_open()
+        return self.queries.explained(text, parameters)
+
+    def write_lines(
+        self,
+        data: bytes | str,
+        precision: lines.Precision = "ns",
+        records: Literal["multi", "single"] = "multi",
+        create: Mapping[str, Any] | None = None,
+        now: int | None = None,
+    ) -> WriteResult:
+        """Write InfluxDB's line protocol, each line into the table that its measurement names; durable when it returns.
+
+        create: options of create_table() for tables that are not there yet; None: such lines are NotFound, before
+        anything is written. The other arguments, and what becomes of lines that cannot be read: TimeTable.write_lines.
+        """
+        self.check_writable()
+        return doors.route_lines(self, data, precision, records, create, now)
 
     # -- what time does
 

@@ -17,19 +17,21 @@ than before, time apart.
 """
 
 import threading
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from engines import display
 from engines.errors import NotFound
-from engines.timeseries import intake, merge
+from engines.timeseries import doors, intake, lines, merge
 from engines.timeseries.catalog import Stored
 from engines.timeseries.columns import Columns
 from engines.timeseries.journal import NEW, Batch
 from engines.timeseries.memory import MemoryTile, Run
+from engines.timeseries.objects import Selection
 from engines.timeseries.part import Part
 from engines.timeseries.results import WriteResult
 from engines.timeseries.rows import type_of
@@ -113,6 +115,48 @@ class TimeTable:
         the same. Invalid and TooLarge for bad input: nothing is written. RejectedRecords: the others are.
         """
         return self.append(intake.columns_of(time, dimensions, measures, measure_name=measure_name, version=version))
+
+    def write_records(
+        self, records: Iterable[Mapping[str, Any]], common: Mapping[str, Any] | None = None
+    ) -> WriteResult:
+        """Write records in the shape of boto3's write_records; durable when it returns. Errors as write().
+
+        common: CommonAttributes, what all records have. A record that makes no sense is Invalid, with its number.
+        """
+        return doors.write_records(self, records, common)
+
+    def write_lines(
+        self,
+        data: bytes | str,
+        *,
+        precision: lines.Precision = "ns",
+        records: Literal["multi", "single"] = "multi",
+        now: int | None = None,
+    ) -> WriteResult:
+        """Write InfluxDB's line protocol: tags are dimensions, fields are measures; durable when it returns.
+
+        The measurement is this table's name, else Invalid. precision: the unit of timestamps. records: "multi" makes a
+        record of each line, "single" one of each field. now: nanoseconds, for lines without a time; default: the
+        clock's. Lines that cannot be read, or are refused, are told of by RejectedRecords once the others are on disk.
+        """
+        return doors.write_lines(self, data, precision=precision, kind=records, now=now)
+
+    def write_table(
+        self,
+        data: Any,  # noqa: ANN401 - whatever speaks Arrow
+        *,
+        time: str = "time",
+        dimensions: Sequence[str] = (),
+        measure_name: str | None = None,
+        version: int = 1,
+    ) -> WriteResult:
+        """Write a table of Arrow, pandas, Polars or DuckDB: multi-measure records, a row each. Errors as write().
+
+        time, dimensions: names of columns; all others are measures.
+        """
+        return doors.write_table(
+            self, data, time=time, dimensions=dimensions, measure_name=measure_name, version=version
+        )
 
     def append(self, *batches: Columns) -> WriteResult:
         """Write columns, one batch after the other, all durable when it returns. Errors as write()."""
@@ -223,6 +267,16 @@ class TimeTable:
         """NotFound where it was dropped."""
         if self.dropped:
             raise NotFound(f"table {self.name!r} was dropped")
+
+    def objects(self, **dimensions: str) -> Selection:
+        """The series that have these dimension values, as objects: table.objects(host="a")["usage"]. NotFound."""
+        self.engine.check_open()
+        return doors.series(self, dimensions)
+
+    def last(self, **dimensions: str) -> display.Table:
+        """The newest row of each series that has these dimension values, a row each. NotFound for no such dimension."""
+        self.engine.check_open()
+        return doors.last(self, dimensions)
 
     # -- standing
 

@@ -145,11 +145,14 @@ class Leader:
     # ---- runs
 
     def slices(self, job: Job) -> int:
-        parts = [part for part in parts_of(job) if not part.everywhere]
+        if self._storage.slices == 1:
+            return 1
         rows = sum(partition.rows for one in job.opened.values() for partition in one.partitions or ())
-        rows += sum(part.rows for part in parts)
-        leaves = self._planned(job.program, job.context.tables).motion.leaves(job.pipeline)
-        if rows < FAR or leaves > MUCH * rows:
+        rows += sum(part.rows for part in parts_of(job) if not part.everywhere)
+        if rows < FAR:
+            return 1
+        motion = self._planned(job.program, job.context.tables).motion
+        if motion.leaves(job.pipeline) > MUCH * rows:
             return 1
         return self._storage.slices if self._nodes else self._local.threads
 

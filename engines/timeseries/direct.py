@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engines.sql import ordering
+from engines.sql import expressions, ordering
 from engines.sql.collected import Collected
 from engines.sql.column import Batch, expand
 from engines.sql.concatenate import concatenate
 from engines.sql.context import Context
-from engines.sql.expressions import compile, condition
 from engines.sql.functions import Functions
 from engines.sql.logical import Bound, Expression, Filter, Limit, Plan, Project, Query, Reference, Scan, Sort, TopN
 from engines.sql.ordering import Direction
@@ -90,7 +89,7 @@ def shortened(query: Query, folds: Mapping[str, Fold], functions: Functions) -> 
         if step is None:
             return None
         steps.append(step)
-        plan = plan.input  # type: ignore[attr-defined] # each of these has one
+        plan = plan.input
     fold = folds.get(plan.table)
     if fold is None:
         return None
@@ -111,7 +110,7 @@ def _project(plan: Project, functions: Functions) -> Step:
     renames = {id: one.id for id, one in plan.columns if isinstance(one, Reference)}
     if len(renames) == len(plan.columns):
         return lambda batch, _: batch.renamed(renames)
-    program = compile([one for _, one in plan.columns], functions)
+    program = expressions.compile([one for _, one in plan.columns], functions)
     ids = [id for id, _ in plan.columns]
 
     def run(batch: Batch, context: Context) -> Batch:
@@ -121,7 +120,7 @@ def _project(plan: Project, functions: Functions) -> Step:
 
 
 def _filter(plan: Filter, functions: Functions) -> Step:
-    test = condition(plan.condition, functions)
+    test = expressions.condition(plan.condition, functions)
 
     def run(batch: Batch, context: Context) -> Batch:
         at = test.positions(batch, context)

@@ -25,7 +25,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from engines.errors import QueryError
 from engines.sql.column import Batch, Column, gather
 from engines.sql.logical import (
     Aggregate,
@@ -49,7 +48,8 @@ from engines.sql.rewrite.trees import conjuncts, filtered, rebuilt
 from engines.sql.source import Field, Partition, Placement, Predicate, Scanned, Schema, Statistics, Support
 from engines.sql.types import TIMESTAMP_NS, Type
 from engines.timeseries import durations, newest
-from engines.timeseries.cube import Cube, folded
+from engines.timeseries.cube import Cube, Groups, Stretch, folded
+from engines.timeseries.functions import Refused
 from engines.timeseries.functions.times import UNITS
 from engines.timeseries.part import TIME, Part
 from engines.timeseries.scan import Reading, TimeSource
@@ -96,6 +96,7 @@ class Folded:
     function: str
     argument: Argument | None
     type: Type
+    position: int = -1  # in the text
 
     def __str__(self) -> str:
         return f"{self.function}({'*' if self.argument is None else self.argument})"
@@ -103,7 +104,7 @@ class Folded:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """The rule's outcome, made with the plan. bin: id and width. few: how many rows are wanted, in the order of bins."""
+    """The rule's outcome, made with the plan. bin: id and width. few: how many rows, in the order of bins."""
 
     table: str
     dimensions: tuple[tuple[str, str], ...]  # id, column
@@ -278,7 +279,7 @@ class _Reading:
             name = self.column(call.arguments[0])
             if self.column(call.arguments[1]) != TIME_COLUMN or name not in self.columns.multi:
                 return None
-            return Folded(id, call.function, Argument(str(name)), call.type)
+            return Folded(id, call.function, Argument(str(name)), call.type, call.position)
         if call.function not in FUNCTIONS or len(call.arguments) > 1:
             return None
         if not call.arguments:
@@ -295,7 +296,7 @@ class _Reading:
             return None
         if call.function in {"min", "max"} and kind not in ORDERED:
             return None
-        return Folded(id, call.function, argument, call.type)
+        return Folded(id, call.function, argument, call.type, call.position)
 
     def kind(self, argument: Argument) -> str:
         measure = self.columns.multi.get(argument.column)
@@ -381,12 +382,12 @@ class Folding:
         empty = Selection(0, -1, None, multi=False, singles=(), bounds=())
         return self._batch(None, empty, np.zeros(1, np.int64), 0, {})
 
-    def _cubes(self, parts: list[Part], wanted: Selection, groups: "Groups") -> Iterator[Batch]:
+    def _cubes(self, parts: list[Part], wanted: Selection, groups: Groups) -> Iterator[Batch]:
         fold = self.fold
         low = max(wanted.low, min(part.low for part in parts))
         high = min(wanted.high, max(part.high for part in parts))
         if fold.bin is None:
-            cube = folded(self.reading, parts, groups, self._ids(wanted), low, high, None)
+            cube = folded(self.reading, parts, groups, self._ids(wanted), Stretch(low, high))
             yield self._batch(cube, wanted, groups.representatives, 0, self._arguments(wanted))
             return
         width = fold.bin[1]
@@ -395,6 +396,7 @@ class Folding:
         if groups.count * bins > max(SPARSE * sum(part.rows for part in parts), 1 << 16):
             raise Sparse
         step = max(CELLS // max(groups.count, 1), 1)
+        asked = self._ids(wanted)
         descending = self.fold.few is not None and self.fold.few[0]
         if self.wanted_rows is not None:
             step = min(step, max(2 * self.wanted_rows // max(groups.count, 1), 1))
@@ -402,8 +404,8 @@ class Folding:
         rows = 0
         for start in reversed(starts) if descending else starts:
             stop = min(start + step, last + 1)
-            within = max(low, start * width), min(high, stop * width - 1)
-            cube = folded(self.reading, parts, groups, self._ids(wanted), *within, (width, start, stop - start))
+            stretch = Stretch(max(low, start * width), min(high, stop * width - 1), width, start, stop - start)
+            cube = folded(self.reading, parts, groups, asked, stretch)
             batch = self._batch(cube, wanted, groups.representatives, start, self._arguments(wanted))
             rows += batch.rows
             if batch.rows:
@@ -418,19 +420,14 @@ class Folding:
             for call in self.fold.calls
         }
 
-    def _ids(self, wanted: Selection) -> dict[int, set[str]]:
+    def _ids(self, wanted: Selection) -> dict[int, frozenset[str]]:
         """For each column of parts what is asked of it: count, sum, min, max."""
-        found: dict[int, set[str]] = {}
-        if self.reading.columns.singles:  # a row is a value: rows are counted measure by measure
-            for one in wanted.singles:
-                found[one.id] = {"count"}
-        else:
-            found[TIME] = {"count"}
+        counted = [one.id for one in wanted.singles] if self.reading.columns.singles else [TIME]
+        found: dict[int, frozenset[str]] = dict.fromkeys(counted, frozenset({"count"}))
         arguments = self._arguments(wanted)
         for call in self.fold.calls:
             for id in arguments[call.id]:
-                asked = found.setdefault(id, set())
-                asked |= {"count", "sum"} if call.function == "avg" else {"count", call.function}
+                found[id] = found.get(id, frozenset()) | {call.function}
         return found
 
     def _batch(
@@ -469,27 +466,19 @@ def finished(call: Folded, cube: Cube | None, ids: list[int], rows: Index, at: t
         return Column(call.type, np.zeros(len(counts), np.float64 if call.type.floating else np.int64), valid=valid)
     if call.function in {"min", "max"}:
         found = cube.extreme(ids, call.function)[at]
+    elif call.function == "avg":
+        found = cube.mean(ids)[at]
     else:
-        found, exact = cube.summed(ids)
-        found = found[at]
-        if call.function == "avg":
-            found = found / np.maximum(counts, 1)
-        elif not exact[at].all():
-            raise QueryError(f"the SUM of {call.argument} is out of the range of BIGINT: sum CAST(... AS DOUBLE)")
+        sums, wrong = cube.summed(ids)
+        found = sums[at]
+        if wrong is not None and wrong[at].any():
+            raise Refused(
+                f"the SUM of {call.argument} is out of the range of BIGINT: sum CAST(... AS DOUBLE)", call.position
+            )
     return Column(call.type, np.where(there, found, 0) if valid is not None else found, valid=valid)
 
 
 # ---- series to groups ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Groups:
-    """series: rising. of: the group of each. representatives: one series of each group."""
-
-    series: npt.NDArray[np.int32]
-    of: npt.NDArray[np.int32]
-    count: int
-    representatives: Index
 
 
 def grouping(source: TimeSource, fold: Fold, wanted: Selection) -> Groups:

@@ -18,13 +18,14 @@ import numpy.typing as npt
 from engines.sql.column import Batch, Column, Dictionary, gather, nulls
 from engines.sql.types import TIMESTAMP_NS
 from engines.timeseries import codec
-from engines.timeseries.part import BLOCK_TYPE, Part
+from engines.timeseries.part import BLOCK_TYPE, FLAG_SUMMARY, Part
 from engines.timeseries.selection import TIME_COLUMN, TYPES, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engines.timeseries.fused import Fold, Folded, Groups
+    from engines.timeseries.cube import Groups
+    from engines.timeseries.fused import Fold, Folded
     from engines.timeseries.scan import Reading
 
 BY: Final = frozenset({"max_by", "min_by"})
@@ -164,7 +165,8 @@ class Picked:
             there = owner[at] >= 0
             blocks[mine[there]] = part.blocks[part.firsts[owner[at[there]]] + self.block[mine[there]]]
         some = blocks["present"] > 0
-        whole = some & (blocks["present"] == blocks["rows"]) & (kind in SUMMARISED)
+        told = (blocks["flags"] & FLAG_SUMMARY == 0) & (kind in SUMMARISED)
+        whole = some & told & (blocks["present"] == blocks["rows"])
         ends = whole & (self.row == blocks["rows"].astype(np.int64) - 1)
         starts = whole & (self.row == 0)
         reading.touched.summarised += int((ends | starts).sum())

@@ -13,6 +13,7 @@ What goes wrong is told at its place in the text that was passed: a plan that wa
 shape knows other places, so on an error it is made anew for this one.
 """
 
+import contextlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -229,10 +230,12 @@ class Queries(SQL):
             assert found is not None, "it has just been read"  # noqa: S101 - by construction
             values[parameter.number] = found[0]
             given[parameter.number] = shape.python_value(*found)
-        try:
-            statements = self._bound(text, parameters, tokens, given)
-        except QueryError:
-            statements = self._bound(text, parameters)  # literals may be what it needs
+        statements = None
+        if lifted:
+            with contextlib.suppress(QueryError):  # told below, at its place; or literals are what it needs
+                statements = self._bound(text, parameters, tokens, given)
+        if statements is None:
+            statements = self._bound(text, parameters)
             lifted, values = [], {}
         if len(statements) != 1 or statements[0].kind != "query":
             return statements if not lifted else self._bound(text, parameters), {}
@@ -299,12 +302,10 @@ class Queries(SQL):
         began = self.clock.timer()
         try:
             run, found = self._run(prepared, request)
-        except QueryError:
+        except QueryError as error:
             if request.text == prepared.text:
                 raise
-            [statement] = self._bound(request.text, request.parameters)
-            prepared = self._made(statement, request.text)
-            run, found = self._run(prepared, request)
+            raise self._placed(request) or error from None
         stats: dict[str, Any] = {}
         for name, reading in run.readings.items():
             counted = asdict(reading.touched)
@@ -312,6 +313,15 @@ class Queries(SQL):
         stats["seconds"] = self.clock.timer() - began
         final = prepared
         return Answer(found, prepared.query.columns, stats=stats, plan=lambda: self._drawn(final, run))
+
+    def _placed(self, request: Request) -> QueryError | None:
+        """The error of a statement, at its place in this very text."""
+        [statement] = self._bound(request.text, request.parameters)
+        try:
+            self._run(self._made(statement, request.text), replace(request, values={}))
+        except QueryError as error:
+            return error
+        return None
 
     def _run(self, prepared: Prepared, request: Request, profile: Profile | None = None) -> tuple[_Run, Collected]:
         run = self._begun(prepared, request)

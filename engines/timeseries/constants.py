@@ -163,12 +163,12 @@ def _negated(below: Quick | None) -> Quick | None:
     return run
 
 
-def _moved(time: Quick | None, interval: Quick | None, sign: int, *, least: int) -> Quick | None:
-    if time is None or interval is None:
+def _moved(from_: Quick | None, interval: Quick | None, sign: int, *, least: int) -> Quick | None:
+    if from_ is None or interval is None:
         return None
 
     def run(values: Values) -> Any:  # noqa: ANN401 - an engine value
-        moment, length = time(values), interval(values)
+        moment, length = from_(values), interval(values)
         if moment is None or length is None or length[0]:
             return None
         found = moment + sign * length[1]

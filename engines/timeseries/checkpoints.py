@@ -87,6 +87,7 @@ def _save(engine: "TimeSeries", pending: Iterable[tuple["TimeTable", "Tile", Sto
         for start in starts:
             here = table.tiles.get(start)
             standing.put_tile(table.number, blobs.get((table.number, start), here.blobs if here else ()), start)
+    engine.schedules.save()
     return standing.mark(engine.clock.now(), engine.log.last, engine.logged_bytes)
 
 

@@ -36,7 +36,7 @@ from engines.storage.folder import Folder
 from engines.storage.log import Durability, Frame, Log
 from engines.storage.memory import MemoryFileSystem
 from engines.storage.tree import Tree
-from engines.timeseries import catalog, checkpoints, defining, doors, ingest, journal, lines, streams, tiers
+from engines.timeseries import catalog, checkpoints, defining, doors, ingest, journal, lines, streams
 from engines.timeseries import tile as tiles
 from engines.timeseries.catalog import CATALOG_FRAME, ROWS_FRAME, Altered, Created, Dropped, Event, Stored, Swapped
 from engines.timeseries.columns import Columns
@@ -45,14 +45,16 @@ from engines.timeseries.journal import Batch
 from engines.timeseries.part import Part
 from engines.timeseries.query import Parameters, Queries
 from engines.timeseries.results import RejectedRecords, WriteResult
+from engines.timeseries.schedule import SCHEDULE_FRAME, Schedules
 from engines.timeseries.schema import TableDefinition
 from engines.timeseries.standing import Standing
 from engines.timeseries.table import TimeTable
+from engines.timeseries.upkeep import Upkeep
 
 FORMAT: Final = 1
 
 
-class TimeSeries:
+class TimeSeries(Upkeep):
     """A store of time series in the folder `path` (None: in memory). A context manager; threads may share it.
 
     name: as in "name"."table" of SQL; default: the last part of the path, else "main". durability: "commit" (default)
@@ -125,6 +127,7 @@ class TimeSeries:
         if self.log.damage is not None and not self.read_only:
             raise self.log.damage
         self.standing = Standing(self.tree)
+        self.schedules = Schedules(self)
         self._load()
         self.tree.before_replay = self._load
         if self.read_only:
@@ -152,6 +155,7 @@ class TimeSeries:
                 for stored in self.standing.stored(definition.number):
                     table.keep(stored)
                 self._know(table)
+            self.schedules.load()
             self.logged_bytes = self.standing.logged_bytes()
 
     def _handle(self, definition: TableDefinition) -> TimeTable:
@@ -176,6 +180,8 @@ class TimeSeries:
                     table.take(batch)
             elif found.kind == CATALOG_FRAME:
                 self._apply_event(catalog.decode_event(found.payload, where))
+            elif found.kind == SCHEDULE_FRAME:
+                self.schedules.replay(found, where)
             elif found.kind not in (0, 1, 2):
                 self.replay_other(found)
         self.logged_bytes += len(found.payload)
@@ -269,8 +275,8 @@ class TimeSeries:
 
     # -- writing
 
-    def append(self, table: TimeTable, batches: Sequence[Columns]) -> WriteResult:
-        """See TimeTable.append."""
+    def append(self, table: TimeTable, batches: Sequence[Columns], *, replacing: bool = False) -> WriteResult:
+        """See TimeTable.append. replacing: also records of the same version, as a scheduled query does."""
         result, sequence = WriteResult(), 0
         with self.writing:
             self.check_writable()
@@ -279,7 +285,7 @@ class TimeSeries:
             for columns in batches:
                 ingest.check(table.definition, columns)
             for columns in batches:
-                judged = ingest.judge(table, columns, now)
+                judged = ingest.judge(table, columns, now, replacing=replacing)
                 if judged.batch is not None:
                     sequence = self._write_batch(table, judged.batch, len(columns))
                 result += judged.result
@@ -443,16 +449,6 @@ class TimeSeries:
         """
         self.check_writable()
         return doors.route_lines(self, data, precision, records, create, now)
-
-    # -- what time does
-
-    def tick(self) -> display.Table:
-        """Do what is due by the clock: demote, expire and compact tiles, run scheduled queries.
-
-        A row a step and table: step, table, tiles, points, bytes_before, bytes_after. Nothing of this happens by
-        itself. ReadOnly, Closed.
-        """
-        return tiers.tick(self)
 
     # -- life
 

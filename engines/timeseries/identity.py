@@ -39,8 +39,11 @@ class Verdicts:
     existing: dict[int, int] = field(default_factory=dict)  # of refused records: the version that is there
 
 
-def judged(rows: Rows, newest: Index, find: Find) -> Verdicts:
-    """The verdicts on these records. newest: by series, the time of its latest row, -1 for none."""
+def judged(rows: Rows, newest: Index, find: Find, *, replacing: bool = False) -> Verdicts:
+    """The verdicts on these records. newest: by series, the time of its latest row, -1 for none.
+
+    replacing: other values of the version that is there are REPLACED, not REFUSED.
+    """
     count = len(rows)
     order = np.empty(count, np.int64)
     starts = np.empty(len(newest) + 1, np.int64)
@@ -59,10 +62,10 @@ def judged(rows: Rows, newest: Index, find: Find) -> Verdicts:
     late = rows.times <= newest[rows.series]
     if repeats is None and not late.any():
         return Verdicts(None, order)
-    return _judged(rows, order, repeats, late, find)
+    return _judged(rows, order, repeats, late, find, replacing=replacing)
 
 
-def _judged(rows: Rows, order: Index, repeats: Mask | None, late: Mask, find: Find) -> Verdicts:
+def _judged(rows: Rows, order: Index, repeats: Mask | None, late: Mask, find: Find, *, replacing: bool) -> Verdicts:
     kinds = np.zeros(len(rows), np.int8)
     existing: dict[int, int] = {}
     asked = np.flatnonzero(late)
@@ -77,20 +80,26 @@ def _judged(rows: Rows, order: Index, repeats: Mask | None, late: Mask, find: Fi
             for at in np.flatnonzero(contested[records]).tolist():
                 stored[int(records[at])] = found.rows, at
             alone = np.flatnonzero(~contested[records])
-            _judge_alone(rows, records[alone], found.rows.take(alone), kinds, existing)
+            _judge_alone(rows, records[alone], found.rows.take(alone), kinds, existing, replacing=replacing)
     written = kinds <= REPLACED
     if repeats is not None:
         edges = np.flatnonzero(np.append(~repeats, True))
         begin = 0
         for end in (edges + 1).tolist():
             if end - begin > 1:
-                _judge_in_turn(rows, order[begin:end].tolist(), stored, kinds, existing, written)
+                _judge_in_turn(rows, order[begin:end].tolist(), stored, kinds, existing, written, replacing=replacing)
             begin = end
     return Verdicts(kinds, order[written[order]], existing)
 
 
 def _judge_alone(
-    rows: Rows, records: Index, stored: Rows, kinds: npt.NDArray[np.int8], existing: dict[int, int]
+    rows: Rows,
+    records: Index,
+    stored: Rows,
+    kinds: npt.NDArray[np.int8],
+    existing: dict[int, int],
+    *,
+    replacing: bool,
 ) -> None:
     """Records that are there already, each once in the batch. stored: what is there, row by row."""
     if not len(records):
@@ -102,8 +111,9 @@ def _judge_alone(
     if not len(rest):
         return
     same = equal(rows.take(records[rest]), stored.take(rest))
-    kinds[records[rest]] = np.where(same, UNCHANGED, REFUSED)
-    for at in rest[~same].tolist():
+    others = np.where(replacing & (given[rest] == there[rest]), REPLACED, REFUSED)
+    kinds[records[rest]] = np.where(same, UNCHANGED, others)
+    for at in rest[~same & (others == REFUSED)].tolist():
         existing[int(records[at])] = int(there[at])
 
 
@@ -114,6 +124,8 @@ def _judge_in_turn(  # noqa: PLR0917 - all of it is what judging changes
     kinds: npt.NDArray[np.int8],
     existing: dict[int, int],
     written: Mask,
+    *,
+    replacing: bool,
 ) -> None:
     """Records of one identity, in their order. Of those accepted only the last is to be written."""
     first = int(kinds[records[0]])  # NEW or LATE, the same for all
@@ -127,10 +139,12 @@ def _judge_in_turn(  # noqa: PLR0917 - all of it is what judging changes
     for record in records:
         given = int(versions(rows)[record])
         written[record] = False
-        if version is None or given > version:
+        mine = values_of(rows, record)
+        again = replacing and last is None and given == version and mine != values
+        if version is None or given > version or again:
             kinds[record] = accepted
-            version, values, last = given, values_of(rows, record), record
-        elif values_of(rows, record) == values:
+            version, values, last = given, mine, record
+        elif mine == values:
             kinds[record] = UNCHANGED
         else:
             kinds[record] = REFUSED

@@ -75,7 +75,7 @@ def check(definition: TableDefinition, columns: Columns) -> None:
     if ragged:
         name, length = next(iter(ragged.items()))
         raise Invalid(f"all columns have one length: time has {count:,} rows, {name} has {length:,}")
-    if not columns.measures:
+    if not columns.measures and count:
         raise Invalid("a record has at least one measure, got none")
     if not columns.single and len(columns.measures) > MOST_MEASURES:
         raise TooLarge(
@@ -105,8 +105,11 @@ def _check_presence(columns: Columns) -> None:
         raise Invalid(f"row {row}: a record has {least}, this one has {int(count[row])}")
 
 
-def judge(table: "TimeTable", columns: Columns, now: int) -> Judged:
-    """The verdicts on a batch that has passed check(); now: of the clock, nanoseconds. TooLarge."""
+def judge(table: "TimeTable", columns: Columns, now: int, *, replacing: bool = False) -> Judged:
+    """The verdicts on a batch that has passed check(); now: of the clock, nanoseconds. TooLarge.
+
+    replacing: a record replaces what is there also if its version is the same.
+    """
     count = len(columns)
     if not count:
         return Judged(None, WriteResult())
@@ -134,7 +137,7 @@ def judge(table: "TimeTable", columns: Columns, now: int) -> Judged:
         data.columns[VERSION] = Column("bigint", np.ascontiguousarray(np.broadcast_to(columns.versions, count)))
     if not isinstance(kept, int):
         data = Rows(numbers, columns.times[kept], {n: column.take(kept) for n, column in data.columns.items()})
-    writing = _Writing(table, data, series, measures, now)
+    writing = _Writing(table, data, series, measures, now, replacing=replacing)
     if len(data):
         kinds, existing = (writing.judge_single if columns.single else writing.judge_multi)()
         for row, version in existing.items():
@@ -183,7 +186,17 @@ def _result(  # noqa: PLR0917 - what a result is made of
 class _Writing:
     """One batch on its way: rows with numbers, and what they become."""
 
-    def __init__(self, table: "TimeTable", rows: Rows, series: NewSeries, measures: NewMeasures, now: int) -> None:
+    def __init__(
+        self,
+        table: "TimeTable",
+        rows: Rows,
+        series: NewSeries,
+        measures: NewMeasures,
+        now: int,
+        *,
+        replacing: bool,
+    ) -> None:
+        self._replacing = replacing
         self._table, self._rows, self._series, self._measures, self._now = table, rows, series, measures, now
         self._newest = table.newest_with(len(series.keys))
         self._sections: list[Section] = []
@@ -196,7 +209,7 @@ class _Writing:
     def judge_multi(self) -> tuple[npt.NDArray[np.int8] | None, dict[int, int]]:
         """A verdict a record, and the versions that refused ones have met."""
         rows = self._rows
-        verdicts = judged(rows, self._newest, self._finder(None))
+        verdicts = judged(rows, self._newest, self._finder(None), replacing=self._replacing)
         self._divide(rows, verdicts)
         return verdicts.kinds, verdicts.existing
 
@@ -219,7 +232,7 @@ class _Writing:
             )
             if version is not None:
                 some.columns[VERSION] = version.take(records)
-            verdicts = judged(some, self._newest, self._finder(number))
+            verdicts = judged(some, self._newest, self._finder(number), replacing=self._replacing)
             if verdicts.kinds is not None:
                 kinds[records] = verdicts.kinds
             existing |= {int(records[at]): found for at, found in verdicts.existing.items()}

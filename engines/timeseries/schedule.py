@@ -27,8 +27,9 @@ as far as its data was there.
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -204,15 +205,16 @@ class Schedules:
 
     # -- the door
 
-    def create(  # noqa: PLR0917 - TimeSeries.create_scheduled_query takes them by name
+    def create(
         self,
         name: str,
         sql: str,
+        *,
         every: Duration,
         into: "str | TimeTable",
         time: str,
-        dimensions: Sequence[str],
-        measures: Sequence[str] | None,
+        dimensions: Iterable[str],
+        measures: Iterable[str] | None,
         measure_name: str | None,
         start: Any,  # noqa: ANN401 - a moment
         catch_up: CatchUp,
@@ -316,7 +318,9 @@ class Schedules:
 
     def _attempt(self, one: Definition, slot: int, alert: Alert | None) -> Outcome | None:
         """Run a slot and note how it went; None where it stays due."""
-        outcome, error, failed = None, None, False
+        outcome: Outcome | None = None
+        error: EngineError | None = None
+        failed = False
         try:
             outcome = self._run(one, slot)
         except (Closed, Poisoned, ReadOnly):
@@ -410,7 +414,7 @@ def columns_to_write(one: Definition, rows: "Result", slot: int) -> Columns | No
             present = ~np.isnat(values) if values.dtype.kind == "M" else np.ones(len(values), np.bool_)
         else:
             present = np.array([value is not None for value in values], np.bool_)
-            if rows.types[name].startswith("decimal"):
+            if any(isinstance(value, Decimal) for value in values):
                 values = [None if value is None else float(value) for value in values]
         if present.any():
             measures[name] = values

@@ -37,6 +37,7 @@ from engines.timeseries.rows import Rows
 
 if TYPE_CHECKING:
     from engines.timeseries.engine import TimeSeries
+    from engines.timeseries.schedule import Alert
     from engines.timeseries.table import Tile, TimeTable
 
 FOLDED_AT: Final = 8  # overlays of an eighth of their base are folded in
@@ -66,7 +67,7 @@ class Rewrite:
     expired: bool = False
 
 
-def tick(engine: "TimeSeries") -> Table:
+def tick(engine: "TimeSeries", alert: "Alert | None" = None) -> Table:
     """See TimeSeries.tick."""
     engine.check_writable()
     done: list[Step] = []
@@ -78,6 +79,11 @@ def tick(engine: "TimeSeries") -> Table:
         if engine.condemned:
             with engine.writing:
                 checkpoints.checkpoint(engine)
+        for query, points in engine.schedules.run_due(now, alert):
+            found = next((one for one in done if (one.step, one.table) == ("schedule", query.into)), None)
+            if found is None:
+                done.append(found := Step("schedule", query.into))
+            found.points += points
     return Table.from_rows(FIELDS, [[getattr(step, name) for name in FIELDS] for step in done])
 
 

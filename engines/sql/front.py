@@ -15,6 +15,7 @@ import functools
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 from sqlglot import exp
@@ -145,15 +146,30 @@ def prepare(
             for one in entry.statements:
                 one.cached = True
             return iter(entry.statements)
-    parsed = [_Parsed.of(text, found, dialect) for found in split(tokenized(text, dialect))]
+    found = tokenized(text, dialect)
+    parsed = [_Parsed.of(text, one, dialect) for one in split(found)]
     if not parsed:
         raise QueryError("there is no statement here", text=text)
+    if parameters:
+        _refuse_unused(text, found, len(values), named or {})
 
     def finished(statements: list[Statement], seen: Mapping[tuple[str, ...], Any]) -> None:
         if cache is not None and all(one.query is not None for one in statements):
             cache.put(key, _Entry(statements, tuple(seen.items())))
 
     return _bound(parsed, Binder(text, catalog, dialect, parameters, parse=_view_parser(dialect)), finished)
+
+
+def _refuse_unused(text: str, found: Sequence[Token], values: int, named: Mapping[str, Any]) -> None:
+    """QueryError for values that no parameter of the text takes."""
+    pairs = [(one.text, other.text) for one, other in pairwise(found)]
+    most = max((int(number) for sign, number in pairs if sign == "$" and number.isdigit()), default=0)
+    if values > most:
+        takes = f"takes {most}: write ? for each" if most else "has no parameter: write ? where a value goes"
+        raise QueryError(f"{values} values were passed, the text {takes}", text=text)
+    for name in named:  # a number is of a dialect that counts its own
+        if isinstance(name, str) and (":", name) not in pairs and ("$", name) not in pairs:
+            raise QueryError(f"the text has no parameter :{name}, for which a value was passed", text=text)
 
 
 def _bound(

@@ -11,6 +11,7 @@ from tpch import QUERIES
 from engines.errors import Invalid, QueryError
 from engines.sql import front
 from engines.sql.dialect import Dialect
+from engines.sql.engine import SQL, MemoryCatalog
 from engines.sql.logical import Bound, Call, Constant, Limit, Reference, walk
 from engines.sql.types import BIGINT, DATE, DOUBLE, INTEGER, VARCHAR, Type
 from engines.sql.types import decimal as exact
@@ -386,3 +387,36 @@ def test_a_repeated_statement_costs_little(catalog):
         [statement] = front.prepare(QUERIES[1], catalog, cache=cache)
     assert statement.cached
     assert time.perf_counter() - began < 5  # a parse of each would take longer; no more is claimed here
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "named", "message"),
+    [
+        ("select a from t where a = ?", (1, 2), {}, "2 values were passed, the text takes 1"),
+        ("select a from t", (1,), {}, "1 values were passed, the text has no parameter"),
+        ("select '?' from t -- ?", (1,), {}, "the text has no parameter"),
+        ("select a from t where a = :x", (), {"x": 1, "y": 2}, "no parameter :y"),
+        ("select a from t; select ?", (1, 2), {}, "2 values were passed, the text takes 1"),
+    ],
+)
+def test_values_that_no_parameter_takes_are_refused(text, values, named, message, catalog):
+    with pytest.raises(QueryError, match=message):
+        prepared(text, catalog, *values, **named)
+
+
+def test_parameters_of_all_statements_count_together(catalog):
+    found = prepared("select $2 + 0; select $1 + 0, :x + 0", catalog, 1, 2, x=3)
+    assert [one.parameters.keys() for one in found] == [{2}, {1, "x"}]
+
+
+def test_a_text_of_a_union_takes_the_type_of_the_other_side(catalog):
+    for text in ("select a from t union all select '3'", "select '3' union all select a from t"):
+        assert query(text, catalog).columns[0][2] == query("select a from t", catalog).columns[0][2]
+    assert (
+        query("select a from t union select ?", catalog, "4").columns[0][2]
+        == query("select a from t", catalog).columns[0][2]
+    )
+    with pytest.raises(QueryError, match="'x' is no "):
+        SQL(MemoryCatalog({"t": {"a": [1]}})).query("select a from t union select 'x'")
+    with pytest.raises(QueryError, match="write a CAST"):
+        query("select a from t union select upper('3')", catalog)

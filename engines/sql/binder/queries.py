@@ -185,11 +185,19 @@ def project_as(binder: Binder, rows: Rows, types: list[Type]) -> Rows:
     columns: list[Column] = []
     projected: dict[str, Expression] = {}
     for column, type in zip(rows.columns, types, strict=True):
-        reference = Reference(column.id, type=column.type)
+        reference = given_text(rows, column) or Reference(column.id, type=column.type)
         id = column.id if column.type == type else binder.id(column.name)
-        projected[id] = reference if column.type == type else cast(reference, type)
+        projected[id] = Reference(id, type=type) if column.type == type else cast(reference, type)
         columns.append(Column(column.name, id, type))
     return Rows(Project(rows.plan, tuple(projected.items())), columns)
+
+
+def given_text(rows: Rows, column: Column) -> Expression | None:
+    """The text that stands in the SELECT list as this column: a constant or parameter, of no type of its own yet."""
+    if not column.type.text or not isinstance(rows.plan, Project):
+        return None
+    found = dict(rows.plan.columns).get(column.id)
+    return found if isinstance(found, Constant | Bound) else None
 
 
 # ---- set operations ----------------------------------------------------------------------------------------------
@@ -226,6 +234,10 @@ def _combined(binder: Binder, node: Node, left: Rows, right: Rows) -> Rows:
     types = []
     for a, b in zip(left.columns, right.columns, strict=True):
         type = typing.common((a.type, b.type))
+        if type is None and given_text(left, a) is not None:
+            type = b.type
+        elif type is None and given_text(right, b) is not None:
+            type = a.type
         if type is None:
             raise binder.error(
                 f"{name.upper()}: the column {a.name} is {a.type} on the left and {b.type} on the right; write a CAST",

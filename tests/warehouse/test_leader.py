@@ -130,7 +130,7 @@ class Tables:
 
 @pytest.fixture(autouse=True)
 def few_rows_go_far(monkeypatch):
-    monkeypatch.setattr("engines.warehouse.leader.FAR", 0)
+    monkeypatch.setattr("engines.warehouse.leader.FAR", 0)  # the tables here are small
 
 
 @pytest.fixture(scope="module")
@@ -298,8 +298,6 @@ def test_nodes_read_what_was_committed_though_it_is_not_on_disk_yet(tables, proc
 
 
 class Lame(Executor):
-    """It dies with every task."""
-
     def submit(self, fn, /, *args):
         future = Future()
         future.set_exception(ConnectionError("the worker is gone"))
@@ -495,7 +493,7 @@ def test_a_table_that_is_sent_goes_to_every_other_slice(folders):
 def test_a_table_that_is_sent_to_processes_goes_to_each_of_them_once(two, processes):
     text = "SELECT count(*), min(name) FROM lines JOIN people ON quantity = people.person WHERE name < 'person 2'"
     engine = over(two, processes)
-    (count,) = (row[0] for row in engine.query("SELECT count(*) FROM people WHERE name < 'person 2'").rows())
+    count = engine.query("SELECT count(*) FROM people WHERE name < 'person 2'").rows()[0][0]
     found, moved, size = moves(engine, text)
     assert [label for label, _ in found.values()] == ["DS_BCAST_INNER"]
     assert moved == 2 * count
@@ -513,28 +511,23 @@ def test_many_rows_are_sent_to_the_slices_of_their_key(two, processes, kind):
         assert size > 4 * moved
 
 
-def test_what_is_small_beside_the_table_that_it_meets_is_made_by_the_node_itself(two, expected):
+def test_what_is_small_beside_the_table_that_it_meets_is_made_by_the_node_itself(two):
     text = "SELECT name, count(*) FROM lines JOIN people ON quantity = person GROUP BY name"
     for made in closing(nodes.processes(1)):
         engine = over(two, made)
         assert moves(engine, text) == ({"person and quantity::INTEGER": ("DS_BCAST_INNER", 0)}, 0, 0)
         assert engine.runner.sent
         assert rows(engine.query(text)) == rows(over(two).query(text))
-        assert rows(engine.query(QUERIES["three"])) == expected["three"]
 
 
 def test_what_is_not_worth_a_task_is_the_leaders_own(two, processes, monkeypatch):
     engine = over(two, processes)
-    grouped = "SELECT part, quantity, price, count(*) FROM lines GROUP BY part, quantity, price"
-    assert len(rows(engine.query(grouped))) > 290_000
+    assert len(rows(engine.query("SELECT part, quantity, price, 1 FROM lines GROUP BY 1, 2, 3"))) > 290_000
     assert engine.runner.sent == 0  # each node would leave nearly all that it has read
-    count = "SELECT count(*) FROM lines"
-    monkeypatch.setattr("engines.warehouse.leader.FAR", 300_001)
-    assert rows(engine.query(count)) == {(300_000,): 1}
-    assert engine.runner.sent == 0
-    monkeypatch.setattr("engines.warehouse.leader.FAR", 300_000)
-    assert rows(engine.query(count)) == {(300_000,): 1}
-    assert engine.runner.sent > 0
+    for far in (300_001, 300_000):
+        monkeypatch.setattr("engines.warehouse.leader.FAR", far)
+        assert rows(engine.query("SELECT count(*) FROM lines")) == {(300_000,): 1}
+        assert (engine.runner.sent > 0) is (far == 300_000)
 
 
 def test_one_slice_has_nobody_to_send_to(folders):
@@ -584,10 +577,8 @@ def test_a_lost_node_is_in_the_log_of_queries(tables, tmp_path):
         warehouse.sql("CREATE TABLE orders (id BIGINT, person INT, day DATE, status VARCHAR(9))")
         warehouse.append("orders", tables["orders"])
         assert warehouse.sql("SELECT count(*) n FROM orders").rows()[0].n == 140_000
-        (lost,) = (
-            row.lost_nodes for row in warehouse.sql("SELECT lost_nodes FROM stl_query WHERE lost_nodes <> ''").rows()
-        )
-        assert lost == "node 0: ConnectionError the worker is gone"
+        found = warehouse.sql("SELECT lost_nodes FROM stl_query WHERE lost_nodes <> ''").rows()
+        assert [row.lost_nodes for row in found] == ["node 0: ConnectionError the worker is gone"]
 
 
 # ---- what nodes keep

@@ -26,15 +26,16 @@ class Ours:
         from engines.clock import ManualClock  # noqa: PLC0415 - an engine that is not built must not end its peers' benches
         from engines.timeseries import TimeSeries  # noqa: PLC0415 - same
 
+        folder.parent.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.clock = ManualClock()
+        self.clock = ManualClock(fleets.START // 1000)
         self.db = TimeSeries(folder, clock=self.clock, durability=self.durability)
         if "cpu" not in self.db.tables():
             self.db.create_table("cpu", memory="48h")
         self.table = self.db.table("cpu")
 
     def write(self, fleet, rows):
-        self.clock.set(max(self.clock.now(), int(fleet.times[rows].max()) // 1000))
+        self.clock.advance(max(0, int(fleet.times[rows].max()) // 1000 - self.clock.now()) / 1e6)
         self.table.write(
             time=fleet.times[rows],
             dimensions={"hostname": fleet.host_texts[rows]},

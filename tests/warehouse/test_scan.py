@@ -277,3 +277,16 @@ def passes_double(one, op, other):
     """NaN equals itself, and is above all others."""
     a, b = ((value != value, 0.0 if value != value else value) for value in (one, other))  # noqa: PLR0124 - a NaN
     return {"=": a == b, "<>": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[op]
+
+
+@pytest.mark.parametrize("column", ["a", "b", "c"])
+def test_a_list_of_parameters_prunes_blocks_whatever_the_width_of_the_column(tmp_path, column):
+    with Warehouse(tmp_path) as lake:
+        lake.sql("CREATE TABLE t (a SMALLINT, b INTEGER, c BIGINT) DISTSTYLE ALL SORTKEY(a)")
+        for start in (0, 100, 200):
+            lake.append("t", {name: list(range(start, start + 10)) for name in "abc"})
+        assert f"{column} in (:1, :2)" in str(lake.explain(f"SELECT * FROM t WHERE {column} IN (?, ?)", 1, 5))
+        found = lake.sql(f"SELECT a FROM t WHERE {column} IN (?, ?) ORDER BY 1", 103, 2**40)
+        assert [tuple(row) for row in found.rows()] == [(103,)]
+        assert lake.sql(f"SELECT count(*) FROM t WHERE {column} IN (?, ?)", None, 205).rows()[0][0] == 1
+        assert lake.sql(f"SELECT count(*) FROM t WHERE {column} NOT IN (?, ?)", 1, 205).rows()[0][0] == 28

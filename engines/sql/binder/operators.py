@@ -282,7 +282,9 @@ def among(binder: Binder, value: Expression, nodes: Sequence[Node], items: list[
         at = nodes[items.index(other)]
         raise binder.error(f"{value.type} and {other.type} cannot be compared: {written(node)}", at)
     value = kinded(value, type)
-    items = [kinded(one, type) for one in items]
+    # whole numbers are the same whatever their width; a parameter without a cast is what sources can be asked for
+    wide = [type.integer and isinstance(one, Bound) and one.type.integer for one in items]
+    items = [one if kept else kinded(one, type) for one, kept in zip(items, wide, strict=True)]
     if len(items) == 1:
         return Call("=", (value, items[0]), type=BOOLEAN, position=value.position)
     if all(isinstance(one, (Constant, Bound)) for one in items):

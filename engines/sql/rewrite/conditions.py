@@ -262,8 +262,11 @@ def _uncast_list(expression: Among) -> Expression:
     cast = expression.argument
     if type(cast) is not Cast:
         return expression
-    items = []
+    items: list[Expression] = []
     for item in expression.items:
+        if type(item) is Bound and item.type.integer and _widened(cast):
+            items.append(item)
+            continue
         found = narrowed(cast, "=", item) if type(item) is Constant and item.value is not None else None
         if found is None:
             return expression

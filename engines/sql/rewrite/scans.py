@@ -52,11 +52,11 @@ def predicates(term: Expression, fields: dict[str, Field]) -> list[tuple[Predica
     if isinstance(term, Among):
         field = _field(term.argument, fields)
         if field is None or not all(
-            isinstance(item, Constant) and _alike(item.type, field.type) for item in term.items
+            isinstance(item, Constant | Bound) and _alike(item.type, field.type) for item in term.items
         ):
             return []
-        values = tuple([item.value for item in term.items if isinstance(item, Constant) and item.value is not None])
-        return [(Predicate(field.name, "in", values), True)]
+        values = [item if isinstance(item, Bound) else item.value for item in term.items]  # type: ignore[attr-defined] # a Constant
+        return [(Predicate(field.name, "in", tuple(value for value in values if value is not None)), True)]
     if not isinstance(term, Call):
         return []
     name = term.function

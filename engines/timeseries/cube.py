@@ -73,7 +73,7 @@ class Cube:
         return best
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Groups:
     """series: rising. of: the group of each. representatives: one series of each group."""
 
@@ -83,7 +83,7 @@ class Groups:
     representatives: Counts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stretch:
     """A stretch of time, both ends included, and its bins. width 0: all is one bin."""
 

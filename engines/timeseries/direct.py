@@ -16,9 +16,9 @@ from engines.sql.column import Batch, expand
 from engines.sql.concatenate import concatenate
 from engines.sql.context import Context
 from engines.sql.functions import Functions
-from engines.sql.logical import Bound, Expression, Filter, Limit, Plan, Project, Query, Reference, Scan, Sort, TopN
+from engines.sql.logical import Expression, Filter, Limit, Plan, Project, Query, Reference, Scan, Sort, TopN
 from engines.sql.ordering import Direction
-from engines.sql.scan import bind
+from engines.timeseries.folding import number_of
 from engines.timeseries.fused import Fold
 
 Step = Callable[[Batch, Context], Batch]
@@ -28,22 +28,16 @@ Step = Callable[[Batch, Context], Batch]
 class Direct:
     """A query that goes the short way. ids: of its columns. limit: of the rows that the fold is asked for."""
 
-    scan: Scan
+    table: str
     steps: tuple[Step, ...]
     ids: tuple[str, ...]
     limit: Expression | None
 
     def run(self, context: Context) -> Collected:
         """Its rows."""
-        folding: Any = context.tables[self.scan.table]
-        predicates, empty = bind(self.scan.predicates, context)
-        if empty and (folding.fold.dimensions or folding.fold.bin):
-            return Collected()
-        if empty:  # a comparison with NULL, and one group that is there all the same
-            batches = [folding.nothing()]
-        else:
-            folding.wanted_rows = None if self.limit is None else _number(self.limit, context)
-            batches = list(folding.batches(predicates))
+        folding: Any = context.tables[self.table]
+        folding.most = None if self.limit is None else number_of(self.limit, context.values)
+        batches = list(folding.batches())
         context.check()
         if not batches:
             return Collected()
@@ -62,48 +56,51 @@ def _joined(batches: list[Batch]) -> Batch:
     return Batch({id: concatenate([batch.column(id) for batch in batches]) for id in ids}, rows)
 
 
-def _number(limit: Expression, context: Context) -> int | None:
-    value = context.values.get(limit.name) if isinstance(limit, Bound) else getattr(limit, "value", None)
-    return value if isinstance(value, int) else None
-
-
 def shortened(query: Query, folds: Mapping[str, Fold], functions: Functions) -> Direct | None:
     """The short way of a query; None where there is none."""
-    steps: list[Step] = []
+    above: list[Plan] = []
     plan: Plan = query.plan
-    while not isinstance(plan, Scan):
-        step: Step | None
-        match plan:
-            case Project():
-                step = _project(plan, functions)
-            case Filter():
-                step = _filter(plan, functions)
-            case Sort():
-                step = _sort(plan, None)
-            case TopN(offset=None):
-                step = _sort(plan, plan.limit)
-            case Limit(offset=None, limit=limit) if limit is not None:
-                step = _limit(limit)
-            case _:
-                return None
+    while isinstance(plan, Project | Filter | Sort | TopN | Limit):
+        above.append(plan)
+        plan = plan.input
+    fold = folds.get(plan.table) if isinstance(plan, Scan) else None
+    if fold is None or not isinstance(plan, Scan):
+        return None
+    steps: list[Step] = []
+    for one in reversed(above):
+        step = _in_order(one, fold) if not steps else None
+        step = step or _step(one, functions)
         if step is None:
             return None
         steps.append(step)
-        plan = plan.input
-    fold = folds.get(plan.table)
-    if fold is None:
-        return None
-    filtered = any(isinstance(one, Filter) for one in _above(query.plan))
+    filtered = any(isinstance(one, Filter) for one in above)
     limit = fold.few[1] if fold.few is not None and not filtered else None
-    return Direct(plan, tuple(reversed(steps)), tuple(id for _, id, _ in query.columns), limit)
+    return Direct(plan.table, tuple(steps), tuple(id for _, id, _ in query.columns), limit)
 
 
-def _above(plan: Plan) -> list[Plan]:
-    found = []
-    while not isinstance(plan, Scan):
-        found.append(plan)
-        plan = plan.input  # type: ignore[attr-defined] # as above
-    return found
+def _step(plan: Plan, functions: Functions) -> Step | None:
+    match plan:
+        case Project():
+            return _project(plan, functions)
+        case Filter():
+            return _filter(plan, functions)
+        case Sort():
+            return _sort(plan, None)
+        case TopN(offset=None):
+            return _sort(plan, plan.limit)
+        case Limit(offset=None, limit=limit) if limit is not None:
+            return _limit(limit)
+    return None
+
+
+def _in_order(plan: Plan, fold: Fold) -> Step | None:
+    """ORDER BY the bin alone, right over a fold by nothing else: it comes in that order."""
+    if not isinstance(plan, Sort) or len(plan.keys) != 1 or fold.bin is None or fold.dimensions:
+        return None
+    [key] = plan.keys
+    if key.descending or not isinstance(key.expression, Reference) or key.expression.id != fold.bin[0]:
+        return None
+    return lambda batch, _: batch
 
 
 def _project(plan: Project, functions: Functions) -> Step:
@@ -137,7 +134,7 @@ def _sort(plan: Sort | TopN, limit: Expression | None) -> Step | None:
 
     def run(batch: Batch, context: Context) -> Batch:
         order = ordering.order([batch.column(id) for id in ids], directions, batch.rows)
-        count = None if limit is None else _number(limit, context)
+        count = None if limit is None else number_of(limit, context.values)
         return batch.take(order if count is None else order[:count])
 
     return run
@@ -145,7 +142,7 @@ def _sort(plan: Sort | TopN, limit: Expression | None) -> Step | None:
 
 def _limit(limit: Expression) -> Step:
     def run(batch: Batch, context: Context) -> Batch:
-        count = _number(limit, context)
+        count = number_of(limit, context.values)
         return batch if count is None else batch.slice(0, count)
 
     return run

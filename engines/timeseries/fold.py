@@ -12,6 +12,7 @@ Parts must be disjoint (merge.disjoint): a row that two parts know would count t
 Invariants: equal to decoding all rows and folding them with numpy; sums of doubles to 1e-9, all else exactly.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -128,17 +129,10 @@ def fold(
     Corrupted where a block is damaged. Takes len(cells) * 48 bytes.
     """
     low, high = AGES[0] if low is None else low, AGES[1] if high is None else high
-    order = sorted(set(columns))
-    kinds = dict(zip(columns, types, strict=True))
-    cells = np.zeros((group_count, bins, len(order)), CELL)
-    for place, column in enumerate(order):
-        double = kinds[column] == "double"
-        cells["low"][:, :, place] = np.float64(np.inf).view(np.uint64) if double else np.uint64(2**63 - 1)
-        cells["high"][:, :, place] = np.float64(-np.inf).view(np.uint64) if double else np.uint64(2**63)
-    want = 0
-    for aggregate in aggregates:
-        want |= WANTS[aggregate]
-    wanted = np.array(order, np.uint16)
+    empty, wanted, want, places = _layout(tuple(columns), tuple(types), tuple(aggregates))
+    words = np.empty((group_count * bins, len(empty)), np.uint64)
+    words[:] = empty  # plain numbers: records would take twice as long
+    cells = words.view(CELL).reshape(group_count, bins, len(wanted))
     series = None if series is None else np.ascontiguousarray(series, np.int32)
     groups = None if groups is None else np.ascontiguousarray(groups, np.int32)
     counters = np.zeros(5, np.int64)
@@ -150,9 +144,32 @@ def fold(
             of_each = np.zeros(len(part.series if series is None else series), np.int32)
         span = low, high, width, first_bin, bins
         _fold_part(part, _Asked(series, of_each, wanted, want, span, cells.view(np.uint8).reshape(-1)), counters)
-    if order != list(columns):
-        cells = cells[:, :, [order.index(column) for column in columns]]
+    if places is not None:
+        cells = cells[:, :, places]
     return Folded(cells, tuple(types), Counters(*counters.tolist()))
+
+
+@functools.lru_cache(256)
+def _layout(
+    columns: tuple[int, ...], types: tuple[MeasureType, ...], aggregates: tuple[str, ...]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint16], int, list[int] | None]:
+    """What a query that comes again asks again. Not to be changed.
+
+    The words of an empty cell of each column, the ids in order, what is wanted of them, where each column stands in that order
+    (None: as it is).
+    """
+    order = sorted(set(columns))
+    kinds = dict(zip(columns, types, strict=True))
+    empty = np.zeros(len(order), CELL)
+    for place, column in enumerate(order):
+        double = kinds[column] == "double"
+        empty["low"][place] = np.float64(np.inf).view(np.uint64) if double else np.uint64(2**63 - 1)
+        empty["high"][place] = np.float64(-np.inf).view(np.uint64) if double else np.uint64(2**63)
+    want = 0
+    for aggregate in aggregates:
+        want |= WANTS[aggregate]
+    places = None if order == list(columns) else [order.index(column) for column in columns]
+    return empty.view(np.uint64), np.array(order, np.uint16), want, places
 
 
 class _Asked(NamedTuple):

@@ -1,14 +1,13 @@
 """The physical rule: an Aggregate right over a table is answered by folding blocks, without making rows of them.
 
     Aggregate  by hostname, bin(time, 1h); max(usage)          Scan  "fold 1 of cpu": hostname, bin, max
-    └─ Scan  cpu: time >= ..., region = 'eu'            ──>          predicates time >= ..., region = 'eu'
+    └─ Scan  cpu: time >= ..., region = 'eu'            ──>
 
 Keys: dimensions, measure_name and at most one bin(time, d) (date_trunc of a fixed unit is one). Calls: count sum avg
 min max of plain measures or of the time. All conditions must be such that the scan answers them exactly.
 
-Grouping by dimensions is a map over series, not over rows: series -> group. Bins are counted from the first to the last
-that may hold rows, so what comes out is a cube [group, bin]; its empty cells are dropped. Where the cube would have far
-more cells than there are rows, Sparse is raised, and the plan without the rule is run.
+The fold is run by folding.py; it keeps the scan's predicates to itself, for without GROUP BY there is a row even where
+a comparison with NULL admits none.
 
 Single-measure records: measure_value::double is all measures of that type that the conditions let through, and
 max(CASE WHEN measure_name = 'x' THEN measure_value::double END) is the measure x alone: the idiom of such tables.
@@ -18,14 +17,11 @@ max_by(x, time), max(time) by dimensions alone are read off the newest block of 
 ORDER BY bin DESC LIMIT n over a fold reads the newest bins first, and stops when it has n rows.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
-from engines.sql.column import Batch, Column, gather
+from engines.sql.explain import text_of
 from engines.sql.logical import (
     Aggregate,
     AggregateCall,
@@ -45,22 +41,17 @@ from engines.sql.logical import (
     TopN,
 )
 from engines.sql.rewrite.trees import conjuncts, filtered, rebuilt
-from engines.sql.source import Field, Partition, Placement, Predicate, Scanned, Schema, Statistics, Support
-from engines.sql.types import TIMESTAMP_NS, Type
+from engines.sql.source import Field, Predicate, Support
+from engines.sql.types import Type
 from engines.timeseries import durations, newest
-from engines.timeseries.cube import Cube, Groups, Stretch, folded
-from engines.timeseries.functions import Refused
 from engines.timeseries.functions.times import UNITS
-from engines.timeseries.part import TIME, Part
-from engines.timeseries.scan import Reading, TimeSource
-from engines.timeseries.selection import MEASURE_NAME, TIME_COLUMN, VALUE, Columns, Selection, select
+from engines.timeseries.part import TIME
+from engines.timeseries.scan import TimeSource
+from engines.timeseries.selection import MEASURE_NAME, TIME_COLUMN, VALUE, Columns, Selection
 
 FUNCTIONS: Final = frozenset({"count", "sum", "avg", "min", "max"})
 FOLDED: Final = frozenset({"double", "bigint"})  # types that sums are made of
 ORDERED: Final = frozenset({"double", "bigint", "timestamp"})  # and least and greatest values
-CELLS: Final = 1 << 22  # of one cube
-SPARSE: Final = 64  # cells for each row at most
-Index = npt.NDArray[np.int64]
 
 
 class Sparse(Exception):
@@ -110,16 +101,39 @@ class Fold:
     dimensions: tuple[tuple[str, str], ...]  # id, column
     bin: tuple[str, int] | None
     calls: tuple[Folded, ...]
-    order: tuple[str, ...]  # ids as the plan above has them
-    types: Mapping[str, Type] = field(compare=False, default_factory=dict)
+    types: Mapping[str, Type]  # of the ids that the plan above knows
+    predicates: tuple[Predicate, ...] = ()
     few: tuple[bool, Expression] | None = None  # descending, how many
+    kept: dict[Any, Any] = field(default_factory=dict, compare=False)  # what runs have found out
+
+    @property
+    def latest(self) -> bool:
+        """Whether it is answered from the newest rows, or the oldest ones."""
+        return any(call.function in newest.FUNCTIONS for call in self.calls)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether there is GROUP BY: without it there is one group, always."""
+        return bool(self.dimensions) or self.bin is not None
 
     def described(self) -> str:
         """For explain."""
         keys = [column for _, column in self.dimensions]
         keys += [] if self.bin is None else [f"bin(time, {durations.written(self.bin[1])})"]
         by = f" by {', '.join(keys)}" if keys else ""
-        return f"{self.table}{by}: {', '.join(map(str, self.calls)) or 'groups'}"
+        where = " and ".join(map(_shown, self.predicates))
+        return f"{self.table}{by}: {', '.join(map(str, self.calls)) or 'groups'}{f'; {where}' if where else ''}"
+
+
+def _shown(one: Predicate) -> str:
+    values = one.value if isinstance(one.value, tuple) else (one.value,)
+    texts = [text_of(value) if isinstance(value, Expression) else _text(value) for value in values]
+    shown = f"({', '.join(texts)})" if isinstance(one.value, tuple) else texts[0]
+    return f"{one.column} {one.op} {shown if one.value is not None else ''}".rstrip()
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - an engine value
+    return repr(value.decode(errors="replace")) if isinstance(value, bytes) else str(value)
 
 
 # ---- the rule -----------------------------------------------------------------------------------------------------
@@ -164,8 +178,7 @@ class _Rule:
             return plan
         name = f"fold {len(self.folds) + 1} of {scan.table}"
         self.folds[name] = found
-        columns = tuple((id, Field(id, type)) for id, type in found.types.items())
-        return Scan(name, columns, scan.predicates)
+        return Scan(name, tuple((id, Field(id, type)) for id, type in found.types.items()))
 
     def _few(self, plan: TopN) -> None:
         """The fold below is told how many rows are wanted, if the first key is its bin."""
@@ -247,7 +260,7 @@ class _Reading:
         if not self.sound(calls, bin):
             return None
         types = {id: key.type for id, key in plan.keys} | {id: call.type for id, call in plan.calls}
-        return Fold(self.scan.table, tuple(dimensions), bin, tuple(calls), tuple(types), types)
+        return Fold(self.scan.table, tuple(dimensions), bin, tuple(calls), types, self.scan.predicates)
 
     def sound(self, calls: Sequence[Folded], bin: tuple[str, int] | None) -> bool:
         """Whether these calls can be folded together."""
@@ -322,193 +335,3 @@ class _Reading:
         if self.column(left) != MEASURE_NAME or not isinstance(right, Constant) or not isinstance(right.value, bytes):
             return None
         return Argument(inner, right.value.decode())
-
-
-# ---- one run ------------------------------------------------------------------------------------------------------
-
-
-class Folding:
-    """A TableSource of a fold in one run: its rows are groups."""
-
-    placement: Placement | None = None
-
-    def __init__(self, fold: Fold, reading: Reading) -> None:
-        self.fold = fold
-        self.reading = reading
-        self.name = f"fold of {fold.table}"
-        self.wanted_rows: int | None = None
-
-    def schema(self) -> Schema:
-        return tuple(Field(id, self.fold.types[id]) for id in self.fold.order)
-
-    def version(self) -> Hashable:
-        return self.reading.version()
-
-    def statistics(self) -> Statistics:
-        return Statistics()
-
-    def support(self, predicate: Predicate) -> Support:
-        del predicate
-        return Support.NONE
-
-    def partitions(self, predicates: Sequence[Predicate], scanned: Scanned) -> Sequence[Partition]:
-        del scanned
-        return [Partition("fold", 1, origin=tuple(predicates))]
-
-    def scan(
-        self, partition: Partition, columns: Sequence[str], predicates: Sequence[Predicate], scanned: Scanned
-    ) -> Iterator[Batch]:
-        del partition, columns, scanned
-        yield from self.batches(predicates)
-
-    def batches(self, predicates: Sequence[Predicate]) -> Iterator[Batch]:
-        """The groups, keyed by id. The last batch may hold more bins than are wanted."""
-        fold, reading = self.fold, self.reading
-        source = reading.source
-        wanted = select(source.table, reading.columns, predicates)
-        parts = reading.parts(wanted)
-        if not parts:
-            if not (fold.dimensions or fold.bin):
-                yield self.nothing()
-            return
-        groups = grouping(source, fold, wanted)
-        if any(call.function in newest.FUNCTIONS for call in fold.calls):
-            yield newest.batch(fold, reading, parts, wanted, groups)
-            return
-        yield from self._cubes(parts, wanted, groups)
-
-    def nothing(self) -> Batch:
-        """The one group of a query without GROUP BY, when no row is in it."""
-        empty = Selection(0, -1, None, multi=False, singles=(), bounds=())
-        return self._batch(None, empty, np.zeros(1, np.int64), 0, {})
-
-    def _cubes(self, parts: list[Part], wanted: Selection, groups: Groups) -> Iterator[Batch]:
-        fold = self.fold
-        low = max(wanted.low, min(part.low for part in parts))
-        high = min(wanted.high, max(part.high for part in parts))
-        if fold.bin is None:
-            cube = folded(self.reading, parts, groups, self._ids(wanted), Stretch(low, high))
-            yield self._batch(cube, wanted, groups.representatives, 0, self._arguments(wanted))
-            return
-        width = fold.bin[1]
-        first, last = low // width, high // width
-        bins = last - first + 1
-        if groups.count * bins > max(SPARSE * sum(part.rows for part in parts), 1 << 16):
-            raise Sparse
-        step = max(CELLS // max(groups.count, 1), 1)
-        asked = self._ids(wanted)
-        descending = self.fold.few is not None and self.fold.few[0]
-        if self.wanted_rows is not None:
-            step = min(step, max(2 * self.wanted_rows // max(groups.count, 1), 1))
-        starts = range(first, last + 1, step)
-        rows = 0
-        for start in reversed(starts) if descending else starts:
-            stop = min(start + step, last + 1)
-            stretch = Stretch(max(low, start * width), min(high, stop * width - 1), width, start, stop - start)
-            cube = folded(self.reading, parts, groups, asked, stretch)
-            batch = self._batch(cube, wanted, groups.representatives, start, self._arguments(wanted))
-            rows += batch.rows
-            if batch.rows:
-                yield batch
-            if self.wanted_rows is not None and rows >= self.wanted_rows:
-                return
-
-    def _arguments(self, wanted: Selection) -> dict[str, list[int]]:
-        """For each call the columns of parts that it folds."""
-        return {
-            call.id: [] if call.argument is None else call.argument.ids(self.reading.columns, wanted)
-            for call in self.fold.calls
-        }
-
-    def _ids(self, wanted: Selection) -> dict[int, frozenset[str]]:
-        """For each column of parts what is asked of it: count, sum, min, max."""
-        counted = [one.id for one in wanted.singles] if self.reading.columns.singles else [TIME]
-        found: dict[int, frozenset[str]] = dict.fromkeys(counted, frozenset({"count"}))
-        arguments = self._arguments(wanted)
-        for call in self.fold.calls:
-            for id in arguments[call.id]:
-                found[id] = found.get(id, frozenset()) | {call.function}
-        return found
-
-    def _batch(
-        self, cube: Cube | None, wanted: Selection, representatives: Index, first: int, arguments: dict[str, list[int]]
-    ) -> Batch:
-        """The cells that have rows, as columns."""
-        fold, columns = self.fold, self.reading.columns
-        always = not fold.dimensions and fold.bin is None  # the one group of a query without GROUP BY is always there
-        counted = [one.id for one in wanted.singles] if columns.singles else [TIME]
-        rows = np.zeros((1, 1), np.int64) if cube is None else cube.counted(counted)
-        group, bin = np.nonzero(rows) if not always else (np.zeros(1, np.int64), np.zeros(1, np.int64))
-        made: dict[str, Any] = {}
-        by_series = self.reading.source.by_series
-        for id, name in fold.dimensions:
-            made[id] = gather(by_series(name), representatives[group].astype(np.int32))
-        if fold.bin is not None:
-            times = (bin + first) * fold.bin[1]
-            made[fold.bin[0]] = Column(TIMESTAMP_NS, times.astype(np.int64))
-        for call in fold.calls:
-            made[call.id] = finished(call, cube, arguments.get(call.id, []), rows, (group, bin))
-        self.reading.touched.rows += len(group)
-        return Batch(made, len(group))
-
-
-def finished(call: Folded, cube: Cube | None, ids: list[int], rows: Index, at: tuple[Any, Any]) -> Column:
-    """A call's column, of the cells `at`."""
-    if call.argument is None:
-        found = rows[at]
-        return Column(call.type, found, low=0, high=int(found.max(initial=0)))
-    counts = np.zeros(len(at[0]), np.int64) if cube is None or not ids else cube.counted(ids)[at]
-    if call.function == "count":
-        return Column(call.type, counts, low=0, high=int(counts.max(initial=0)))
-    there = (counts > 0).astype(np.uint8)
-    valid = None if there.all() else there
-    if cube is None or not ids:
-        return Column(call.type, np.zeros(len(counts), np.float64 if call.type.floating else np.int64), valid=valid)
-    if call.function in {"min", "max"}:
-        found = cube.extreme(ids, call.function)[at]
-    elif call.function == "avg":
-        found = cube.mean(ids)[at]
-    else:
-        sums, wrong = cube.summed(ids)
-        found = sums[at]
-        if wrong is not None and wrong[at].any():
-            raise Refused(
-                f"the SUM of {call.argument} is out of the range of BIGINT: sum CAST(... AS DOUBLE)", call.position
-            )
-    return Column(call.type, np.where(there, found, 0) if valid is not None else found, valid=valid)
-
-
-# ---- series to groups ---------------------------------------------------------------------------------------------
-
-
-def grouping(source: TimeSource, fold: Fold, wanted: Selection) -> Groups:
-    """The groups of the wanted series, in order of first appearance; those of all series are kept."""
-    names = tuple(name for _, name in fold.dimensions)
-    count = len(source.table.series)
-    if wanted.series is None:
-        key = f"\0groups {names}"
-        known = source.kept.get(key)
-        if known is None or known[0] != count:
-            known = source.kept[key] = count, _grouped(source, names, np.arange(count, dtype=np.int32))
-        found: Groups = known[1]
-        return found
-    return _grouped(source, names, wanted.series)
-
-
-def _grouped(source: TimeSource, names: tuple[str, ...], series: npt.NDArray[np.int32]) -> Groups:
-    if not names or len(series) < 2:
-        first = series[:1].astype(np.int64) if len(series) else np.zeros(1, np.int64)
-        return Groups(series, np.zeros(len(series), np.int32), 1, first)
-    numbers = np.zeros(len(series), np.int64)
-    for name in names:
-        column = source.by_series(name)
-        codes = column.data[series].astype(np.int64) + 1
-        if column.valid is not None:
-            codes = np.where(column.valid[series], codes, 0)
-        _, numbers = np.unique(numbers * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
-        numbers = numbers.reshape(-1)
-    _, firsts, of = np.unique(numbers, return_index=True, return_inverse=True)
-    order = np.argsort(firsts, kind="stable")
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    return Groups(series, rank[of.reshape(-1)], len(order), series[firsts[order]].astype(np.int64))

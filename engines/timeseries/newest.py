@@ -177,20 +177,21 @@ class Picked:
             data[~some] = 0
         else:
             data = np.zeros(count, np.int64)
-        words: dict[str, int] = {}
-        for i in np.flatnonzero(some & ~ends & ~starts).tolist():
-            found = codec.decode(blocks[i : i + 1])
-            reading.touched.decoded += 1
-            reading.touched.bytes += int(blocks["length"][i])
-            row = int(self.row[i])
-            valid[i] = 1 if found.valid is None else found.valid[row]
-            value = found.data[row] if valid[i] else 0
-            if found.words is not None and valid[i]:
-                value = words.setdefault(found.words[int(value)], len(words))
-            data[i] = value
+        words: tuple[str, ...] | None = None
+        left = np.flatnonzero(some & ~ends & ~starts)
+        if len(left):
+            found = codec.decode(blocks[left])
+            rows = blocks["rows"][left].astype(np.int64)
+            at = np.cumsum(rows) - rows + self.row[left]
+            reading.touched.decoded += len(left)
+            reading.touched.bytes += int(blocks["length"][left].sum())
+            data[left], words = found.data[at], found.words
+            if found.valid is not None:
+                valid[left] = found.valid[at]
+                data[valid == 0] = 0
         type = TYPES[kind]
         present = None if valid.all() else valid
         if type.text:
-            dictionary = Dictionary.of([word.encode() for word in words] or [b""])
+            dictionary = Dictionary.of([word.encode() for word in words or ()] or [b""])
             return Column(type, data.astype(np.uint32), valid=present, words=dictionary)
         return Column(type, data.astype(np.uint8) if kind == "boolean" else data, valid=present)

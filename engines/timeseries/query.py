@@ -15,7 +15,7 @@ shape knows other places, so on an error it is made anew for this one.
 
 import contextlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from engines.clock import Clock
@@ -29,12 +29,12 @@ from engines.sql.expressions import fold
 from engines.sql.logical import Query
 from engines.sql.lower import lower
 from engines.sql.program import Profile, Program
-from engines.sql.result import Result
+from engines.sql.result import Result, distinct
 from engines.sql.rewrite import rewrite
 from engines.sql.source import Schema, TableSource
 from engines.sql.types import Type
 from engines.sql.values import engine_value
-from engines.timeseries import direct, fused, listings, shape
+from engines.timeseries import direct, folding, fused, listings, shape
 from engines.timeseries.constants import RunConstant, computed, taken_out
 from engines.timeseries.dialect import TIMESTREAM, parameter_type
 from engines.timeseries.functions import Refused
@@ -45,18 +45,28 @@ VARIANTS: Final = 32  # plans of one shape that differ in the literals that are 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns of an answer, and the names of their types: the same for every run."""
+
+    columns: Sequence[tuple[str, str, Type]]
+    types: Mapping[str, str]
+
+    @classmethod
+    def of(cls, query: Query) -> "Header":
+        columns = distinct(query.columns)
+        return cls(columns, {name: str(type) for name, _, type in columns})
+
+
 class Answer(Result):
     """The rows of a statement. plan: the steps that were run, and what they touched."""
 
-    def __init__(
-        self,
-        found: Collected,
-        columns: Sequence[tuple[str, str, Type]],
-        *,
-        stats: Mapping[str, Any],
-        plan: Callable[[], Plan],
-    ) -> None:
-        super().__init__(found, columns, stats=stats)
+    def __init__(self, found: Collected, header: Header, stats: Mapping[str, Any], plan: Callable[[], Plan]) -> None:
+        Table.__init__(self, {}, header.types, stats=stats)  # what a Result works out first is known here
+        self.found = found
+        self.described = list(header.columns)
+        self._made = None
+        self._rows = None
         self._plan = plan
 
     @property
@@ -115,6 +125,7 @@ class Prepared:
     tables: tuple[tuple[TimeSource, Schema], ...]
     folds: dict[str, fused.Fold]
     short: direct.Direct | None
+    header: Header
     parameters: tuple[shape.Parameter, ...] = ()
     fixed: tuple[tuple[int, str], ...] = ()
     plain: Program | None = None  # without folds; made when a fold does not pay
@@ -133,7 +144,7 @@ class Prepared:
         return values
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """What is asked for. values: of the literals that are parameters; now: microseconds, None = the clock's."""
 
@@ -282,7 +293,7 @@ class Queries(SQL):
             raise QueryError(refused.message, text=text, position=max(refused.position, 0)) from None
         tables = tuple((source, source.schema()) for source in sources.values())
         short = direct.shortened(folded, folds, functions)
-        return Prepared(text, statement, better, program, constants, tables, folds, short)
+        return Prepared(text, statement, better, program, constants, tables, folds, short, Header.of(query))
 
     def _time_source(self, name: str) -> TimeSource:
         found = self.source(name)
@@ -308,11 +319,10 @@ class Queries(SQL):
             raise self._placed(request) or error from None
         stats: dict[str, Any] = {}
         for name, reading in run.readings.items():
-            counted = asdict(reading.touched)
-            stats |= {f"{name}.{key}" if len(run.readings) > 1 else key: value for key, value in counted.items()}
+            counted = reading.touched.counters()
+            stats |= {f"{name}.{key}": value for key, value in counted.items()} if len(run.readings) > 1 else counted
         stats["seconds"] = self.clock.timer() - began
-        final = prepared
-        return Answer(found, prepared.query.columns, stats=stats, plan=lambda: self._drawn(final, run))
+        return Answer(found, prepared.header, stats, lambda: self._drawn(prepared, run))
 
     def _placed(self, request: Request) -> QueryError | None:
         """The error of a statement, at its place in this very text."""
@@ -330,7 +340,7 @@ class Queries(SQL):
             if prepared.short is not None and profile is None:
                 return run, prepared.short.run(context)
             return run, self.collect(prepared.program, context, profile)
-        except fused.Sparse:
+        except folding.Sparse:
             if prepared.plain is None:
                 prepared.plain = lower(prepared.query, self.dialect.functions)
             return run, self.collect(prepared.plain, context)
@@ -350,7 +360,7 @@ class Queries(SQL):
         readings = {source.name: source.reading() for source, _ in prepared.tables}
         tables: dict[str, TableSource] = dict(readings)
         for name, one in prepared.folds.items():
-            tables[name] = fused.Folding(one, readings[one.table])
+            tables[name] = folding.Folding(one, readings[one.table], known)
         context = Context(
             text=request.text,
             tables=tables,
@@ -379,11 +389,11 @@ class Queries(SQL):
         drawn = explain.plan_of(prepared.program, tables.__getitem__, profile)
         for step in drawn.find_all("Scan"):
             name = step.detail.partition(":")[0]
-            folding = tables.get(name)
+            source = tables.get(name)
             reading = run.readings.get(name)
-            if isinstance(folding, fused.Folding):
-                step.name, step.detail = "Fold", folding.fold.described()
-                reading = folding.reading
+            if isinstance(source, folding.Folding):
+                step.name, step.detail = "Fold", source.fold.described()
+                reading = source.reading
             if reading is not None:
                 step.counters = {**step.counters, **reading.touched.counters()}
         if seconds:

@@ -60,7 +60,7 @@ Index = npt.NDArray[np.int64]
 class Touched:
     """What one run read of one table."""
 
-    tiles: int = 0
+    parts: int = 0
     tiers: dict[str, int] = field(default_factory=dict)
     series: int = 0
     series_kept: int = 0
@@ -73,15 +73,24 @@ class Touched:
 
     def counters(self) -> dict[str, float]:
         """As a plan's step shows them."""
-        found: dict[str, float] = {"parts": self.tiles}
-        found |= {f"parts_{tier}": count for tier, count in self.tiers.items()}
-        found |= {"series": self.series, "series_kept": self.series_kept, "blocks": self.blocks}
-        found |= {"blocks_pruned": self.pruned, "blocks_summarised": self.summarised, "blocks_decoded": self.decoded}
-        return found | {"bytes": self.bytes, "rows": self.rows}
+        found: dict[str, float] = {
+            "parts": self.parts,
+            "series": self.series,
+            "series_kept": self.series_kept,
+            "blocks": self.blocks,
+            "blocks_pruned": self.pruned,
+            "blocks_summarised": self.summarised,
+            "blocks_decoded": self.decoded,
+            "bytes": self.bytes,
+            "rows": self.rows,
+        }
+        for tier, count in self.tiers.items():
+            found[f"parts_{tier}"] = count
+        return found
 
     def part(self, one: Part) -> None:
         """A part that is read."""
-        self.tiles += 1
+        self.parts += 1
         self.tiers[one.tier] = self.tiers.get(one.tier, 0) + 1
 
 

@@ -346,7 +346,10 @@ def _shares(one: Numbers, other: Numbers) -> bool:
     if not len(one) or not len(other):
         return False
     small, large = (one, other) if len(one) <= len(other) else (other, one)
-    places = np.minimum(np.searchsorted(large, small), len(large) - 1)
+    if len(small) == 1:  # a query for one series
+        place = int(large.searchsorted(small[0]))
+        return place < len(large) and bool(large[place] == small[0])
+    places = np.minimum(large.searchsorted(small), len(large) - 1)
     return bool((large[places] == small).any())
 
 

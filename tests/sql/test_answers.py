@@ -61,3 +61,20 @@ def test_a_semi_join_about_what_a_projection_makes_of_a_region():
 def test_tables_without_rows_joined_by_several_keys():
     text = "SELECT count(*) FROM none AS a JOIN wide AS b ON a.k = b.k AND a.n = b.n JOIN some AS c ON c.k = a.k"
     assert given_numbers().query(text).rows()[0][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [
+        ("EXISTS (SELECT * FROM some WHERE some.k = w.k) IS NOT NULL", [1, 2, 3]),
+        ("EXISTS (SELECT * FROM some WHERE some.k = w.k) = FALSE", [2, 3]),
+        ("(s.k IS NOT NULL) = FALSE", [2, 3]),
+        ("(s.k IS NOT NULL) IS NOT NULL", [1, 2, 3]),
+        ("(s.k IS NOT NULL) < TRUE", [2, 3]),
+        ("s.k IS NOT NULL", [1]),
+        ("s.k + 1 IS NOT NULL AND TRUE", [1]),
+    ],
+)
+def test_what_is_said_of_a_missing_side_keeps_or_drops_its_rows(condition, kept):
+    text = f"SELECT w.k FROM wide AS w LEFT JOIN some AS s ON w.k = s.k WHERE {condition} ORDER BY 1"
+    assert [row[0] for row in given_numbers().query(text).rows()] == kept

@@ -51,7 +51,7 @@ from engines.sql.rewrite.work import Work
 
 NULL_OF_NULL: Final = STRICT | frozenset({
     "like", "ilike", "lower", "upper", "substring", "abs", "extract", "date_part", "date_trunc", "length", "trim",
-    "not", "add interval", "add days", "is not null",
+    "not", "add interval", "add days",
 })  # fmt: skip
 Terms = list[Expression]
 
@@ -216,11 +216,13 @@ def rejects(term: Expression, ids: frozenset[str]) -> bool:
             return any(rejects(one, ids) for one in term.arguments)
         if term.function == "or":
             return all(rejects(one, ids) for one in term.arguments)
+        if term.function == "is not null":  # false: so only here, where it is the condition itself
+            return _null(term.arguments[0], ids)
     return _null(term, ids)
 
 
 def _null(one: Expression, ids: frozenset[str]) -> bool:
-    """Whether a value is NULL (or for IS NOT NULL false) where all these columns are."""
+    """Whether a value is NULL where all these columns are."""
     if type(one) is Reference:
         return one.id in ids
     if isinstance(one, Call):

@@ -168,7 +168,7 @@ def _refuse_unused(text: str, found: Sequence[Token], values: int, named: Mappin
         takes = f"takes {most}: write ? for each" if most else "has no parameter: write ? where a value goes"
         raise QueryError(f"{values} values were passed, the text {takes}", text=text)
     for name in named:  # a number is of a dialect that counts its own
-        if isinstance(name, str) and (":", name) not in pairs and ("$", name) not in pairs:
+        if isinstance(name, str) and all((sign, name) not in pairs for sign in ":$@"):
             raise QueryError(f"the text has no parameter :{name}, for which a value was passed", text=text)
 
 

@@ -27,6 +27,7 @@ as far as its data was there.
 """
 
 import heapq
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -56,6 +57,7 @@ SCHEDULE_FRAME: Final = 18
 SHORTEST: Final = 10**9  # of every
 MILLISECOND: Final = 10**6
 RUNTIME: Final = "scheduled_runtime"
+MENTIONED: Final = re.compile(rf"[@:]{RUNTIME}\b")
 MEASURES: Final = ("double", "bigint", "integer", "smallint", "tinyint", "varchar", "boolean", "timestamp", "decimal")
 CatchUp = Literal["all", "latest"]
 Alert = Callable[[str, np.datetime64, "Table | None", "EngineError | None"], None]
@@ -345,7 +347,7 @@ class Schedules:
     def _prepared(self, one: Definition, slot: int) -> "Prepared":
         from engines.timeseries.query import Prepared  # noqa: PLC0415 - it takes a while to load, and most need it not
 
-        prepared, _ = self._engine.queries.prepared(one.sql, {RUNTIME: np.datetime64(slot, "ns")})
+        prepared, _ = self._engine.queries.prepared(one.sql, _parameters(one.sql, slot))
         if not isinstance(prepared, Prepared):
             raise Invalid("a scheduled query is one SELECT: its rows are what is written")
         return prepared
@@ -353,7 +355,7 @@ class Schedules:
     def _run(self, one: Definition, slot: int) -> Outcome:
         """Run a slot: its rows are written when it returns. QueryError, Invalid, NotFound, RejectedRecords."""
         _check_columns(one, self._prepared(one, slot))
-        rows: Any = self._engine.queries.sql(one.sql, {RUNTIME: np.datetime64(slot, "ns")}, now=slot // 1000)
+        rows: Any = self._engine.queries.sql(one.sql, _parameters(one.sql, slot), now=slot // 1000)
         target = self._engine.table(one.into)
         columns = columns_to_write(one, rows, slot)
         if columns is None:
@@ -362,6 +364,10 @@ class Schedules:
             len(columns) if values.valid is None else int(values.valid.sum()) for values in columns.measures.values()
         )
         return Outcome(self._engine.append(target, [columns], replacing=True), points, rows)
+
+
+def _parameters(sql: str, slot: int) -> dict[str, np.datetime64]:
+    return {RUNTIME: np.datetime64(slot, "ns")} if MENTIONED.search(sql) else {}
 
 
 def _due(state: State, now: int) -> int | None:

@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Final
 
 from engines.display import Table
 from engines.progress import Progress
-from engines.timeseries import checkpoints, merge
+from engines.timeseries import checkpoints, cold, merge
 from engines.timeseries import tile as tiles
 from engines.timeseries.catalog import Stored
 from engines.timeseries.memory import Run, joined_in_order
-from engines.timeseries.part import Part
+from engines.timeseries.part import TIME, Part
 from engines.timeseries.rows import Rows
 
 if TYPE_CHECKING:
@@ -181,4 +181,10 @@ def rewritten(engine: "TimeSeries", one: Rewrite) -> Stored:
 
 def cold_part(rows: Rows) -> Part:
     """Sorted rows as a part of cold blocks."""
-    return merge.encoded_part(rows, tier="magnetic")
+    series, _, first_blocks, cuts = merge.cuts_of(rows.series)
+    encoded = [cold.encode_cold("timestamp", rows.times, cuts, first_blocks=first_blocks)]
+    numbers = sorted(rows.columns)
+    for number in numbers:
+        one = rows.columns[number]
+        encoded.append(cold.encode_cold(one.type, one.data, cuts, one.valid, one.words, first_blocks=first_blocks))
+    return merge.assembled(series, first_blocks, [TIME, *numbers], encoded, tier="magnetic")

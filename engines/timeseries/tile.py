@@ -5,8 +5,8 @@
                  bytes of the payload, rows u64 | low, high i64 | generation u64
       payload    the bytes of the blocks, series by series, column by column, each beginning at a multiple of 8
       directory  zstd of: series, chunks of each, column of each chunk, blocks of each, then of all blocks
-                 whether it shares the bytes of the one before, length, rows, present, codec, flags, spare, more,
-                 low, high, total, first, last: each a run of its own, first bytes first
+                 how many before it is the block whose bytes it shares (0: it has its own), length, rows, present,
+                 codec, flags, spare, more, low, high, total, first, last: each a run of its own, first bytes first
 
     blob      packed | crc32c of the header, of each 64 KB of the payload, of the directory u32 | footer 32
       footer     table u32 | tile i64 | bytes before the sums u64 | sums u32 | crc32c of sums and footer u32 | "1STE"
@@ -73,7 +73,7 @@ def packed(part: Part, level: int = 1) -> bytes:
     """A part as bytes. level: of zstd, for the directory."""
     blocks = part.blocks
     shared = _shared(blocks)
-    lengths = np.where(shared, 0, blocks["length"]).astype(np.int64)
+    lengths = np.where(shared > 0, 0, blocks["length"]).astype(np.int64)
     rounded = (lengths + ROUNDED - 1) & -ROUNDED
     offsets = np.concatenate(([0], np.cumsum(rounded)))
     payload = np.zeros(int(offsets[-1]), np.uint8)
@@ -96,21 +96,26 @@ def packed(part: Part, level: int = 1) -> bytes:
     return b"".join((header, payload.data, directory))
 
 
-def _shared(blocks: Array) -> npt.NDArray[np.bool_]:
-    """Which blocks lie in the very bytes of the one before: of a cold chunk several blocks are made."""
-    shared = np.zeros(len(blocks), np.bool_)
-    address, length = blocks["address"], blocks["length"]
-    shared[1:] = (address[1:] == address[:-1]) & (length[1:] == length[:-1]) & (length[1:] > 0)
-    return shared
+def _shared(blocks: Array) -> npt.NDArray[np.uint32]:
+    """How many before each is the block that brings its bytes: of a cold chunk several blocks are made."""
+    places = np.arange(len(blocks))
+    there = np.flatnonzero(blocks["length"] > 0)
+    order = there[np.argsort(blocks["address"][there], kind="stable")]
+    address, length = blocks["address"][order], blocks["length"][order]
+    begins = np.append(True, (address[1:] != address[:-1]) | (length[1:] != length[:-1]))[: len(order)]
+    owners = places.copy()
+    if len(order):
+        owners[order] = order[np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))]
+    return (places - owners).astype(np.uint32)
 
 
-def _directory(part: Part, shared: npt.NDArray[np.bool_], level: int) -> bytes:
+def _directory(part: Part, shared: npt.NDArray[np.uint32], level: int) -> bytes:
     runs: list[Array] = [
         np.diff(part.series, prepend=np.int32(0)).astype(np.int32),
         np.diff(part.starts).astype(np.uint32),
         part.columns,
         np.diff(part.firsts).astype(np.uint32),
-        shared.view(np.uint8),
+        shared,
         *(part.blocks[name] for name in FIELDS),
     ]
     return zstandard.compress(b"".join(map(_planes, runs)), level)
@@ -151,17 +156,21 @@ def _unpacked(view: memoryview, *, copy: bool, tier: str, blob: str | None) -> P
     columns = reader.take(np.uint16, chunk_count)
     firsts = _places(reader.take(np.uint32, chunk_count), block_count)
     blocks = np.zeros(block_count, BLOCK_TYPE)
-    shared = reader.take(np.uint8, block_count)
+    shared = reader.take(np.uint32, block_count).astype(np.int64)
     for name in FIELDS:
         blocks[name] = reader.take(BLOCK_TYPE[name], block_count)
     _check(series, starts, columns, firsts, blocks)
-    lengths = np.where(shared, 0, blocks["length"]).astype(np.int64)
+    owners = np.arange(block_count) - shared
+    if block_count and (
+        (owners < 0).any() or shared[owners].any() or (blocks["length"] != blocks["length"][owners]).any()
+    ):
+        raise BadTile("its blocks share bytes of which there are none")
+    lengths = np.where(shared > 0, 0, blocks["length"]).astype(np.int64)
     ends = np.cumsum((lengths + ROUNDED - 1) & -ROUNDED)
     if block_count:
-        offsets = ends - ((lengths + ROUNDED - 1) & -ROUNDED)
-        owners = np.maximum.accumulate(np.where(shared, 0, np.arange(block_count)))
-        if shared[0] or (blocks["length"] != blocks["length"][owners]).any() or int(ends[-1]) != size:
+        if int(ends[-1]) != size:
             raise BadTile("its blocks are not as long as its payload")
+        offsets = ends - ((lengths + ROUNDED - 1) & -ROUNDED)
         blocks["address"] = np.where(blocks["length"] > 0, offsets[owners] + payload.ctypes.data, 0)
     return Part(low, high, rows, generation, series, starts, columns, firsts, blocks, (payload, view), tier, blob)
 
@@ -171,7 +180,7 @@ class _Reader:
 
     def __init__(self, data: memoryview, series: int, chunks: int, blocks: int) -> None:
         width = sum(BLOCK_TYPE[name].itemsize for name in FIELDS)
-        expected = 8 * series + 6 * chunks + (1 + width) * blocks
+        expected = 8 * series + 6 * chunks + (4 + width) * blocks
         self._data = zstandard.decompress(data, max_output_size=expected + 1) if len(data) else b""
         if len(self._data) != expected:
             raise BadTile(f"its directory has {len(self._data):,} bytes and not {expected:,}")

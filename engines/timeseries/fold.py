@@ -155,8 +155,8 @@ def _layout(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint16], int, list[int] | None]:
     """What a query that comes again asks again. Not to be changed.
 
-    The words of an empty cell of each column, the ids in order, what is wanted of them, where each column stands in that order
-    (None: as it is).
+    The words of an empty cell of each column, the ids in order, what is wanted of them, and the place of each column in
+    that order (None: as it is).
     """
     order = sorted(set(columns))
     kinds = dict(zip(columns, types, strict=True))

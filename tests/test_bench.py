@@ -12,10 +12,12 @@ import bench_kv
 import bench_kv_tables
 import bench_kv_time
 import bench_ledger
+import bench_timeseries
+import bench_warehouse
 import machine
 import pytest
 import report
-from adapters import cache, ground, kv, kv_tables, kv_time, ledger
+from adapters import cache, ground, kv, kv_tables, kv_time, ledger, timeseries, warehouse
 from data import SCALES, Items, packed, texts
 from race import Lane, race
 from summary import Row, by_group, duration, lines, verdicts
@@ -30,7 +32,8 @@ BENCH = Path(__file__).parents[1] / "bench"
 
 def places():
     """(group, system) of every bench."""
-    for module in (bench_kv, bench_kv_tables, bench_kv_time, bench_cache, bench_ground, bench_ledger):
+    modules = bench_kv, bench_kv_tables, bench_kv_time, bench_cache, bench_ground, bench_ledger, bench_warehouse
+    for module in (*modules, bench_timeseries):
         for name, function in vars(module).items():
             if name.startswith("bench_"):
                 marks = {mark.name: mark for mark in function.pytestmark}
@@ -50,6 +53,7 @@ def test_every_row_has_a_registered_system_that_states_its_promise_in_the_groups
 def test_each_adapter_belongs_to_a_registered_system():
     tables = (kv_tables.RANGES, kv_tables.ORDERS, *kv_tables.INDEXED.values(), kv_time.EXPIRING, kv_time.RETURNING)
     tables += (ledger.BOOKS, ledger.COMMITTERS, ledger.IN_MEMORY, ledger.TREES, ledger.PROVERS)
+    tables += (warehouse.SCANNERS, timeseries.ASKED, timeseries.STORED)
     appenders = ground.APPENDERS
     known = {name for table in (kv.ADAPTERS, ground.ADAPTERS, appenders, cache.ADAPTERS, *tables) for name in table}
     assert known <= set(SYSTEMS)

@@ -18,7 +18,6 @@ are equal: which of them a low or a high gives is open.
 """
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from tsblock cimport (
     ABSENT,
@@ -54,6 +53,17 @@ from tsblock cimport (
     step_of,
     ts_block,
 )
+from tspieces cimport (
+    _BYTES,
+    _DECODED,
+    _IN_LANES,
+    _PRUNED,
+    _SUMMARISED,
+    Pieces,
+    Span,
+    cut_times,
+    plan_lanes,
+)
 
 
 cdef extern from "tsfoldlanes.h":
@@ -72,13 +82,6 @@ cdef extern from "tsfoldlanes.h":
 
 LOW, HIGH, TOTAL = WANT_LOW, WANT_HIGH, WANT_TOTAL
 
-cdef enum:
-    _PRUNED = 0
-    _SUMMARISED = 1
-    _IN_LANES = 2
-    _DECODED = 3
-    _BYTES = 4
-
 PRUNED, SUMMARISED, IN_LANES, DECODED, BYTES = _PRUNED, _SUMMARISED, _IN_LANES, _DECODED, _BYTES
 
 
@@ -92,172 +95,19 @@ cdef struct Cell:
 
 
 cdef struct Asked:
-    int64_t low
-    int64_t high
-    int64_t width       # of a bin; 0: there is one
-    int64_t first_bin
-    int64_t bins
+    Span span
     int64_t columns
     int want
     Cell* cells         # of the group: bins * columns
-    int64_t* counters
     uint8_t* picked     # blocks that would be decoded and are cold, or NULL: fold
-
-
-cdef struct Pieces:     # of a block: the stretches of rows, or of values, that fall into one bin
-    int count
-    int from_[1024]
-    int until[1024]
-    int64_t bin[1024]
-    # as lanes see them; fits: no lane is cut twice
-    bint planned
-    bint fits
-    int full            # lanes that it was planned for
-    int32_t cuts[16]
-    int before[16]      # the piece, or -1
-    int after[16]
 
 
 cdef struct Room:
     Scratch scratch
-    uint64_t times[1024]
     Pieces rows
     Pieces values
     uint8_t presence[1024]
     int ranks[1025]
-
-
-# --- time ---
-
-
-cdef inline int64_t floor_division(int64_t a, int64_t b) noexcept nogil:
-    return a // b - (a % b < 0)  # in C: truncated toward 0; b > 0
-
-
-cdef inline int first_not_before(const int64_t* times, int low, int high, int64_t edge) noexcept nogil:
-    """The first of times[low:high], which rise, that is >= edge."""
-    cdef int middle
-    while low < high:
-        middle = (low + high) >> 1
-        if times[middle] < edge:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-cdef inline int rows_before(int64_t first, int64_t step, int rows, int64_t edge) noexcept nogil:
-    """How many of first, first + step ... are < edge; step > 0."""
-    if edge <= first:
-        return 0
-    return <int>min(<uint64_t>rows, (<uint64_t>edge - <uint64_t>first + <uint64_t>step - 1) // <uint64_t>step)
-
-
-cdef int cut_times(const ts_block* block, const Asked* asked, Room* room, Pieces* pieces) noexcept nogil:
-    """The pieces of a block of times that are between low and high and in a bin."""
-    cdef int kind = block.codec & 15, rows = block.rows, row, until, end, per_bin = 0
-    cdef int64_t first = <int64_t>block.first, last = <int64_t>block.last, step = 1, time, bin, edge
-    cdef const int64_t* times = NULL
-    pieces.count = 0
-    pieces.planned = False
-    if block.present != rows:
-        return CORRUPTED
-    if (asked.low <= first and last <= asked.high and (asked.width == 0 or floor_division(first, asked.width)
-                                                       == floor_division(last, asked.width))):
-        bin = floor_division(first, asked.width) - asked.first_bin if asked.width else 0
-        if 0 <= bin < asked.bins:  # all of it in one piece
-            pieces.count = 1
-            pieces.from_[0] = 0
-            pieces.until[0] = rows
-            pieces.bin[0] = bin
-        return FINE
-    if kind == REGULAR and rows > 1 and last > first:
-        step = <int64_t>step_of(block)
-        if step <= 0:
-            return CORRUPTED
-        if asked.width and asked.width % step == 0 and asked.width // step < MOST:
-            per_bin = <int>(asked.width // step)
-    else:
-        if numbers_of(block, &room.scratch):
-            return CORRUPTED
-        memcpy(room.times, room.scratch.values, rows * 8)
-        times = <const int64_t*>room.times
-        asked.counters[_DECODED] += 1
-    if times == NULL:
-        row = rows_before(first, step, rows, asked.low)
-        end = rows_before(first, step, rows, asked.high + 1) if asked.high < INT64_MAX else rows
-    else:
-        row = first_not_before(times, 0, rows, asked.low)
-        end = first_not_before(times, 0, rows, asked.high + 1) if asked.high < INT64_MAX else rows
-    while row < end:
-        time = first + row * step if times == NULL else times[row]
-        until = end
-        bin = 0
-        if asked.width:
-            bin = floor_division(time, asked.width)
-            edge = bin * asked.width + asked.width
-            bin -= asked.first_bin
-            if edge > time:  # else it is beyond all times
-                if times == NULL:
-                    until = rows_before(first, step, end, edge)
-                else:
-                    until = first_not_before(times, row, end, edge)
-        if until <= row:  # times that do not rise: they were damaged
-            until = row + 1
-        if bin >= asked.bins:
-            break
-        if bin >= 0:
-            pieces.from_[pieces.count] = row
-            pieces.until[pieces.count] = until
-            pieces.bin[pieces.count] = bin
-            pieces.count += 1
-        row = until
-        if per_bin:  # whole bins follow: no division any more
-            while row + per_bin <= end and bin + 1 < asked.bins:
-                bin += 1
-                if bin >= 0:
-                    pieces.from_[pieces.count] = row
-                    pieces.until[pieces.count] = row + per_bin
-                    pieces.bin[pieces.count] = bin
-                    pieces.count += 1
-                row += per_bin
-    return FINE
-
-
-cdef void plan_lanes(Pieces* pieces, int full) noexcept nogil:
-    """Where pieces cut lanes, and which piece the parts of each lane belong to."""
-    cdef int i, lane, start, stop, low, high
-    pieces.planned = True
-    pieces.full = full
-    pieces.fits = False
-    for lane in range(16):
-        pieces.cuts[lane] = DEEP
-        pieces.before[lane] = -1
-        pieces.after[lane] = -1
-    if pieces.count > 33:
-        return
-    for i in range(pieces.count):
-        start = pieces.from_[i]
-        stop = min(pieces.until[i], full * DEEP)
-        if start >= stop:
-            continue
-        for lane in range(start >> 6, ((stop - 1) >> 6) + 1):
-            low = max(start - lane * DEEP, 0)
-            high = min(stop - lane * DEEP, <int>DEEP)
-            if low == 0:
-                if high < DEEP:
-                    if pieces.cuts[lane] < DEEP and pieces.cuts[lane] != high:
-                        return
-                    pieces.cuts[lane] = high
-                pieces.before[lane] = i
-            elif high == DEEP:
-                if pieces.cuts[lane] < DEEP and pieces.cuts[lane] != low:
-                    return
-                pieces.cuts[lane] = low
-                pieces.after[lane] = i
-            else:
-                return
-    pieces.fits = True
 
 
 # --- cells ---
@@ -471,7 +321,7 @@ cdef int fold_block(const ts_block* block, Py_ssize_t index, const Asked* asked,
     if block.present > block.rows or block.rows > MOST:
         return CORRUPTED
     if rows.count == 1 and rows.until[0] - rows.from_[0] == block.rows and summary_serves(block, want):
-        asked.counters[_SUMMARISED] += 1
+        asked.span.counters[_SUMMARISED] += 1
         if want:
             from_summary(&cells[rows.bin[0] * asked.columns], block)
         else:
@@ -489,14 +339,14 @@ cdef int fold_block(const ts_block* block, Py_ssize_t index, const Asked* asked,
             return CORRUPTED
         pieces = &room.values
     if want == 0:
-        asked.counters[_SUMMARISED] += 1
+        asked.span.counters[_SUMMARISED] += 1
         for i in range(pieces.count):
             cells[pieces.bin[i] * asked.columns].count += pieces.until[i] - pieces.from_[i]
         return FINE
     if kind == CONSTANT or kind == REGULAR:
-        asked.counters[_SUMMARISED] += 1
+        asked.span.counters[_SUMMARISED] += 1
         return fold_steps(block, asked, cells, pieces)
-    asked.counters[_BYTES] += block.length
+    asked.span.counters[_BYTES] += block.length
     if kind == FRAME or kind == DELTA:
         if parse(block, &packed):
             return CORRUPTED
@@ -504,9 +354,9 @@ cdef int fold_block(const ts_block* block, Py_ssize_t index, const Asked* asked,
             if not pieces.planned or pieces.full != packed.full:
                 plan_lanes(pieces, packed.full)
             if pieces.fits:
-                asked.counters[_IN_LANES] += 1
+                asked.span.counters[_IN_LANES] += 1
                 return fold_lanes(block, &packed, asked, cells, pieces, &room.scratch)
-    asked.counters[_DECODED] += 1
+    asked.span.counters[_DECODED] += 1
     if numbers_of(block, &room.scratch):
         return CORRUPTED
     for i in range(pieces.count):
@@ -558,18 +408,18 @@ cdef int fold_series(const Chunks* chunks, int64_t first, int64_t last, const ui
         times = &chunks.blocks[start + block]
         if times.rows == 0 or times.rows > MOST:
             return CORRUPTED
-        if <int64_t>times.first > asked.high or <int64_t>times.last < asked.low:
-            asked.counters[_PRUNED] += 1
+        if <int64_t>times.first > asked.span.high or <int64_t>times.last < asked.span.low:
+            asked.span.counters[_PRUNED] += 1
             continue
         if times.codec & 15 == COLD and asked.picked != NULL:
             asked.picked[start + block] = 1
             pieces.count = 2  # nobody knows: so all of them may be decoded
             pieces.planned = False
             pieces.from_[0] = pieces.from_[1] = pieces.until[0] = pieces.until[1] = 0
-        elif cut_times(times, asked, room, pieces):
+        elif cut_times(times, &asked.span, &room.scratch, pieces):
             return CORRUPTED
         if pieces.count == 0:
-            asked.counters[_PRUNED] += 1
+            asked.span.counters[_PRUNED] += 1
             continue
         for column in range(asked.columns):
             if places[column] < 0:
@@ -621,10 +471,10 @@ def fold_part(const int32_t[::1] series not None, const int64_t[::1] starts not 
         return -1
     if group_count == 0:
         raise ValueError("cells has no room")
-    asked.low, asked.high, asked.width, asked.first_bin, asked.bins = low, high, width, first_bin, bins
+    asked.span.low, asked.span.high, asked.span.width = low, high, width
+    asked.span.first_bin, asked.span.bins, asked.span.counters = first_bin, bins, &counters[0]
     asked.columns = wanted_columns.shape[0]
     asked.want = want
-    asked.counters = &counters[0]
     asked.picked = NULL if picked is None else &picked[0]
     chunks.columns = &columns[0]
     chunks.firsts = &firsts[0]

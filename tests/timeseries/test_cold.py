@@ -46,7 +46,7 @@ def rng(seed=1):
 
 
 def walk(n, seed=1):
-    return np.clip(np.cumsum(rng(seed).normal(size=n)) + 50, 0, 100).round()
+    return np.abs((np.cumsum(rng(seed).normal(size=n)) + 50) % 200 - 100).round()  # between 0 and 100, reflected
 
 
 DATA = {

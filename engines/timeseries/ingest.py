@@ -283,8 +283,8 @@ class _Writing:
 
     def _divide(self, rows: Rows, verdicts: Verdicts) -> None:
         kinds, order = verdicts.kinds, verdicts.order
-        if kinds is None:
-            self._cut(rows if order is None else rows.take(order), None)
+        if kinds is None:  # copied in any case: the arrays are the user's, who may change them
+            self._cut(rows.take(np.arange(len(rows)) if order is None else order), None)
             return
         assert order is not None  # noqa: S101 - whoever judges sorts
         if len(order):

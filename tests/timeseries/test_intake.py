@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.clock import ManualClock
 from engines.errors import Invalid, TooLarge
+from engines.timeseries import TimeSeries
 from engines.timeseries.intake import columns_of, values_of, words_of
 from engines.timeseries.moments import moment, times_of
 
@@ -238,3 +240,12 @@ def test_a_scalar_everywhere_is_one_record():
     assert found.versions.tolist() == [3]
     with pytest.raises(Invalid, match="measure_name"):
         columns_of(0, {}, {"x": 1}, measure_name="")
+
+
+def test_arrays_that_their_user_changes_afterwards_change_nothing_here():
+    times, usage = np.arange(5) + NEW_YEAR, np.arange(5.0)
+    with TimeSeries(clock=ManualClock(NEW_YEAR // 1000)) as db:
+        db.create_table("cpu").write(times, {"host": "a"}, {"usage": usage})
+        usage[:] = 99
+        times[:] = 7
+        assert [row.usage for row in db.sql("SELECT usage FROM cpu ORDER BY time").rows()] == [0, 1, 2, 3, 4]

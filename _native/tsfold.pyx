@@ -55,7 +55,9 @@ from tsblock cimport (
 )
 from tspieces cimport (
     _BYTES,
+    _COUNTERS,
     _DECODED,
+    _FOUND,
     _IN_LANES,
     _PRUNED,
     _SUMMARISED,
@@ -82,7 +84,8 @@ cdef extern from "tsfoldlanes.h":
 
 LOW, HIGH, TOTAL = WANT_LOW, WANT_HIGH, WANT_TOTAL
 
-PRUNED, SUMMARISED, IN_LANES, DECODED, BYTES = _PRUNED, _SUMMARISED, _IN_LANES, _DECODED, _BYTES
+PRUNED, SUMMARISED, IN_LANES, DECODED, BYTES, FOUND = _PRUNED, _SUMMARISED, _IN_LANES, _DECODED, _BYTES, _FOUND
+COUNTERS = _COUNTERS
 
 
 cdef struct Cell:
@@ -99,7 +102,10 @@ cdef struct Asked:
     int64_t columns
     int want
     Cell* cells         # of the group: bins * columns
-    uint8_t* picked     # blocks that would be decoded and are cold, or NULL: fold
+    uint32_t* picked    # of each block: its number among those that are cold and have to be decoded, from 1; or NULL
+    uint32_t* places    # these blocks, in order of their numbers
+    uint32_t found      # how many there are
+    const ts_block* warm  # they, made hot; NULL: they are only looked for
 
 
 cdef struct Room:
@@ -308,7 +314,30 @@ cdef int fold_steps(const ts_block* block, const Asked* asked, Cell* cells, cons
     return FINE
 
 
-cdef int fold_block(const ts_block* block, Py_ssize_t index, const Asked* asked, Cell* cells, Pieces* rows,
+cdef inline bint looking(const Asked* asked) noexcept nogil:
+    return asked.picked != NULL and asked.warm == NULL
+
+
+cdef const ts_block* found_warm(const ts_block* block, Py_ssize_t index, Asked* asked) noexcept nogil:
+    """A cold block made hot; NULL where it is only looked for, which is noted, or not among those that were found."""
+    cdef const ts_block* warm
+    if asked.picked == NULL:
+        return NULL
+    if asked.warm == NULL:
+        if asked.picked[index] == 0:
+            asked.places[asked.found] = <uint32_t>index
+            asked.found += 1
+            asked.picked[index] = asked.found
+        return NULL
+    if asked.picked[index] == 0 or asked.picked[index] > asked.found:
+        return NULL
+    warm = &asked.warm[asked.picked[index] - 1]
+    if warm.rows != block.rows or warm.present != block.present or warm.codec & 15 == COLD:
+        return NULL
+    return warm
+
+
+cdef int fold_block(const ts_block* block, Py_ssize_t index, Asked* asked, Cell* cells, Pieces* rows,
                     Room* room) noexcept nogil:
     """One block of a column. rows: its pieces, at least one. cells: of this column and group, the first bin."""
     cdef int kind = block.codec & 15, i, want = asked.want
@@ -321,6 +350,8 @@ cdef int fold_block(const ts_block* block, Py_ssize_t index, const Asked* asked,
     if block.present > block.rows or block.rows > MOST:
         return CORRUPTED
     if rows.count == 1 and rows.until[0] - rows.from_[0] == block.rows and summary_serves(block, want):
+        if looking(asked):
+            return FINE
         asked.span.counters[_SUMMARISED] += 1
         if want:
             from_summary(&cells[rows.bin[0] * asked.columns], block)
@@ -328,11 +359,11 @@ cdef int fold_block(const ts_block* block, Py_ssize_t index, const Asked* asked,
             cells[rows.bin[0] * asked.columns].count += block.present
         return FINE
     if kind == COLD and not (want == 0 and block.present == block.rows):
-        if asked.picked == NULL:
-            return CORRUPTED
-        asked.picked[index] = 1
-        return FINE
-    if asked.picked != NULL:
+        block = found_warm(block, index, asked)
+        if block == NULL:
+            return CORRUPTED if asked.picked == NULL else FINE
+        kind = block.codec & 15
+    if looking(asked):
         return FINE
     if block.present < block.rows:
         if values_of_rows(block, rows, room):
@@ -378,7 +409,7 @@ cdef struct Chunks:
     Py_ssize_t block_count
 
 
-cdef int fold_series(const Chunks* chunks, int64_t first, int64_t last, const uint16_t* wanted, const Asked* asked,
+cdef int fold_series(const Chunks* chunks, int64_t first, int64_t last, const uint16_t* wanted, Asked* asked,
                      Room* room, Py_ssize_t* damaged) noexcept nogil:
     """One series: chunks first ... last, of which the first is of times."""
     cdef int64_t block, blocks, start, chunk
@@ -411,8 +442,11 @@ cdef int fold_series(const Chunks* chunks, int64_t first, int64_t last, const ui
         if <int64_t>times.first > asked.span.high or <int64_t>times.last < asked.span.low:
             asked.span.counters[_PRUNED] += 1
             continue
-        if times.codec & 15 == COLD and asked.picked != NULL:
-            asked.picked[start + block] = 1
+        if times.codec & 15 == COLD:
+            times = found_warm(times, start + block, asked)
+            if times == NULL and not looking(asked):
+                return CORRUPTED
+        if times == NULL:
             pieces.count = 2  # nobody knows: so all of them may be decoded
             pieces.planned = False
             pieces.from_[0] = pieces.from_[1] = pieces.until[0] = pieces.until[1] = 0
@@ -426,7 +460,7 @@ cdef int fold_series(const Chunks* chunks, int64_t first, int64_t last, const ui
                 continue
             values = &chunks.blocks[places[column] + block]
             damaged[0] = places[column] + block
-            if values.rows != times.rows:
+            if values.rows != chunks.blocks[start + block].rows:
                 return CORRUPTED
             if fold_block(values, damaged[0], asked, asked.cells + column, pieces, room):
                 return CORRUPTED
@@ -438,12 +472,15 @@ def fold_part(const int32_t[::1] series not None, const int64_t[::1] starts not 
               const uint8_t[::1] blocks not None, const int32_t[::1] wanted, const int32_t[::1] groups not None,
               const uint16_t[::1] wanted_columns not None, int want, int64_t low, int64_t high, int64_t width,
               int64_t first_bin, int64_t bins, uint8_t[::1] cells not None, int64_t[::1] counters not None,
-              uint8_t[::1] picked):
+              uint32_t[::1] picked, uint32_t[::1] places, const uint8_t[::1] warm):
     """Fold a part into cells[group, bin, column], 48 bytes each; rows with low <= time <= high.
 
     series, starts, columns, firsts, blocks: the part's. wanted: sorted series, groups: of each of them (of each of the
     part's where wanted is None), wanted_columns: rising, 0 is the time. want: LOW | HIGH | TOTAL, counts come always.
-    width 0: one bin. picked: a byte a block; instead of folding, mark the cold blocks that would have to be decoded.
+    width 0: one bin.
+
+    Cold blocks that have to be decoded are looked for first: picked and places are an item a block (picked zeros),
+    warm is None; nothing is folded, and places begins with counters[FOUND] of them. Then they are given, hot, as warm.
 
     Returns the place of a block that is damaged, or -1.
     """
@@ -456,8 +493,11 @@ def fold_part(const int32_t[::1] series not None, const int64_t[::1] starts not 
     cdef Cell* base
     cdef int status = FINE
     if (starts.shape[0] != count + 1 or firsts.shape[0] != chunk_count + 1 or blocks.shape[0] % sizeof(ts_block)
-            or groups.shape[0] != asked_count or counters.shape[0] < 5 or wanted_columns.shape[0] > MOST
-            or (picked is not None and picked.shape[0] != blocks.shape[0] // <Py_ssize_t>sizeof(ts_block))):
+            or groups.shape[0] != asked_count or counters.shape[0] < _COUNTERS or wanted_columns.shape[0] > MOST
+            or (picked is not None and picked.shape[0] != blocks.shape[0] // <Py_ssize_t>sizeof(ts_block))
+            or (picked is None) != (places is None) or (picked is None and warm is not None)
+            or (picked is not None and places.shape[0] != picked.shape[0])
+            or (warm is not None and warm.shape[0] % sizeof(ts_block))):
         raise ValueError("the arrays of the part do not fit together")
     if width < 0 or bins < 1 or bins > 1 << 40 or wanted_columns.shape[0] < 1 or not 0 <= want <= 7:
         raise ValueError("there is nothing to fold into")
@@ -475,7 +515,15 @@ def fold_part(const int32_t[::1] series not None, const int64_t[::1] starts not 
     asked.span.first_bin, asked.span.bins, asked.span.counters = first_bin, bins, &counters[0]
     asked.columns = wanted_columns.shape[0]
     asked.want = want
-    asked.picked = NULL if picked is None else &picked[0]
+    asked.picked = NULL
+    asked.warm = NULL
+    asked.found = 0
+    if picked is not None:
+        asked.picked = &picked[0]
+        asked.places = &places[0]
+    if warm is not None and warm.shape[0]:
+        asked.warm = <const ts_block*>&warm[0]
+        asked.found = <uint32_t>(warm.shape[0] // <Py_ssize_t>sizeof(ts_block))
     chunks.columns = &columns[0]
     chunks.firsts = &firsts[0]
     chunks.blocks = <const ts_block*>&blocks[0]
@@ -508,4 +556,5 @@ def fold_part(const int32_t[::1] series not None, const int64_t[::1] starts not 
             if fold_series(&chunks, starts[at], starts[at + 1], &wanted_columns[0], &asked, &room, &damaged):
                 status = CORRUPTED
                 break
+    counters[_FOUND] = asked.found
     return damaged if status else -1

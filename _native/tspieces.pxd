@@ -15,6 +15,8 @@ cdef enum:  # counters
     _IN_LANES = 2
     _DECODED = 3
     _BYTES = 4
+    _FOUND = 5
+    _COUNTERS = 6
 
 
 cdef struct Span:

@@ -11,6 +11,8 @@ SUMMARISED: Final[int]
 IN_LANES: Final[int]
 DECODED: Final[int]
 BYTES: Final[int]
+FOUND: Final[int]
+COUNTERS: Final[int]
 
 def fold_part(
     series: npt.NDArray[np.int32],
@@ -29,5 +31,7 @@ def fold_part(
     bins: int,
     cells: npt.NDArray[np.uint8],
     counters: npt.NDArray[np.int64],
-    picked: npt.NDArray[np.uint8] | None,
+    picked: npt.NDArray[np.uint32] | None,
+    places: npt.NDArray[np.uint32] | None,
+    warm: npt.NDArray[np.uint8] | None,
 ) -> int: ...

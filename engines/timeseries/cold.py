@@ -42,7 +42,7 @@ from pcodec import ChunkConfig, standalone
 from engines.errors import Corrupted
 from engines.timeseries import codec
 from engines.timeseries.codec import COLD, ITEMS, Blocks, Bytes, Cuts, Encoded
-from engines.timeseries.part import BLOCK
+from engines.timeseries.part import BLOCK, BLOCK_TYPE
 from engines.timeseries.schema import TYPES, MeasureType
 
 HEADER: Final = struct.Struct("<8sBBHHH")
@@ -54,6 +54,7 @@ MOST_ROWS: Final = 8 * BLOCK  # of a chunk of many short series
 SAMPLE: Final = 1024
 MOST_WORDS: Final = 4096
 TEXT_LEVEL: Final = 12
+NUMERIC: Final = tuple(TYPES.index(name) for name in ("double", "bigint", "timestamp"))
 ROOM: Final = 64 << 20  # bytes of warm chunks
 Values = npt.NDArray[Any]
 
@@ -239,27 +240,36 @@ def narrowest(numbers: Values) -> Values:
 
 def thawed(blocks: Blocks) -> tuple[Blocks, object]:
     """The same blocks, none of them cold, and what keeps their bytes alive. Corrupted where a chunk is damaged."""
-    result = blocks.copy()
-    owners: list[Bytes | bytes] = []
     places = np.flatnonzero((blocks["codec"] & 15) == COLD)
-    addresses = blocks["address"][places]
-    edges = [0, *(np.flatnonzero(addresses[1:] != addresses[:-1]) + 1).tolist(), len(places)]
-    for first, end in pairwise(edges):
-        mine = places[first:end]
-        block = blocks[mine[0]]
-        address, length = int(block["address"]), int(block["length"])
-        if length < HEADER.size:
-            _damaged("it is too short")
-        hot = WARM.get(address, length, codec.type_of(block))
-        owners.append(hot.payload)
-        inside = blocks["more"][mine].astype(np.int64)
-        if int(inside.max()) >= len(hot.blocks):
-            _damaged("it has fewer blocks")
-        warm = hot.blocks[inside]
-        if (warm["rows"] != blocks["rows"][mine]).any() or (warm["present"] != blocks["present"][mine]).any():
-            _damaged("its blocks are of another length")
-        result[mine] = warm
-    return result, owners
+    mine = blocks[places]
+    addresses = mine["address"]
+    if (addresses == addresses[0]).all():  # of one host and hour
+        addresses, first, chunk = addresses[:1], np.zeros(1, np.intp), np.zeros(len(mine), np.intp)
+    else:
+        addresses, first, chunk = np.unique(addresses, return_index=True, return_inverse=True)
+    lengths, codecs = mine["length"][first], mine["codec"][first]
+    if (mine["length"] != lengths[chunk]).any() or (mine["codec"] != codecs[chunk]).any():
+        _damaged("its blocks do not agree")
+    if int(lengths.min()) < HEADER.size:
+        _damaged("it is too short")
+    chunks = [
+        WARM.get(address, length, number >> 4)
+        for address, length, number in zip(addresses.tolist(), lengths.tolist(), codecs.tolist(), strict=True)
+    ]
+    counts = np.array([len(hot.blocks) for hot in chunks])
+    inside = mine["more"].astype(np.int64)
+    if (inside >= counts[chunk]).any():
+        _damaged("it has fewer blocks")
+    # as words: joined and picked as records they would be so a field at a time
+    words = np.concatenate([hot.blocks.view(np.uint64) for hot in chunks]).reshape(-1, BLOCK_TYPE.itemsize // 8)
+    warm = words[(np.cumsum(counts) - counts)[chunk] + inside].view(BLOCK_TYPE).reshape(-1)
+    if (warm["rows"] != mine["rows"]).any() or (warm["present"] != mine["present"]).any():
+        _damaged("its blocks are of another length")
+    if len(places) == len(blocks):
+        return warm, chunks
+    result = blocks.copy()
+    result[places] = warm
+    return result, chunks
 
 
 class Warm:
@@ -272,11 +282,11 @@ class Warm:
         self.room = room
         self.used = 0
         self.hits = self.misses = 0
-        self._chunks: OrderedDict[tuple[bytes, int, str], Encoded] = OrderedDict()
+        self._chunks: OrderedDict[tuple[bytes, int, int], Encoded] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, address: int, length: int, type: MeasureType) -> Encoded:
-        """The hot blocks of the chunk that lies there, at their addresses in this process."""
+    def get(self, address: int, length: int, type: int) -> Encoded:
+        """The hot blocks of the chunk that lies there, at their addresses in this process. type: its place in TYPES."""
         key = ctypes.string_at(address, 8), length, type
         with self._lock:
             found = self._chunks.get(key)
@@ -285,7 +295,9 @@ class Warm:
                 self.hits += 1
                 return found
             self.misses += 1
-        opened = open_chunk(ctypes.string_at(address, length), type)
+        if type not in NUMERIC:
+            _damaged("it is of another type")
+        opened = open_chunk(ctypes.string_at(address, length), TYPES[type])
         made = Encoded(opened.payload, codec.placed(opened))
         with self._lock:
             if key not in self._chunks:

@@ -135,7 +135,7 @@ def fold(
     cells = words.view(CELL).reshape(group_count, bins, len(wanted))
     series = None if series is None else np.ascontiguousarray(series, np.int32)
     groups = None if groups is None else np.ascontiguousarray(groups, np.int32)
-    counters = np.zeros(5, np.int64)
+    counters = np.zeros(tsfold.COUNTERS, np.int64)
     for part in parts:
         if part.low > high or part.high < low:
             continue
@@ -146,7 +146,7 @@ def fold(
         _fold_part(part, _Asked(series, of_each, wanted, want, span, cells.view(np.uint8).reshape(-1)), counters)
     if places is not None:
         cells = cells[:, :, places]
-    return Folded(cells, tuple(types), Counters(*counters.tolist()))
+    return Folded(cells, tuple(types), Counters(*counters[: tsfold.FOUND].tolist()))
 
 
 @functools.lru_cache(256)
@@ -184,32 +184,37 @@ class _Asked(NamedTuple):
 
 
 def _fold_part(part: Part, asked: _Asked, counters: npt.NDArray[np.int64]) -> None:
-    blocks, owner = part.blocks, None
-    if part.tier == "magnetic" and ((blocks["codec"] & 15) == codec.COLD).any():
-        picked = np.zeros(len(blocks), np.uint8)
-        _call(part, blocks, asked, np.zeros(5, np.int64), picked)
-        places = np.flatnonzero(picked)
-        if len(places):
-            warmed, owner = codec.warm(blocks[places])
-            blocks = blocks.copy()
-            blocks[places] = warmed
-    _call(part, blocks, asked, counters, None)
-    del owner  # until here it kept alive what the warmed blocks point to
+    if part.tier != "magnetic":
+        _call(part, asked, counters)
+        return
+    # An item a block, but only those that are looked at are ever touched: memory of zeros is not there before.
+    picked, places = np.zeros(len(part.blocks), np.uint32), np.empty(len(part.blocks), np.uint32)
+    found = np.zeros(tsfold.COUNTERS, np.int64)
+    _call(part, asked, found, picked=picked, places=places)
+    count = int(found[tsfold.FOUND])
+    if not count:
+        _call(part, asked, counters)
+        return
+    warm, owner = codec.warm(part.blocks[places[:count]])
+    _call(part, asked, counters, picked=picked, places=places, warm=warm.view(np.uint8))
+    del owner  # until here it kept alive what the warm blocks point to
 
 
 def _call(
     part: Part,
-    blocks: npt.NDArray[Any],
     asked: _Asked,
     counters: npt.NDArray[np.int64],
-    picked: npt.NDArray[np.uint8] | None,
+    *,
+    picked: npt.NDArray[np.uint32] | None = None,
+    places: npt.NDArray[np.uint32] | None = None,
+    warm: npt.NDArray[np.uint8] | None = None,
 ) -> None:
     damaged = tsfold.fold_part(
         part.series,
         part.starts,
         part.columns,
         part.firsts,
-        blocks.view(np.uint8),
+        part.blocks.view(np.uint8),
         asked.series,
         asked.groups,
         asked.columns,
@@ -218,5 +223,7 @@ def _call(
         asked.cells,
         counters,
         picked,
+        places,
+        warm,
     )
-    codec.check(blocks, damaged)
+    codec.check(part.blocks, damaged)

@@ -162,11 +162,11 @@ def test_the_least_recently_used_chunk_goes_first():
     kept = [cold.encode_cold("double", walk(8640, seed), cuts, first_blocks=first_blocks) for seed in range(5)]
     for encoded in kept:
         block = codec.placed(encoded)[0]
-        warm.get(int(block["address"]), int(block["length"]), "double")
+        warm.get(int(block["address"]), int(block["length"]), 0)
         assert warm.used <= 10_000
     assert warm.misses == 5
     block = codec.placed(kept[-1])[0]
-    warm.get(int(block["address"]), int(block["length"]), "double")
+    warm.get(int(block["address"]), int(block["length"]), 0)
     assert warm.hits == 1
 
 
@@ -248,8 +248,10 @@ def test_the_fold_warms_only_the_chunks_that_it_needs():
     expected = [walk(n)[i * 360 : (i + 1) * 360] for i in range(bins)]
     np.testing.assert_array_equal(folded.high(0)[0], [part.max() for part in expected])
     np.testing.assert_allclose(folded.total(0)[0], [part.sum() for part in expected])
-    folded = fold.fold([part], [2, 3], ["double"] * 2, ["max"])
+    folded = fold.fold([part], [2, 3], ["double"] * 2, ["max", "sum"])
     assert cold.WARM.misses == misses + 4
+    np.testing.assert_array_equal(folded.count(1), n)
+    np.testing.assert_allclose(folded.total(1), walk(n, 2).sum())
     np.testing.assert_array_equal(folded.high(1), walk(n, 2).max())
 
 

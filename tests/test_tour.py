@@ -16,7 +16,7 @@ import engines.tour
 from engines.clock import ManualClock
 from engines.display import Plan, Table
 from engines.errors import Corrupted, EngineError, Invalid, NotFound
-from engines.tour import crash, page, pictures, story, synthetic, tour
+from engines.tour import crash, page, pictures, story, synthetic, timeseries, tour
 from engines.tour.chapter import Chapter, Check, Picture, Question, Remark, Tree, duration, size
 from engines.tour.pictures import Bar, Piece
 from engines.tour.show import Show
@@ -276,6 +276,14 @@ def test_a_chapter_prints_twelve_lines_at_most_beside_its_tables(tmp_path, capsy
     code = re.compile(r"  [a-z]+( = [a-z]+)?[.(].*[()]")
     prose = [line for line in told if line and (line[0] != " " or code.match(line))]
     assert len(prose) - sum(line.startswith("…") for line in prose) <= 12, prose
+
+
+def test_the_weather_of_the_real_year_lacks_the_hours_that_are_known(year, tmp_path):
+    told = timeseries.chapter(year, tmp_path, quiet_show()[0])
+    assert [check.what for check in told.checks if not check.right] == []
+    found = {check.what: check.found for check in told.checks}
+    assert found["hours missing, and filled"] == [("EWR", 28, 8730), ("JFK", 24, 8730), ("LGA", 24, 8730)]
+    assert found["mean at JFK on 4 July"] == 76.933
 
 
 def test_stores_stay_in_a_folder_that_was_named_and_nowhere_else(tmp_path, monkeypatch):

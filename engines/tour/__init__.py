@@ -28,14 +28,14 @@ from engines.errors import Invalid, nearest
 if TYPE_CHECKING:
     from engines.tour.chapter import Chapter
 
-CHAPTERS = ("kv", "seats", "warehouse", "ledger", "crash")  # in the order they are told; the finale last
+CHAPTERS = ("kv", "seats", "warehouse", "ledger", "timeseries", "crash")  # in the order they are told; the finale last
 
 
 def tour(
     *,
     folder: Annotated[Path | None, Parameter(help="Keep the stores here. Left out: a temporary folder.")] = None,
     only: Annotated[
-        str | None, Parameter(help="Tell only this chapter: kv, seats, warehouse, ledger or crash.")
+        str | None, Parameter(help="Tell only this chapter: kv, seats, warehouse, ledger, timeseries or crash.")
     ] = None,
     html: Annotated[Path, Parameter(help="Where to write the page.")] = Path("engines-tour.html"),
     synthetic: Annotated[

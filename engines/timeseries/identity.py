@@ -21,7 +21,7 @@ from engines._native import tsmerge
 from engines.timeseries.journal import LATE, REPLACED
 from engines.timeseries.lookup import Hits
 from engines.timeseries.part import VERSION
-from engines.timeseries.rows import Column, Rows
+from engines.timeseries.rows import Column, Rows, is_version
 
 UNCHANGED: Final = 3
 REFUSED: Final = 4
@@ -163,7 +163,7 @@ def values_of(rows: Rows, row: int) -> dict[int, Any]:
     """The values of one row by column, in a form that compares by bits."""
     found: dict[int, Any] = {}
     for number, column in rows.columns.items():
-        if number == VERSION or (column.valid is not None and not column.valid[row]):
+        if is_version(number) or (column.valid is not None and not column.valid[row]):
             continue
         found[number] = column.words[column.data[row]] if column.words is not None else column.data[row].tobytes()
     return found
@@ -172,7 +172,9 @@ def values_of(rows: Rows, row: int) -> dict[int, Any]:
 def equal(one: Rows, other: Rows) -> Mask:
     """Row by row: whether both have the same values, bit by bit. Versions do not count."""
     same = np.ones(len(one), np.bool_)
-    for number in {*one.columns, *other.columns} - {VERSION}:
+    for number in {*one.columns, *other.columns}:
+        if is_version(number):
+            continue
         left, right = one.columns.get(number), other.columns.get(number)
         if left is None or right is None:
             lonely = left or right

@@ -43,7 +43,7 @@ class Ours:
         )
 
     def ask(self, question, size):
-        return list(map(tuple, self.db.sql(fleets.words(question, size, "engines")).rows()))
+        return self.db.sql(fleets.words(question, size, "engines")).rows()
 
     def settle(self):
         """Everything into the magnetic tier."""

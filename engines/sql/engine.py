@@ -160,9 +160,9 @@ class SQL:
 
     def program(self, query: Query) -> Program:
         """A bound query, rewritten and lowered."""
-        functions = self.dialect.functions
+        functions, rules = self.dialect.functions, self.dialect.rules
         try:
-            better = rewrite(query, self.source, folding=lambda expression: fold(expression, functions))
+            better = rewrite(query, self.source, folding=lambda expression: fold(expression, functions, rules))
             return lower(better, functions)
         except RecursionError:
             raise QueryError("the statement is nested too deeply") from None

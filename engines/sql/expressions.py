@@ -112,10 +112,13 @@ def condition(expression: Expression, functions: Functions) -> Condition:
     return Condition(compiler.nodes, tests)
 
 
-def fold(expression: Expression, functions: Functions | None = None) -> Constant | None:
+def fold(
+    expression: Expression, functions: Functions | None = None, rules: Mapping[str, Any] | None = None
+) -> Constant | None:
     """The expression's value, if nothing but constants is in it; None if it has none, or would be an error.
 
-    A parameter or now() is no constant: it is another with every run. Nor is anything that is not pure.
+    A parameter or now() is no constant: it is another with every run. Nor is anything that is not pure. rules: the
+    dialect's.
     """
     compiler = _Compiler(functions or _standard())
     try:
@@ -126,7 +129,7 @@ def fold(expression: Expression, functions: Functions | None = None) -> Constant
     if info.ids or info.bound or not info.pure:
         return None
     try:
-        column = compiler.nodes.frame(Batch(rows=1), Context()).value(node)
+        column = compiler.nodes.frame(Batch(rows=1), Context(rules=rules or {})).value(node)
     except QueryError:
         return None
     if column.parts is not None or expression.type.fields:

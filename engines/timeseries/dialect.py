@@ -89,8 +89,9 @@ TIMESTREAM: Final = Dialect(
     functions=timestream(),
     statements=dict.fromkeys(STATEMENTS, True),
     types={
-        **dict.fromkeys(("timestamp", "timestamp(9)", "timestamptz", "datetime", "timestampntz"), TIMESTAMP_NS),
-        "interval": INTERVAL_NS,
+        **dict.fromkeys(("timestamp", "timestamptz", "datetime", "timestampntz"), TIMESTAMP_NS),
+        **dict.fromkeys((f"{name}({n})" for name in ("timestamp", "timestamptz") for n in range(10)), TIMESTAMP_NS),
+        **dict.fromkeys(("interval", "interval day to second", "interval year to month"), INTERVAL_NS),
         "real": DOUBLE,
         "float": DOUBLE,
         "string": VARCHAR,

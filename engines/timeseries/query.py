@@ -281,9 +281,8 @@ class Queries(SQL):
         functions = self.dialect.functions
         try:
             plan, constants = taken_out(query.plan, functions)
-            better = rewrite(
-                Query(plan, query.columns, query.tables), self.source, folding=lambda one: fold(one, functions)
-            )
+            taken = Query(plan, query.columns, query.tables)
+            better = rewrite(taken, self.source, folding=lambda one: fold(one, functions, self.dialect.rules))
             sources = {name: self._time_source(name) for name in query.tables}
             folded, folds = fused.fuse(better, sources)
             program = lower(folded, functions)

@@ -13,7 +13,7 @@ from engines.sql import comparisons
 from engines.sql.column import Column, elements, gather, nulls
 from engines.sql.functions.given import Given, intervals, mask_column, scalars, spread, whole_column
 from engines.sql.functions.registry import Functions, TypeMismatch
-from engines.sql.types import BIGINT, BOOLEAN, Type, array
+from engines.sql.types import BIGINT, BOOLEAN, NULL, Type, array
 from engines.timeseries.functions.taking import TIMES, takes
 
 FUNCTIONS = Functions()
@@ -73,14 +73,15 @@ def spans(column: Column) -> tuple[Spans, Spans]:
     return starts, np.where(column.valid, ends, starts) if column.valid is not None else ends
 
 
-def _list(types: Sequence[Type], what: str, count: int) -> None:
-    if len(types) != count or types[0].kind not in LISTS:
+def _list(types: Sequence[Type], what: str, count: int) -> Type:
+    """The type of the first argument, a list; NULL is an array of nothing."""
+    if len(types) != count or types[0].kind not in {*LISTS, "null"}:
         raise TypeMismatch(f"takes {what}, not ({', '.join(map(str, types))})")
+    return array(NULL) if types[0].kind == "null" else types[0]
 
 
 def _cardinality(types: Sequence[Type]) -> tuple[Sequence[Type], Type]:
-    _list(types, "an array or a series", 1)
-    return types, BIGINT
+    return (_list(types, "an array or a series", 1),), BIGINT
 
 
 @scalar("cardinality", _cardinality, meaning="how many elements an array or a series has")
@@ -90,10 +91,10 @@ def cardinality(given: Given) -> Column:
 
 
 def _element_at(types: Sequence[Type]) -> tuple[Sequence[Type], Type]:
-    _list(types, "an array or a series, and a place from 1", 2)
+    given = _list(types, "an array or a series, and a place from 1", 2)
     if not types[1].integer:
         raise TypeMismatch("takes a place that is a whole number")
-    return (types[0], BIGINT), types[0].element
+    return (given, BIGINT), given.element
 
 
 @scalar("element_at", _element_at, meaning="the n-th element from 1, from the end if negative; NULL if there is none")
@@ -135,10 +136,10 @@ def contains(given: Given) -> Column:
 
 
 def _slice(types: Sequence[Type]) -> tuple[Sequence[Type], Type]:
-    _list(types, "an array or a series, a place from 1, and how many", 3)
+    given = _list(types, "an array or a series, a place from 1, and how many", 3)
     if not (types[1].integer and types[2].integer):
         raise TypeMismatch("takes whole numbers for the place and for how many")
-    return (types[0], BIGINT, BIGINT), types[0]
+    return (given, BIGINT, BIGINT), given
 
 
 @scalar("slice", _slice, meaning="so many elements from a place; a negative place counts from the end")

@@ -120,24 +120,31 @@ def _write(engine: "TimeSeries", table: "TimeTable", tile: "Tile") -> tuple[Stor
 
 def delete_condemned(engine: "TimeSeries") -> None:
     """Delete blobs that nothing names any more, as far as that is on disk."""
-    if engine.condemned:
-        gone = engine.condemned - wanted(engine)
-        engine.forget(gone)
-        engine.blobs.remove(digest for digest in sorted(gone) if engine.blobs.has(digest))
+    if not engine.condemned:
+        return
+    named = named_by_tables(engine)
+    engine.forget(engine.condemned - named)
+    kept = engine.kept_snapshots.kept()
+    if kept is not None:  # else a snapshot cannot be read, and may need any of them
+        gone = sorted(engine.condemned - named - kept)
+        engine.blobs.remove(digest for digest in gone if engine.blobs.has(digest))
         engine.condemned = set()
 
 
-def wanted(engine: "TimeSeries") -> set[str]:
-    """The blobs that a table or a snapshot names."""
+def named_by_tables(engine: "TimeSeries") -> set[str]:
+    """The blobs that a table names."""
     found: set[str] = set()
     for table in engine.all_tables():
         found |= table.digests()
-    return found | engine.kept_by_snapshots()
+    return found
 
 
 def sweep(engine: "TimeSeries") -> None:
     """At open: delete what a crash has left. The tree may name more than the tables do, until its next checkpoint."""
-    keep = wanted(engine) | engine.condemned
+    kept = engine.kept_snapshots.kept()
+    if kept is None:
+        return
+    keep = named_by_tables(engine) | kept | engine.condemned
     for state in engine.standing.states():
         keep |= {stored.digest for stored in engine.standing.stored(state.definition.number)}
     engine.blobs.sweep(keep)

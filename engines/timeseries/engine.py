@@ -22,9 +22,11 @@ acknowledged is found again; of a write that was not, all or nothing.
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from engines import display
 from engines.changes import Change
@@ -47,11 +49,11 @@ from engines.timeseries.query import Parameters, Queries
 from engines.timeseries.results import RejectedRecords, WriteResult
 from engines.timeseries.schedule import SCHEDULE_FRAME, Schedules
 from engines.timeseries.schema import TableDefinition
+from engines.timeseries.series import SeriesKey
+from engines.timeseries.snapshots import FORMAT, Snapshots
 from engines.timeseries.standing import Standing
 from engines.timeseries.table import TimeTable
 from engines.timeseries.upkeep import Upkeep
-
-FORMAT: Final = 1
 
 
 class TimeSeries(Upkeep):
@@ -128,6 +130,7 @@ class TimeSeries(Upkeep):
             raise self.log.damage
         self.standing = Standing(self.tree)
         self.schedules = Schedules(self)
+        self.kept_snapshots = Snapshots(self)
         self._load()
         self.tree.before_replay = self._load
         if self.read_only:
@@ -385,9 +388,22 @@ class TimeSeries(Upkeep):
         for digest in digests:
             self._open_parts.pop(digest, None)
 
-    def kept_by_snapshots(self) -> set[str]:
-        """The blobs that snapshots name."""
-        return set()
+    def adopt(
+        self,
+        definition: TableDefinition,
+        keys: Iterable[SeriesKey],
+        newest: npt.NDArray[np.int64],
+        generation: int,
+        blobs: Iterable[Stored],
+    ) -> None:
+        """Under the lock, for a restore: a table of which nobody here has heard; a checkpoint follows."""
+        table = self._handle(definition)
+        table.reset(definition, keys, newest, generation)
+        table.saved_series = 0
+        for stored in blobs:
+            table.keep(stored)
+        table.changed = set(table.tiles)
+        self._know(table)
 
     def settle(self) -> None:
         """Wait while the log is replayed, after a write that was interrupted."""

@@ -1,13 +1,18 @@
-"""The doors of TimeSeries for what has time: ticks, scheduled queries. A part of that class, apart for its length."""
+"""The doors of TimeSeries for upkeep: ticks, scheduled queries, snapshots. A part of that class, apart for length."""
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+from engines.clock import Clock
 from engines.display import Table
-from engines.timeseries import tiers
+from engines.storage.files import FileSystem, RealFileSystem
+from engines.storage.log import Durability
+from engines.timeseries import snapshots, tiers
 from engines.timeseries.defining import Duration
 from engines.timeseries.results import WriteResult
 from engines.timeseries.schedule import Alert, CatchUp
+from engines.timeseries.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from engines.timeseries.engine import TimeSeries
@@ -80,3 +85,48 @@ class Upkeep:
     def drop_scheduled_query(self, name: str) -> None:
         """Forget a scheduled query; what it has written stays. NotFound."""
         self._whole.schedules.drop(name)
+
+    # -- snapshots
+
+    def snapshot(self, name: str, to: str | os.PathLike[str] | None = None) -> Snapshot:
+        """Keep the store as it is now under a name; with `to` also in another folder, as far as it is not there.
+
+        Tiles are shared with the store and with other snapshots, never copied inside of it. A snapshot that is there
+        already can be copied to another folder later. AlreadyExists, Invalid, ReadOnly.
+        """
+        self._whole.check_open()
+        return self._whole.kept_snapshots.take(name, to)
+
+    def snapshots(self) -> Table:
+        """The snapshots, the oldest first: name, time, tables, tiles, points, bytes, new_bytes.
+
+        new_bytes: of what no other snapshot names.
+        """
+        self._whole.check_open()
+        return self._whole.kept_snapshots.table()
+
+    def drop_snapshot(self, name: str) -> None:
+        """Forget a snapshot, and delete what only it needs. NotFound."""
+        self._whole.kept_snapshots.drop(name)
+
+    @classmethod
+    def restore(
+        cls,
+        source: "str | os.PathLike[str] | TimeSeries",
+        name: str,
+        path: str | os.PathLike[str] | None,
+        *,
+        clock: Clock | None = None,
+        durability: Durability = "commit",
+        files: FileSystem | None = None,
+    ) -> "TimeSeries":
+        """A store in the folder `path`, which is not there yet (None: in memory), as it was in a snapshot; open.
+
+        source: a store, its folder, or one that snapshot(to=) has copied to. NotFound, AlreadyExists, Corrupted.
+        """
+        make = cast("type[TimeSeries]", cls)
+
+        def open_store(path: str | None) -> "TimeSeries":
+            return make(path, clock=clock, durability=durability, files=files if path is not None else None)
+
+        return snapshots.restore(open_store, source, name, path, files or RealFileSystem())

@@ -20,6 +20,8 @@ from engines.sql.values import type_of
 RULES: Final[Mapping[str, Any]] = {
     "nulls": "large",  # ORDER BY: NULL as if larger than everything (last ascending, first descending); or "last"
     "sum_of_bigint": "decimal",  # DECIMAL(38, 0); or "bigint", an error where it overflows
+    "database": "dev",  # current_database()
+    "schema": "public",  # current_schema()
     "zone": "UTC",  # of TIMESTAMPTZ, where text and TIMESTAMP are turned into it
     "unit": "us",  # of now() and INTERVAL; or "ns": a TIMESTAMP is a moment then, and a zone in a text counts
 }

@@ -136,3 +136,38 @@ def test_unpivot_makes_rows_of_columns(sql):
 def test_what_is_wrong_is_said(text, said, sql):
     with pytest.raises(QueryError, match=said):
         rows(sql, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("SELECT * FROM generate_series(1, 3)", [(1,), (2,), (3,)]),
+        ("SELECT g FROM generate_series(10, 1, -4) AS g", [(10,), (6,), (2,)]),
+        ("SELECT n FROM generate_series(1, NULL) AS g(n)", []),
+        ("SELECT * FROM generate_series(1, 2) a LEFT JOIN generate_series(2, 3) b ON a = b ORDER BY 1", [(1, None), (2, 2)]),
+        ("SELECT n FROM generate_series(9223372036854775806, 9223372036854775807) AS g(n)", [(2**63 - 2,), (2**63 - 1,)]),
+        ("SELECT sum(n) FROM generate_series(1, 200000) AS g(n)", [(20_000_100_000,)]),
+    ],
+)  # fmt: skip
+def test_a_series_of_whole_numbers_is_a_table(text, rows, sql):
+    assert [tuple(row) for row in sql.query(text).rows()] == rows
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("1, 3, 0", "of a series is not 0"),
+        ("1, 1000000000", "at most"),
+        ("'a', 2", "whole numbers"),
+        ("1", "takes two"),
+    ],
+)
+def test_a_series_that_cannot_be_made(call, said, sql):
+    with pytest.raises(QueryError, match=said):
+        sql.query(f"SELECT count(*) FROM generate_series({call})")
+
+
+def test_where_a_statement_runs(sql):
+    (row,) = sql.query("SELECT version(), current_database(), current_schema()").rows()
+    assert row[0].startswith("redshift of enginehouse ")
+    assert tuple(row)[1:] == ("dev", "public")

@@ -6,6 +6,7 @@ not. What a name means is asked in this order: aggregates, SPECIAL, rewrites of 
 """
 
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any, Final
 
 from sqlglot import exp
@@ -186,6 +187,19 @@ def _today(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     return cast(now(binder, binder.position(node)), DATE)
 
 
+def _where(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
+    """CURRENT_DATABASE, CURRENT_SCHEMA."""
+    _arguments(binder, name, node, scope, least=0, most=0)
+    found = binder.dialect.rules.get(name.removeprefix("current_"), "")
+    return Constant(found.encode(), type=VARCHAR, position=binder.position(node))
+
+
+def _version(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
+    _arguments(binder, name, node, scope, least=0, most=0)
+    shown = f"{binder.dialect.name} of enginehouse {metadata.version('enginehouse')}"
+    return Constant(shown.encode(), type=VARCHAR, position=binder.position(node))
+
+
 def _grouping(binder: Binder, name: str, node: Node, scope: Scope) -> Expression:
     """Stands as a call until the grouping sets are known, see selects.py."""
     if not scope.may_aggregate:
@@ -218,6 +232,9 @@ SPECIAL: Final[dict[str, Special]] = {
     "div": _floor_of_quotient,
     **dict.fromkeys(("getdate", "sysdate", "now", "statement_timestamp", "transaction_timestamp"), _now),
     "current_date": _today,
+    "version": _version,
+    "current_database": _where,
+    "current_schema": _where,
     "grouping": _grouping,
     "array": _array,
 }

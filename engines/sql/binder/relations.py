@@ -80,6 +80,9 @@ def _item(binder: Binder, node: Node, scope: Scope, left: Rows | None) -> Rows:
     kind = node.__class__
     if node.args.get("pivots"):
         return _pivoted(binder, node, scope, left)
+    if kind is exp.Table and written(node.this).upper().startswith("GENERATE_SERIES("):
+        unnested = exp.Unnest(expressions=[node.this], alias=node.args.get("alias"))
+        return _unnest(binder, unnested, scope, Rows(ONE_ROW, []), outer=False, name="generate_series")
     if kind is exp.Table:
         rows = _table(binder, node)
     elif kind is exp.Subquery:
@@ -356,7 +359,7 @@ def _beside(binder: Binder, node: Node, left: Rows, scope: Scope) -> Rows:
     return joined
 
 
-def _unnest(binder: Binder, node: Node, scope: Scope, left: Rows, *, outer: bool) -> Rows:
+def _unnest(binder: Binder, node: Node, scope: Scope, left: Rows, *, outer: bool, name: str = "unnest") -> Rows:
     inside = Scope(outer=scope.outer, rows=left, clause="UNNEST")
     arrays = []
     columns = []
@@ -365,16 +368,16 @@ def _unnest(binder: Binder, node: Node, scope: Scope, left: Rows, *, outer: bool
         array = binder.expression(one, inside)
         if array.type.kind not in {"array", "timeseries"}:
             raise binder.error(f"UNNEST takes an ARRAY, {written(one)} is {array.type}", one)
-        name = one.name if isinstance(one, exp.Column) else "unnest"
-        id = binder.id(name)
+        shown = one.name if isinstance(one, exp.Column) else name
+        id = binder.id(shown)
         arrays.append((id, array))
         if array.type.kind != "timeseries":
-            columns.append(Column(name, id, array.type.element))
+            columns.append(Column(shown, id, array.type.element))
             continue
         record = Reference(id, type=array.type.element)
-        for name, type in array.type.fields:
-            columns.append(Column(name, binder.id(name), type))
-            points[columns[-1].id] = Call("field", (record, Constant(name.encode(), type=VARCHAR)), type=type)
+        for part, type in array.type.fields:
+            columns.append(Column(part, binder.id(part), type))
+            points[columns[-1].id] = Call("field", (record, Constant(part.encode(), type=VARCHAR)), type=type)
     ordinality = None
     if node.args.get("offset"):
         offset = node.args["offset"]

@@ -1,6 +1,6 @@
 """Arrays: ARRAY(a, b, c) and array[0]. Offsets and one column of elements, as in column.py."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -8,12 +8,13 @@ from engines.sql.column import Column, elements, gather, nulls
 from engines.sql.concatenate import concatenate
 from engines.sql.functions.given import Given, scalars, spread
 from engines.sql.functions.registry import Functions, TypeMismatch
-from engines.sql.types import INTEGER, NULL, Type, array
+from engines.sql.types import BIGINT, INTEGER, NULL, Type, array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FUNCTIONS = Functions()
+MOST_NUMBERS: Final = 100_000_000
 scalar = scalars(FUNCTIONS)
 
 
@@ -30,6 +31,30 @@ def made(given: Given) -> Column:
     beside = concatenate([spread(column, given.rows) for column in given.columns])  # all first ones, all second ones
     at = np.arange(given.rows * count, dtype=np.int32).reshape(count, given.rows).T
     return Column(given.type, offsets, parts={"element": gather(beside, np.ascontiguousarray(at).reshape(-1))})
+
+
+def _series(types: "Sequence[Type]") -> "tuple[Sequence[Type], Type]":
+    if len(types) not in {2, 3} or not all(type.integer or type.kind == "null" for type in types):
+        raise TypeMismatch("takes two or three whole numbers: first, last, step")
+    return [BIGINT] * len(types), array(BIGINT)
+
+
+@scalar("generate_series", _series, meaning="the whole numbers from first to last, by steps of 1 or of what is given")
+def generate_series(given: Given) -> Column:
+    first, last, step = given.whole(0), given.whole(1), given.whole(2) if len(given) > 2 else np.ones(1, np.int64)
+    given.refuse(step == 0, "the step of a series is not 0", 2)
+    step = np.where(step == 0, 1, step)
+    there = given.present()
+    pairs = zip(*np.broadcast_arrays(first, last, step, np.ones(given.rows) if there is None else there), strict=True)
+    counts = [max((int(b) - int(a)) // int(by) + 1, 0) if known else 0 for a, b, by, known in pairs]
+    if sum(counts) > MOST_NUMBERS:
+        raise given.error(f"a series has at most {MOST_NUMBERS:,} numbers here")
+    sizes = np.array(counts, np.int64)
+    offsets = np.zeros(given.rows + 1, np.int32)
+    np.cumsum(sizes, out=offsets[1:])
+    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
+    every = [np.repeat(np.broadcast_to(values, given.rows), sizes) for values in (first, step)]
+    return Column(given.type, offsets, valid=there, parts={"element": Column(BIGINT, every[0] + places * every[1])})
 
 
 def _element(types: "Sequence[Type]") -> "tuple[Sequence[Type], Type]":

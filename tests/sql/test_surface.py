@@ -144,8 +144,8 @@ def test_what_is_wrong_is_said(text, said, sql):
         ("SELECT * FROM generate_series(1, 3)", [(1,), (2,), (3,)]),
         ("SELECT g FROM generate_series(10, 1, -4) AS g", [(10,), (6,), (2,)]),
         ("SELECT n FROM generate_series(1, NULL) AS g(n)", []),
-        ("SELECT * FROM generate_series(1, 2) a LEFT JOIN generate_series(2, 3) b ON a = b ORDER BY 1", [(1, None), (2, 2)]),
-        ("SELECT n FROM generate_series(9223372036854775806, 9223372036854775807) AS g(n)", [(2**63 - 2,), (2**63 - 1,)]),
+        ("SELECT * FROM generate_series(1, 2) a LEFT JOIN generate_series(2, 3) b ON a = b", [(1, None), (2, 2)]),
+        ("SELECT g FROM generate_series(9223372036854775806, 9223372036854775807) AS g", [(2**63 - 2,), (2**63 - 1,)]),
         ("SELECT sum(n) FROM generate_series(1, 200000) AS g(n)", [(20_000_100_000,)]),
     ],
 )  # fmt: skip

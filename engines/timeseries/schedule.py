@@ -175,11 +175,15 @@ class Schedules:
 
     def replay(self, found: Frame, where: str) -> None:
         """Apply a frame of the log again."""
+        self._apply(self.read(found, where))
+
+    def read(self, found: Frame, where: str) -> Event:
+        """What a frame says. Corrupted."""
         try:
             event: Event = msgspec.msgpack.decode(found.payload, type=Event)
         except msgspec.MsgspecError as error:
             raise Corrupted(f"{where} has a frame that this release cannot read ({error})", file=where) from error
-        self._apply(event)
+        return event
 
     def _put(self, event: Event) -> int:
         def apply(_: int) -> None:

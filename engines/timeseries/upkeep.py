@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from engines.clock import Clock
-from engines.display import Table
+from engines.display import Report, Table
 from engines.storage.files import FileSystem, RealFileSystem
 from engines.storage.log import Durability
-from engines.timeseries import snapshots, tiers
+from engines.timeseries import snapshots, tiers, verify
 from engines.timeseries.defining import Duration
 from engines.timeseries.results import WriteResult
 from engines.timeseries.schedule import Alert, CatchUp
@@ -130,3 +130,11 @@ class Upkeep:
             return make(path, clock=clock, durability=durability, files=files if path is not None else None)
 
         return snapshots.restore(open_store, source, name, path, files or RealFileSystem())
+
+    # -- looking inside
+
+    def verify(self) -> Report:
+        """Read every byte of log, tree and blobs, decode every block: what is not as it was written, and where."""
+        self._whole.check_open()
+        self._whole.settle()
+        return verify.verify(self._whole)

@@ -17,6 +17,7 @@ from typing import Any, Final
 from engines.sql import expressions
 from engines.sql.column import Batch
 from engines.sql.context import Context
+from engines.sql.dialect import Dialect
 from engines.sql.functions import Functions
 from engines.sql.logical import (
     Bound,
@@ -52,15 +53,16 @@ class RunConstant:
     program: expressions.Program
 
 
-def taken_out(plan: Plan, functions: Functions) -> tuple[Plan, list[RunConstant]]:
+def taken_out(plan: Plan, dialect: Dialect) -> tuple[Plan, list[RunConstant]]:
     """The plan with a Bound for each constant of a run, and what these are."""
-    hoist = _Hoist(functions)
+    hoist = _Hoist(dialect.functions, dialect.rules)
     return hoist.plan(plan), hoist.found
 
 
 class _Hoist:
-    def __init__(self, functions: Functions) -> None:
+    def __init__(self, functions: Functions, rules: Mapping[str, Any]) -> None:
         self.functions = functions
+        self.rules = rules
         self.found: list[RunConstant] = []
         self.known: dict[Expression, Bound] = {}
         self.shared: dict[str, Plan] = {}
@@ -79,6 +81,8 @@ class _Hoist:
             return in_subquery(one, self.plan(one.plan), tuple(self.expression(left) for left in one.left))
         if isinstance(one, Bound) and one.name != "$now":
             return one
+        if isinstance(one, Cast) and isinstance(one.argument, Constant):  # unreadable: told even if no row asks for it
+            return one if expressions.fold(one, self.functions, self.rules) is not None else self._bound(one)
         return self._bound(one) if _constant(one) else mapped(one, self.expression)
 
     def _bound(self, one: Expression) -> Bound:

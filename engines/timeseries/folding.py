@@ -223,15 +223,15 @@ def finished(call: Folded, cube: Cube | None, ids: Sequence[int], rows: Index, a
             message = f"the SUM of {call.argument} is out of the range of BIGINT: sum CAST({call.argument} AS DOUBLE)"
             raise Refused(message, call.position)
     if counts.all():
-        return Column(call.type, np.ascontiguousarray(found))
+        return Column(call.type, found)
     there = counts > 0
     return Column(call.type, np.where(there, found, found.dtype.type(0)), valid=there.view(np.uint8))
 
 
 def chosen(values: Values, at: Index | None) -> Values:
     """The cells `at` of a cube's values."""
-    flat = values.reshape(-1)
-    return flat if at is None else flat[at]
+    flat = values.reshape(-1)  # a copy, unless it is in one piece
+    return np.ascontiguousarray(flat) if at is None else flat[at]
 
 
 # ---- series to groups ---------------------------------------------------------------------------------------------

@@ -34,10 +34,10 @@ def answer(statement: Statement, text: str, tables: "Tables") -> Table:
             rest, pattern = _like(tokens[2:], text)
             if not rest or rest[0].text.upper() not in {"FROM", "IN"}:
                 raise _error("SHOW MEASURES names a table: SHOW MEASURES FROM t", rest or tokens[-1:], text)
-            found = _measures(_table(rest[1:], text, tables))
-            return Table.from_rows(
-                MEASURE_HEADERS, [row for row in found if pattern is None or matches(pattern, row[0])]
-            )
+            found = [
+                row for row in _measures(_table(rest[1:], text, tables)) if not pattern or matches(pattern, row[0])
+            ]
+            return Table.from_rows(MEASURE_HEADERS, sorted(found, key=lambda row: str(row[0])))
         case "DESCRIBE" | "DESC":
             return Table.from_rows(
                 ["Column", "Type", "Timestream attribute type"], _described(_table(tokens[1:], text, tables))

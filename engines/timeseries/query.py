@@ -280,7 +280,7 @@ class Queries(SQL):
         assert query is not None, "a query"  # noqa: S101 - its kind says so
         functions = self.dialect.functions
         try:
-            plan, constants = taken_out(query.plan, functions)
+            plan, constants = taken_out(query.plan, self.dialect)
             taken = Query(plan, query.columns, query.tables)
             better = rewrite(taken, self.source, folding=lambda one: fold(one, functions, self.dialect.rules))
             sources = {name: self._time_source(name) for name in query.tables}

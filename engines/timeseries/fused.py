@@ -136,20 +136,31 @@ def _text(value: Any) -> str:  # noqa: ANN401 - an engine value
     return repr(value.decode(errors="replace")) if isinstance(value, bytes) else str(value)
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """A scan of the newest (descending) or oldest rows of a table: limit, and offset before it. See ends.py."""
+
+    table: str
+    descending: bool
+    limit: Expression
+    offset: Expression | None
+
+
 # ---- the rule -----------------------------------------------------------------------------------------------------
 
 
-def fuse(query: Query, sources: Mapping[str, TimeSource]) -> tuple[Query, dict[str, Fold]]:
-    """The query with folds in the place of aggregates, as scans of tables of their own, and what these are."""
+def fuse(query: Query, sources: Mapping[str, TimeSource]) -> tuple[Query, dict[str, Fold], dict[str, End]]:
+    """The query with scans of tables of their own in the place of aggregates and scans, and what these are."""
     rule = _Rule(sources)
     plan = rule.plan(query.plan)
-    return replace(query, plan=plan), rule.folds
+    return replace(query, plan=plan), rule.folds, rule.ends
 
 
 class _Rule:
     def __init__(self, sources: Mapping[str, TimeSource]) -> None:
         self.sources = sources
         self.folds: dict[str, Fold] = {}
+        self.ends: dict[str, End] = {}
         self.shared: dict[str, Plan] = {}
 
     def plan(self, plan: Plan) -> Plan:
@@ -164,6 +175,7 @@ class _Rule:
             return self._aggregate(made)
         if isinstance(made, TopN):
             self._few(made)
+            return self._ended(made)
         return made
 
     def _aggregate(self, plan: Aggregate) -> Plan:
@@ -193,6 +205,28 @@ class _Rule:
         fold = self.folds[below.table]
         if fold.bin is not None and fold.bin[0] == id:
             self.folds[below.table] = replace(fold, few=(first.descending, plan.limit))
+
+    def _ended(self, plan: TopN) -> Plan:
+        """ORDER BY time LIMIT n right over a scan: it reads that end of the table only."""
+        scan, renamed = _scan_below(plan.input)
+        key = plan.keys[0]
+        if scan is None or scan.table not in self.sources or not isinstance(key.expression, Reference):
+            return plan
+        source = self.sources[scan.table]
+        names = {id: field.name for id, field in scan.columns}
+        if names.get(renamed.get(key.expression.id, "")) != TIME_COLUMN or source.columns().singles:
+            return plan
+        if any(source.support(one) is not Support.EXACT for one in scan.predicates):
+            return plan
+        name = f"{'newest' if key.descending else 'oldest'} rows {len(self.ends) + 1} of {scan.table}"
+        self.ends[name] = End(scan.table, key.descending, plan.limit, plan.offset)
+        ended = Scan(name, scan.columns, scan.predicates, scan.alias)
+        return replace(plan, input=_over_scan(plan.input, ended))
+
+
+def _over_scan(plan: Plan, scan: Scan) -> Plan:
+    """The same projections over another scan."""
+    return scan if isinstance(plan, Scan) else rebuilt(plan, lambda below: _over_scan(below, scan))
 
 
 def _scan_below(plan: Plan) -> tuple[Scan | None, dict[str, str]]:

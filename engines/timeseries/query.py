@@ -34,7 +34,7 @@ from engines.sql.rewrite import rewrite
 from engines.sql.source import Schema, TableSource
 from engines.sql.types import Type
 from engines.sql.values import engine_value
-from engines.timeseries import direct, folding, fused, listings, shape
+from engines.timeseries import direct, ends, folding, fused, listings, shape
 from engines.timeseries.constants import RunConstant, computed, taken_out
 from engines.timeseries.dialect import TIMESTREAM, parameter_type
 from engines.timeseries.functions import Refused
@@ -124,6 +124,7 @@ class Prepared:
     constants: list[RunConstant]
     tables: tuple[tuple[TimeSource, Schema], ...]
     folds: dict[str, fused.Fold]
+    ends: dict[str, fused.End]
     short: direct.Direct | None
     header: Header
     parameters: tuple[shape.Parameter, ...] = ()
@@ -284,7 +285,7 @@ class Queries(SQL):
             taken = Query(plan, query.columns, query.tables)
             better = rewrite(taken, self.source, folding=lambda one: fold(one, functions, self.dialect.rules))
             sources = {name: self._time_source(name) for name in query.tables}
-            folded, folds = fused.fuse(better, sources)
+            folded, folds, ended = fused.fuse(better, sources)
             program = lower(folded, functions)
         except RecursionError:
             raise QueryError("the statement is nested too deeply", text=text) from None
@@ -292,7 +293,7 @@ class Queries(SQL):
             raise QueryError(refused.message, text=text, position=max(refused.position, 0)) from None
         tables = tuple((source, source.schema()) for source in sources.values())
         short = direct.shortened(folded, folds, functions)
-        return Prepared(text, statement, better, program, constants, tables, folds, short, Header.of(query))
+        return Prepared(text, statement, better, program, constants, tables, folds, ended, short, Header.of(query))
 
     def _time_source(self, name: str) -> TimeSource:
         found = self.source(name)
@@ -360,6 +361,8 @@ class Queries(SQL):
         tables: dict[str, TableSource] = dict(readings)
         for name, one in prepared.folds.items():
             tables[name] = folding.Folding(one, readings[one.table], known)
+        for name, end in prepared.ends.items():
+            tables[name] = ends.Ended(end, readings[end.table], known)
         context = Context(
             text=request.text,
             tables=tables,
@@ -392,6 +395,7 @@ class Queries(SQL):
             reading = run.readings.get(name)
             if isinstance(source, folding.Folding):
                 step.name, step.detail = "Fold", source.fold.described()
+            if isinstance(source, folding.Folding | ends.Ended):
                 reading = source.reading
             if reading is not None:
                 step.counters = {**step.counters, **reading.touched.counters()}

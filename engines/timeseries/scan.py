@@ -256,17 +256,7 @@ class Reading:
 
     def choose(self, part: Part, wanted: Selection) -> Chosen:
         """The blocks of a part that may hold rows: of these series, of this stretch of time, within bounds."""
-        if wanted.series is None:
-            places = np.arange(len(part.series))
-        else:
-            at = np.searchsorted(part.series, wanted.series)
-            at = np.minimum(at, max(len(part.series) - 1, 0))
-            places = at[part.series[at] == wanted.series] if len(part.series) else at[:0]
-        chunks = part.starts[places]
-        lengths = part.firsts[chunks + 1] - part.firsts[chunks]
-        times = spans(part.firsts[chunks], lengths)
-        place = np.repeat(places, lengths)
-        number = times - np.repeat(part.firsts[chunks], lengths)
+        times, place, number = self.blocks_of_times(part, wanted)
         chosen = Chosen(part, times, place, number)
         self.touched.blocks += len(times)
         summaries = part.blocks[times]
@@ -280,6 +270,20 @@ class Reading:
             return chosen
         self.touched.pruned += len(keep) - int(np.count_nonzero(keep))
         return _where(chosen, keep)
+
+    @staticmethod
+    def blocks_of_times(part: Part, wanted: Selection) -> tuple[Index, Index, Index]:
+        """The blocks of times of the wanted series; of each the place of its series, and its place in the chunk."""
+        if wanted.series is None:
+            places = np.arange(len(part.series))
+        else:
+            at = np.searchsorted(part.series, wanted.series)
+            at = np.minimum(at, max(len(part.series) - 1, 0))
+            places = at[part.series[at] == wanted.series] if len(part.series) else at[:0]
+        chunks = part.starts[places]
+        lengths = part.firsts[chunks + 1] - part.firsts[chunks]
+        times = spans(part.firsts[chunks], lengths)
+        return times, np.repeat(places, lengths), times - np.repeat(part.firsts[chunks], lengths)
 
     @staticmethod
     def blocks_of(chosen: Chosen, column: int) -> Index:

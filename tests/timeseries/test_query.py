@@ -166,6 +166,25 @@ def test_the_newest_rows(fleet):
             )
 
 
+def test_the_newest_rows_are_read_and_no_others():
+    db = store()
+    cpu = db.create_table("cpu", memory="48h", tile="1h")
+    times = (NOW - 20_000 + np.arange(20_000)) * SECOND
+    for host in ("a", "b"):
+        cpu.write(times, {"hostname": host}, {"usage": np.arange(20_000.0)})
+    for where in ("", "WHERE hostname = 'b'"):
+        for order, newest in (("DESC", True), ("ASC", False)):
+            asked = f"SELECT hostname, usage FROM cpu {where} ORDER BY time {order}, hostname LIMIT 3 OFFSET 1"
+            found = [value for _, value in rows_of(db.sql(asked))]
+            places = [1, 2, 3] if where else [0, 1, 1]
+            assert found == [19_999.0 - place if newest else place for place in places]
+            assert db.explain(asked).find("Scan").counters["blocks_decoded"] <= 8
+    cpu.write([NOW * SECOND], {"hostname": "a"}, {"usage": [-1.0]})
+    assert rows_of(db.sql("SELECT usage FROM cpu ORDER BY time DESC LIMIT 1")) == [(-1.0,)]
+    cpu.write([(NOW - 1) * SECOND], {"hostname": "b"}, {"usage": [-2.0]}, version=2)
+    assert rows_of(db.sql("SELECT usage FROM cpu WHERE hostname = 'b' ORDER BY time DESC LIMIT 1")) == [(-2.0,)]
+
+
 @pytest.mark.parametrize(
     "query",
     [

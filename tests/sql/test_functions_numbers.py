@@ -13,6 +13,7 @@ from engines.errors import QueryError
 from engines.sql import types
 from engines.sql.column import Column
 from engines.sql.context import Context
+from engines.sql.engine import SQL, MemoryCatalog
 
 chance = random.Random(3)
 DECIMALS = [Decimal(chance.randint(-(10**9), 10**9)).scaleb(-4) for _ in range(300)] + [
@@ -136,6 +137,16 @@ def test_what_a_division_leaves_has_the_sign_of_the_dividend():
 def test_bits():
     assert [one(name, 12, 10) for name in ("&", "|", "#")] == [8, 14, 6]
     assert (one("<<", 1, 10), one(">>", -8, 1), one("bitnot", 5), one("<<", 1, 64)) == (1024, -4, -6, 0)
+
+
+def test_bits_have_the_type_of_the_wider_number():
+    small, large = np.array([5, -3], np.int16), np.array([2**40 + 1, -1], np.int64)
+    engine = SQL(MemoryCatalog({"t": {"a": small, "b": large}}))
+    found = engine.query("SELECT a & a, a | b, ~a, a >> 1, sum(~a), a # NULL FROM t GROUP BY a, b ORDER BY a")
+    assert [tuple(row) for row in found.rows()] == [(-3, -1, 2, -2, 2, None), (5, 2**40 + 5, -6, 2, -6, None)]
+    bound = engine.query("SELECT a & a, a | b, ~a, a >> 1, a << 1, sum(~a) FROM t GROUP BY a, b")
+    names = [str(type) for type in bound.types.values()]
+    assert names == ["SMALLINT", "BIGINT", "SMALLINT", "SMALLINT", "BIGINT", "BIGINT"]
 
 
 def test_random_is_seeded_and_differs_from_row_to_row():

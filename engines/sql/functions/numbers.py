@@ -16,8 +16,8 @@ import numpy as np
 
 from engines.sql.column import Array, Column
 from engines.sql.functions.given import Floats, Given, float_column, scalars, whole_column
-from engines.sql.functions.registry import Functions, signature
-from engines.sql.types import BIGINT, DATE, DAY, DOUBLE, INTEGER, INTEGERS, MOST_DIGITS, Type, decimal
+from engines.sql.functions.registry import Functions, Resolve, signature
+from engines.sql.types import DATE, DAY, DOUBLE, INTEGER, INTEGERS, MOST_DIGITS, Type, decimal
 
 FUNCTIONS = Functions()
 scalar = scalars(FUNCTIONS)
@@ -207,22 +207,38 @@ def mod(given: Given) -> Column:
     return exact_column(given, np.fmod(a, np.where(b == -1, 1, b)))
 
 
-def _bits(name: str, change: Callable[[Array, Array], Array], meaning: str) -> None:
-    @scalar(name, "integer, integer -> bigint", meaning=meaning)
+def _widest(types: Sequence[Type]) -> tuple[Sequence[Type], Type]:
+    """& | #: whole numbers, and the wider type of the two, which has room for any of their bits."""
+    casts, _ = signature("integer, integer -> bigint")(types)
+    return casts, max(casts, key=lambda given: INTEGERS.index(given.kind))
+
+
+def _bits(name: str, change: Callable[[Array, Array], Array], meaning: str, *, takes: Resolve | str = _widest) -> None:
+    @scalar(name, takes, meaning=meaning)
     def changed(given: Given) -> Column:
-        return whole_column(BIGINT, change(given.whole(0), given.whole(1)))
+        return whole_column(given.type, change(given.whole(0), given.whole(1)))
 
 
 _bits("&", np.bitwise_and, "the bits that both have")
 _bits("|", np.bitwise_or, "the bits that either has")
 _bits("#", np.bitwise_xor, "the bits that one of them has")
-_bits("<<", lambda a, b: np.where((b < 0) | (b > 63), 0, np.left_shift(a, np.clip(b, 0, 63))), "x, shifted to the left")
-_bits(">>", lambda a, b: np.right_shift(a, np.clip(b, 0, 63)), "x, shifted to the right")
+_bits(
+    "<<",
+    lambda a, b: np.where((b < 0) | (b > 63), 0, np.left_shift(a, np.clip(b, 0, 63))),
+    "x, shifted to the left",
+    takes="integer, integer -> bigint",
+)
+_bits(
+    ">>",
+    lambda a, b: np.right_shift(a, np.clip(b, 0, 63)),
+    "x, shifted to the right",
+    takes="integer, integer -> first",
+)
 
 
-@scalar("bitnot", "integer -> bigint", meaning="every bit changed")
+@scalar("bitnot", "integer -> first", meaning="every bit changed")
 def bitnot(given: Given) -> Column:
-    return whole_column(BIGINT, np.bitwise_not(given.whole(0)))
+    return whole_column(given.type, np.bitwise_not(given.whole(0)))
 
 
 # ---- DOUBLE ------------------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ class NewSeries:
     def of(self, dimensions: Mapping[str, Words], kinds: Words | None, kind: str | None, rows: Index | int) -> Any:  # noqa: ANN401 - int32[rows]
         """The series of each row. rows: their places in the columns, or how many there are. TooLarge."""
         count = rows if isinstance(rows, int) else len(rows)
+        if not count:  # all records are refused already
+            return np.empty(0, np.int32)
         names = list(dimensions)
         words = [*dimensions.values(), *([] if kinds is None else [kinds])]
         codes = [_codes(each, rows) for each in words]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engines.clock import ManualClock
 from engines.errors import Invalid, TooLarge
-from engines.timeseries import TimeSeries
+from engines.timeseries import RejectedRecords, TimeSeries
 from engines.timeseries.intake import columns_of, values_of, words_of
 from engines.timeseries.moments import moment, times_of
 
@@ -249,3 +249,12 @@ def test_arrays_that_their_user_changes_afterwards_change_nothing_here():
         usage[:] = 99
         times[:] = 7
         assert [row.usage for row in db.sql("SELECT usage FROM cpu ORDER BY time").rows()] == [0, 1, 2, 3, 4]
+
+
+def test_a_call_of_which_every_record_is_refused_leaves_nothing():
+    with TimeSeries(clock=ManualClock(NEW_YEAR // 1000)) as db:
+        table = db.create_table("cpu")
+        with pytest.raises(RejectedRecords, match="2 records were refused") as caught:
+            table.write([NEW_YEAR + DAY, NEW_YEAR + 2 * DAY], {"host": ["a", "b"]}, {"usage": [1.0, 2.0]})
+        assert [one.index for one in caught.value.result.rejected] == [0, 1]
+        assert len(table.parts()) == 0

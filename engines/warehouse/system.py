@@ -36,6 +36,7 @@ from engines.warehouse.catalog import ColumnDefinition
 from engines.warehouse.layout import layout
 from engines.warehouse.loading.rejected import LoadError
 from engines.warehouse.scan import Table as StoredTable
+from engines.warehouse.strips import python_bounds
 
 if TYPE_CHECKING:
     from engines.warehouse.session import Session
@@ -187,17 +188,23 @@ def _unsorted(table: StoredTable) -> float:
 
 def _blocklist(session: "Session") -> Iterator[Row]:
     for schema, name, table in _stored(session):
+        types = {column.name: column.type for column in table.state.definition.columns}
         for block in layout(table):
+            type = types[block.column]
+            low, high = [_shown(bound, type) for bound in python_bounds([block.low, block.high], type)]
             yield (
                 schema, name, block.column, block.slice, block.group, block.rows, block.deleted, block.encoding,
-                block.raw, block.stored, block.nulls, _bound(block.low), _bound(block.high), block.blob,
+                block.raw, block.stored, block.nulls, low, high, block.blob,
             )  # fmt: skip
 
 
-def _bound(value: Any) -> str | None:  # noqa: ANN401 - an engine value
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return None if value is None else str(value)
+def _shown(bound: Any, type: Type) -> str | None:  # noqa: ANN401 - a value of Python
+    """As SQL writes it: dates, times and decimals, not the numbers that they are held as."""
+    if isinstance(bound, bytes):
+        return bound.hex()
+    if isinstance(bound, bool):
+        return str(bound).lower()
+    return None if bound is None else str(bound).removesuffix("+00:00" if type.kind == "timestamp" else "")
 
 
 def _slices(session: "Session") -> Iterator[Row]:

@@ -75,6 +75,17 @@ def test_blocklist_has_the_bounds_of_each_block(wh):
     ) == [(1, 1, None, None, "raw")]
 
 
+def test_bounds_of_blocks_are_written_as_in_sql(wh):
+    wh.sql("CREATE TABLE w (d DATE, t TIMESTAMP, n DECIMAL(6, 2), b BOOLEAN, v VARBYTE(4), f DOUBLE PRECISION)")
+    wh.sql(
+        "INSERT INTO w SELECT DATE '2020-02-29', TIMESTAMP '2020-02-29 12:00:00.5', 12.5, TRUE, from_hex('beef'), 1.5"
+    )
+    found = ask(wh, """SELECT "column", minvalue FROM stv_blocklist WHERE "table" = 'w' AND minvalue = maxvalue""")
+    assert dict(found) == {
+        "d": "2020-02-29", "t": "2020-02-29 12:00:00.500000", "n": "12.50", "b": "true", "v": "beef", "f": "1.5",
+    }  # fmt: skip
+
+
 def test_slices_lie_on_nodes_in_turn(wh):
     assert ask(wh, "SELECT node, slice FROM stv_slices ORDER BY slice") == [(0, 0), (1, 1), (0, 2), (1, 3)]
     assert (wh.stats()["slices"], wh.stats()["nodes"]) == (4, 2)

@@ -21,9 +21,10 @@ typedef struct {
     uint32_t low[2][LANES], high[2][LANES], total[2][LANES]; /* before, after */
 } lane_folds;
 
-static inline __attribute__((always_inline)) ints higher(ints a, ints b) {
-    const ints greater = a > b;
-    return (a & greater) | (b & ~greater);
+/* By place: vectors of 32 bytes as arguments are an ABI of their own, and gcc says so. */
+static inline __attribute__((always_inline)) void raise_to(ints *high, const ints *x) {
+    const ints greater = *x > *high;
+    *high = (*x & greater) | (*high & ~greater);
 }
 
 static inline __attribute__((always_inline)) void lanes_fold_as(
@@ -45,13 +46,15 @@ static inline __attribute__((always_inline)) void lanes_fold_as(
             const ints early = cut > row;
             const ints mine = x & early;
             if (want & WANT_HIGH) {
-                high_before = higher(mine, high_before);
-                high_after = higher(x & ~early, high_after);
+                const ints other = x & ~early;
+                raise_to(&high_before, &mine);
+                raise_to(&high_after, &other);
             }
             if (want & WANT_LOW) {
                 const ints missing = TOP - x;
-                low_before = higher(missing & early, low_before);
-                low_after = higher(missing & ~early, low_after);
+                const ints my_missing = missing & early, other_missing = missing & ~early;
+                raise_to(&low_before, &my_missing);
+                raise_to(&low_after, &other_missing);
             }
             if (want & WANT_TOTAL) {
                 before += mine;

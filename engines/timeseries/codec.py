@@ -209,13 +209,14 @@ def warm(blocks: Blocks) -> tuple[Blocks, object]:
     return cold.thawed(blocks)
 
 
-def check(blocks: Blocks, damaged: int) -> None:
-    """Corrupted where a kernel says that block `damaged` is."""
+def check(blocks: Blocks, damaged: int, blob: str | None = None) -> None:
+    """Corrupted where a kernel says that block `damaged` is. blob: the digest of where it lies, if known."""
     if damaged >= 0:
         block = blocks[damaged]
         kind = int(block["codec"]) & 15
         name = KINDS[kind] if kind < len(KINDS) else f"unknown ({kind})"
         raise Corrupted(
             f"a block of {int(block['rows']):,} rows in {int(block['length']):,} bytes, codec {name}, is damaged: "
-            "restore a snapshot"
+            "restore a snapshot",
+            blob=blob,
         )

@@ -226,4 +226,4 @@ def _call(
         places,
         warm,
     )
-    codec.check(part.blocks, damaged)
+    codec.check(part.blocks, damaged, part.blob)

@@ -29,12 +29,12 @@ def nanoseconds(duration: str | dt.timedelta | np.timedelta64 | int) -> int:
     match duration:
         case bool():
             found = 0
+        case np.timedelta64():
+            found = int(duration.astype("timedelta64[ns]").astype(np.int64))
         case int() | np.integer():
             found = int(duration)
         case dt.timedelta():
             found = duration // dt.timedelta(microseconds=1) * 1000
-        case np.timedelta64():
-            found = int(duration.astype("timedelta64[ns]").astype(np.int64))
         case str():
             written = _WRITTEN.fullmatch(duration)
             found = int(written[1]) * UNITS[written[2]] if written and written[1].isascii() else 0

@@ -39,6 +39,7 @@ from engines.timeseries.schema import TableDefinition
 from engines.timeseries.series import SeriesIndex, SeriesKey
 
 if TYPE_CHECKING:
+    from engines.timeseries.describe import BlockDescription
     from engines.timeseries.engine import TimeSeries
 
 NEVER: Final = -1  # before every time
@@ -277,6 +278,16 @@ class TimeTable:
         """The newest row of each series that has these dimension values, a row each. NotFound for no such dimension."""
         self.engine.check_open()
         return doors.last(self, dimensions)
+
+    def describe_block(self, series: int | Mapping[str, str], measure: str, n: int = 0) -> "BlockDescription":
+        """The n-th block of a measure (or "time") in a series, by its number or its dimensions: to be printed or drawn.
+
+        Blocks are counted in order of time, over all that parts() gives. NotFound, Invalid.
+        """
+        from engines.timeseries import describe  # noqa: PLC0415 - for lessons; it brings pictures
+
+        self.engine.check_open()
+        return describe.describe(self, series, measure, n)
 
     # -- standing
 

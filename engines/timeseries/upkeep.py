@@ -10,6 +10,7 @@ from engines.storage.files import FileSystem, RealFileSystem
 from engines.storage.log import Durability
 from engines.timeseries import snapshots, tiers, verify
 from engines.timeseries.defining import Duration
+from engines.timeseries.layout import Layout
 from engines.timeseries.results import WriteResult
 from engines.timeseries.schedule import Alert, CatchUp
 from engines.timeseries.snapshots import Snapshot
@@ -132,6 +133,17 @@ class Upkeep:
         return snapshots.restore(open_store, source, name, path, files or RealFileSystem())
 
     # -- looking inside
+
+    def layout(self, table: "str | TimeTable | None" = None) -> Layout:
+        """What each column of each tile costs, in which tier and codec; of one table, or of all. NotFound.
+
+        A Table of a row a table, tile, tier, column and blob; summary() adds them up, svg() draws them.
+        """
+        engine = self._whole
+        engine.check_open()
+        engine.settle()
+        names = engine.tables() if table is None else [table if isinstance(table, str) else table.name]
+        return Layout(engine, [engine.table(name) for name in names])
 
     def verify(self) -> Report:
         """Read every byte of log, tree and blobs, decode every block: what is not as it was written, and where."""

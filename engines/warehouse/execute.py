@@ -383,6 +383,12 @@ def control(running: Running, record: records.Control) -> Table:
     return done(record.action.upper())
 
 
+def setting(running: Running, record: records.Setting) -> Table:
+    """SET and RESET: nothing changes."""
+    del running, record
+    return done("SET")
+
+
 HANDLERS: Final[dict[type, Handler]] = {
     records.CreateTable: create_table,
     records.Drop: drop,
@@ -392,4 +398,5 @@ HANDLERS: Final[dict[type, Handler]] = {
     records.Refresh: refresh,
     records.CreateSchema: create_schema,
     records.Control: control,
+    records.Setting: setting,
 }

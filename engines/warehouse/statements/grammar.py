@@ -1,6 +1,6 @@
 """The grammar of the warehouse's statements: tokens in, a record out; None for what the SQL front answers itself.
 
-CREATE COPY UNLOAD                                              creategrammar.py, copygrammar.py
+CREATE COPY UNLOAD SET RESET                                    creategrammar.py, copygrammar.py, setgrammar.py
 DROP ALTER TRUNCATE VACUUM ANALYZE REFRESH GRANT REVOKE ATTACH DETACH SHOW BEGIN COMMIT ROLLBACK
 INSERT UPDATE DELETE MERGE                                      not here: the SQL parser reads them, see dml.py
 SELECT WITH VALUES EXPLAIN (                                    not ours
@@ -29,6 +29,7 @@ from engines.warehouse.statements.records import (
     Truncate,
     Vacuum,
 )
+from engines.warehouse.statements.setgrammar import read_reset, read_set
 
 QUERIES = ("SELECT", "WITH", "VALUES", "EXPLAIN", "(")
 
@@ -232,6 +233,8 @@ READERS: dict[str, Callable[[Reader], Record]] = {
     "ATTACH": lambda reader: _attach(reader, attach=True),
     "DETACH": lambda reader: _attach(reader, attach=False),
     "SHOW": _show,
+    "SET": read_set,
+    "RESET": read_reset,
     "BEGIN": _control("begin"),
     "START": _control("begin"),
     "COMMIT": _control("commit"),

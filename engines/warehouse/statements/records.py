@@ -156,6 +156,13 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """SET and RESET of a parameter: of one that changes nothing here."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """SELECT on some columns, or all, for a user. give False: REVOKE."""
 
@@ -194,5 +201,6 @@ class Show:
 
 Record = (
     CreateTable | Drop | Alter | Truncate | Vacuum | Analyze | Copy | Unload | CreateView | Refresh
-    | CreateExternalTable | AlterPartitions | CreateSchema | Control | Grant | CreatePolicy | AttachPolicy | Show
+    | CreateExternalTable | AlterPartitions | CreateSchema | Control | Setting | Grant | CreatePolicy
+    | AttachPolicy | Show
 )  # fmt: skip

@@ -32,6 +32,7 @@ from engines import display
 from engines.changes import Change
 from engines.clock import Clock, SystemClock
 from engines.errors import AlreadyExists, Closed, Invalid, NotFound, ReadOnly, nearest
+from engines.sql.front import Statement
 from engines.storage.blobs import Blobs
 from engines.storage.files import FileSystem, RealFileSystem, disk_errors
 from engines.storage.folder import Folder
@@ -45,7 +46,7 @@ from engines.timeseries.columns import Columns
 from engines.timeseries.defining import Duration
 from engines.timeseries.journal import Batch
 from engines.timeseries.part import Part
-from engines.timeseries.query import Parameters, Queries
+from engines.timeseries.query import Parameters, Queries, Request
 from engines.timeseries.results import RejectedRecords, WriteResult
 from engines.timeseries.schedule import SCHEDULE_FRAME, Schedules
 from engines.timeseries.schema import TableDefinition
@@ -101,6 +102,7 @@ class TimeSeries(Upkeep):
         self._replaying = False
         self._closed = False
         self.queries = Queries(self.name, self._named, self.tables, self.clock)
+        self.queries.handlers["UNLOAD"] = self._unload
         self._folder = None
         if self.path is not None:
             self._folder = Folder(self.path, "timeseries", FORMAT, self.files, read_only=read_only)
@@ -449,6 +451,11 @@ class TimeSeries(Upkeep):
         """Run a SELECT, and say by which steps, and what they touched: tiles, series, blocks, bytes. QueryError."""
         self.check_open()
         return self.queries.explained(text, parameters)
+
+    def _unload(self, statement: Statement, request: Request) -> display.Table:
+        from engines.timeseries import unload  # noqa: PLC0415 - few want it, and it brings more
+
+        return unload.unload(self, statement, request)
 
     def write_lines(
         self,

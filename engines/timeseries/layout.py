@@ -134,6 +134,7 @@ def is_measure(column: str) -> bool:
 
 
 def per_point(size: int, points: int) -> float | None:
+    """Bytes a point; None where there is no point."""
     return round(size / points, 4) if points else None
 
 

@@ -6,19 +6,8 @@ Invariants: decode(encode(x)) has the bits of x; no decoding reads outside of a 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from tsblock cimport (
-    BITS,
-    BOOLEAN,
-    CONSTANT,
-    FLAG_SUMMARY,
-    MOST,
-    RAW,
-    Scratch,
-    bitmap_bytes,
-    numbers_of,
-    presence_of,
-    ts_block,
-)
+from tsblock cimport BITS, BOOLEAN, CONSTANT, FLAG_SUMMARY, MOST, RAW, bitmap_bytes, ts_block
+from tsdecode cimport Scratch, numbers_of, presence_of
 from tsencode cimport Room, write_bits, write_block, write_presence
 
 cdef enum:

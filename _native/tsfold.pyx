@@ -11,7 +11,7 @@
     cell    count i64 | low, high, total as the column's type u64 | upper half of a total of whole numbers i64 | NaN i64
 
 All of it in one call without the GIL. Groups are a map over series, not over rows. Every index that comes from a part
-is checked against the arrays it leads into; blocks are checked as in tsblock.pxd.
+is checked against the arrays it leads into; blocks are checked as in tsdecode.pxd.
 
 low, high and total leave out NaN, which are counted: what they make of the answer is the caller's affair. 0.0 and -0.0
 are equal: which of them a low or a high gives is open.
@@ -29,30 +29,31 @@ from tsblock cimport (
     DELTA,
     DOUBLE,
     FINE,
-    FLAG_NAN,
-    FLAG_SUMMARY,
-    FLAG_TOTAL,
     FRAME,
     MOST,
-    Packed,
     POWERS,
     REGULAR,
     SHORT_BITS,
-    Scratch,
     VARCHAR,
     bits_from,
     double_of,
-    factor_of,
-    full_lanes,
-    numbers_of,
-    parse,
-    presence_of,
-    range_of_doubles,
-    rest_of,
-    starts_of,
     step_of,
     ts_block,
 )
+from tscells cimport (
+    Cell,
+    WANT_HIGH,
+    WANT_LOW,
+    WANT_TOTAL,
+    add_double,
+    add_long,
+    add_whole,
+    fold_doubles,
+    fold_wholes,
+    from_summary,
+    summary_serves,
+)
+from tsdecode cimport Packed, Scratch, factor_of, full_lanes, numbers_of, parse, presence_of, rest_of, starts_of
 from tspieces cimport (
     _BYTES,
     _COUNTERS,
@@ -69,32 +70,18 @@ from tspieces cimport (
 
 
 cdef extern from "tsfoldlanes.h":
-    enum:
-        WANT_LOW
-        WANT_HIGH
-        WANT_TOTAL
     ctypedef struct lane_folds:
         uint32_t low[2][16]
         uint32_t high[2][16]
         uint32_t total[2][16]
     int lanes_fold(const uint32_t* packed, int width, const uint32_t* starts, int32_t least, const int32_t* cuts,
                    int want, lane_folds* folds) noexcept nogil
-    void add_long(uint64_t* lower, int64_t* upper, int64_t x) noexcept nogil
     void add_steps(uint64_t* lower, int64_t* upper, int64_t first, int64_t step, int64_t count) noexcept nogil
 
 LOW, HIGH, TOTAL = WANT_LOW, WANT_HIGH, WANT_TOTAL
 
 PRUNED, SUMMARISED, IN_LANES, DECODED, BYTES, FOUND = _PRUNED, _SUMMARISED, _IN_LANES, _DECODED, _BYTES, _FOUND
 COUNTERS = _COUNTERS
-
-
-cdef struct Cell:
-    int64_t count
-    uint64_t low
-    uint64_t high
-    uint64_t total
-    int64_t upper
-    int64_t nans
 
 
 cdef struct Asked:
@@ -114,76 +101,6 @@ cdef struct Room:
     Pieces values
     uint8_t presence[1024]
     int ranks[1025]
-
-
-# --- cells ---
-
-
-cdef inline void add_double(Cell* cell, int64_t count, double low, double high, double total) noexcept nogil:
-    cell.count += count
-    if low < double_of(cell.low):
-        cell.low = bits_from(low)
-    if high > double_of(cell.high):
-        cell.high = bits_from(high)
-    cell.total = bits_from(double_of(cell.total) + total)
-
-
-cdef inline void add_whole(Cell* cell, int64_t count, int64_t low, int64_t high) noexcept nogil:
-    cell.count += count
-    if low < <int64_t>cell.low:
-        cell.low = <uint64_t>low
-    if high > <int64_t>cell.high:
-        cell.high = <uint64_t>high
-
-
-cdef inline void fold_doubles(Cell* cell, const uint64_t* values, int count) noexcept nogil:
-    cdef double low = double_of(cell.low), high = double_of(cell.high), total = 0, x
-    cdef int i, nans = 0
-    if count >= 24:
-        nans = count - range_of_doubles(values, count, &low, &high, &total)
-        cell.nans += nans
-        add_double(cell, count, low, high, total)
-        return
-    for i in range(count):
-        x = double_of(values[i])
-        if x != x:
-            nans += 1
-            continue
-        total += x
-        low = x if x < low else low
-        high = x if x > high else high
-    cell.nans += nans
-    add_double(cell, count, low, high, total)
-
-
-cdef inline void fold_wholes(Cell* cell, const uint64_t* values, int count) noexcept nogil:
-    cdef int64_t low = INT64_MAX, high = INT64_MIN, x
-    cdef int i
-    for i in range(count):
-        x = <int64_t>values[i]
-        low = min(low, x)
-        high = max(high, x)
-        add_long(&cell.total, &cell.upper, x)
-    add_whole(cell, count, low, high)
-
-
-cdef void from_summary(Cell* cell, const ts_block* block) noexcept nogil:
-    if block.codec >> 4 == DOUBLE:
-        add_double(cell, block.present, double_of(block.low), double_of(block.high), double_of(block.total))
-    else:
-        add_whole(cell, block.present, <int64_t>block.low, <int64_t>block.high)
-        add_long(&cell.total, &cell.upper, <int64_t>block.total)
-
-
-cdef inline bint summary_serves(const ts_block* block, int want) noexcept nogil:
-    if want == 0:
-        return True
-    if block.codec >> 4 == DOUBLE:
-        return block.flags & (FLAG_SUMMARY | FLAG_NAN) == 0
-    return block.flags & FLAG_SUMMARY == 0 and (block.flags & FLAG_TOTAL == 0 or want & WANT_TOTAL == 0)
-
-
-# --- blocks ---
 
 
 cdef int fold_lanes(const ts_block* block, const Packed* packed, const Asked* asked, Cell* cells, Pieces* pieces,

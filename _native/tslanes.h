@@ -16,7 +16,7 @@
  *
  * Eight lanes are a vector of 256 bits; written as such, because a compiler keeps vectors in registers and arrays not.
  *
- * Only kernels stand here, which trust their arguments; tsblock.pxd checks what comes from outside.
+ * Only kernels stand here, which trust their arguments; tsdecode.pxd checks what comes from outside.
  */
 
 #define LANES 16

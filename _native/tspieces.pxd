@@ -7,7 +7,8 @@ edge. Never a look at each row. Times that do not rise were damaged: they give p
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint64_t
 from libc.string cimport memcpy
 
-from tsblock cimport CORRUPTED, DEEP, FINE, MOST, REGULAR, Scratch, numbers_of, step_of, ts_block
+from tsblock cimport CORRUPTED, DEEP, FINE, MOST, REGULAR, step_of, ts_block
+from tsdecode cimport Scratch, numbers_of
 
 cdef enum:  # counters
     _PRUNED = 0

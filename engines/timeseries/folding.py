@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from engines.sql.column import Batch, Column, gather
+from engines.sql.column import Batch, Column, gather, nulls
 from engines.sql.logical import Bound, Expression
 from engines.sql.source import Field, Partition, Placement, Predicate, Scanned, Schema, Statistics, Support
 from engines.sql.types import TIMESTAMP_NS
@@ -206,9 +206,7 @@ def finished(call: Folded, cube: Cube | None, ids: Sequence[int], rows: Index, a
         return Column(call.type, chosen(rows, at))
     if cube is None or not ids:
         count = len(chosen(rows, at))
-        item = np.float64 if call.type.floating else np.int64
-        missing = None if call.function == "count" else np.zeros(count, np.uint8)
-        return Column(call.type, np.zeros(count, item), valid=missing)
+        return Column(call.type, np.zeros(count, np.int64)) if call.function == "count" else nulls(call.type, count)
     counts = chosen(cube.counted(ids), at)
     if call.function == "count":
         return Column(call.type, counts)

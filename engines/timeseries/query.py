@@ -14,14 +14,15 @@ shape knows other places, so on an error it is made anew for this one.
 """
 
 import contextlib
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from engines.clock import Clock
 from engines.display import Plan, Table
 from engines.errors import Invalid, NotFound, QueryError, nearest
-from engines.sql import explain, front
+from engines.sql import explain, front, logical
 from engines.sql.collected import Collected
 from engines.sql.context import Context
 from engines.sql.engine import SQL
@@ -127,6 +128,7 @@ class Prepared:
     ends: dict[str, fused.End]
     short: direct.Direct | None
     header: Header
+    again: frozenset[str]  # tables that are read several times
     parameters: tuple[shape.Parameter, ...] = ()
     fixed: tuple[tuple[int, str], ...] = ()
     plain: Program | None = None  # without folds; made when a fold does not pay
@@ -293,7 +295,11 @@ class Queries(SQL):
             raise QueryError(refused.message, text=text, position=max(refused.position, 0)) from None
         tables = tuple((source, source.schema()) for source in sources.values())
         short = direct.shortened(folded, folds, functions)
-        return Prepared(text, statement, better, program, constants, tables, folds, ended, short, Header.of(query))
+        of = {name: one.table for name, one in folds.items()} | {name: one.table for name, one in ended.items()}
+        read = Counter(of.get(name, name) for name in _scans(folded.plan, set()))
+        again = frozenset(name for name, times in read.items() if times > 1)
+        header = Header.of(query)
+        return Prepared(text, statement, better, program, constants, tables, folds, ended, short, header, again)
 
     def _time_source(self, name: str) -> TimeSource:
         found = self.source(name)
@@ -357,7 +363,8 @@ class Queries(SQL):
         if parameters:
             pairs = parameters.items() if isinstance(parameters, Mapping) else enumerate(parameters, 1)
             known |= {name: engine_value(value, parameter_type(value)) for name, value in pairs}
-        readings = {source.name: source.reading() for source, _ in prepared.tables}
+        again = prepared.again
+        readings = {source.name: source.reading(again=source.name in again) for source, _ in prepared.tables}
         tables: dict[str, TableSource] = dict(readings)
         for name, one in prepared.folds.items():
             tables[name] = folding.Folding(one, readings[one.table], known)
@@ -417,6 +424,22 @@ class Queries(SQL):
         if handler is not None:
             return handler(statement, request)
         return listings.answer(statement, request.text, self.tables)
+
+
+def _scans(plan: logical.Plan, shared: set[str]) -> Iterator[str]:
+    """The tables that a plan reads, as often as it reads them; one that is read for each row counts twice."""
+    if isinstance(plan, logical.Shared):
+        if plan.name in shared:
+            return
+        shared.add(plan.name)
+    if isinstance(plan, logical.Scan):
+        yield plan.table
+    for below in logical.inputs(plan):
+        yield from _scans(below, shared)
+    if isinstance(plan, logical.Apply):
+        yield from _scans(plan.plan, set())
+    if isinstance(plan, logical.Recursive):
+        yield from _scans(plan.step, set())
 
 
 def _types(parameters: Parameters) -> Hashable:

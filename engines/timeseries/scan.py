@@ -14,6 +14,7 @@ Invariants: rows that fail a predicate on a dimension, on the time or on measure
 come in order of time within a part.
 """
 
+import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -140,9 +141,9 @@ class TimeSource:
     ) -> Iterator[Batch]:
         return self.reading().scan(partition, columns, predicates, scanned)
 
-    def reading(self) -> "Reading":
-        """For one run."""
-        return Reading(self)
+    def reading(self, *, again: bool = False) -> "Reading":
+        """For one run. again: that reads the table several times."""
+        return Reading(self, again=again)
 
     # ---- what is known of series, by number
 
@@ -196,11 +197,15 @@ class Reading:
 
     placement: Placement | None = None
 
-    def __init__(self, source: TimeSource) -> None:
+    def __init__(self, source: TimeSource, *, again: bool = False) -> None:
+        """again: the table is read several times in the run, and must be the same each time."""
         self.source = source
         self.name = source.name
         self.touched = Touched()
         self.columns = source.columns()
+        self.again = again
+        self._all: list[Part] | None = None
+        self._lock = threading.Lock()
 
     def schema(self) -> Schema:
         return self.columns.schema
@@ -228,12 +233,28 @@ class Reading:
         self.touched.series_kept = self.touched.series if wanted.series is None else len(wanted.series)
         if wanted.empty:
             return []
-        low = None if wanted.low == EARLIEST else wanted.low
-        high = None if wanted.high == LATEST else wanted.high
-        parts = table.parts(low, high, wanted.series)
+        if self.again:
+            parts = self._of_all(wanted)
+        else:
+            low = None if wanted.low == EARLIEST else wanted.low
+            high = None if wanted.high == LATEST else wanted.high
+            parts = table.parts(low, high, wanted.series)
         for part in parts:
             self.touched.part(part)
         return parts
+
+    def _of_all(self, wanted: Selection) -> list[Part]:
+        """Some of the parts that the table had when it was first asked."""
+        with self._lock:
+            if self._all is None:
+                self._all = self.source.table.parts()
+        return [
+            part
+            for part in self._all
+            if part.high >= wanted.low
+            and part.low <= wanted.high
+            and (wanted.series is None or bool(np.isin(wanted.series, part.series, assume_unique=True).any()))
+        ]
 
     def scan(
         self, partition: Partition, columns: Sequence[str], predicates: Sequence[Predicate], scanned: Scanned

@@ -5,6 +5,7 @@ import pytest
 from timeseries.asking import NOW, SECOND, rows_of, store
 
 from engines.errors import Invalid, QueryError
+from engines.timeseries.selection import select
 
 duckdb = pytest.importorskip("duckdb")
 pa = pytest.importorskip("pyarrow")
@@ -365,6 +366,22 @@ def test_rows_written_between_two_queries_are_seen():
         ("h0", (NOW - 96) * SECOND, 4.0),
         ("h1", (NOW - 97) * SECOND, 3.0),
     ]
+
+
+def test_a_query_that_reads_a_table_twice_sees_one_state_of_it():
+    db = store()
+    cpu = db.create_table("cpu", memory="24h")
+    cpu.write([NOW * SECOND], {"hostname": "a"}, {"usage": [1.0]})
+    asked = "SELECT (SELECT count(*) FROM cpu), (SELECT max(usage) FROM cpu WHERE time > ago(1m)), x.usage FROM cpu x"
+    prepared, _ = db.queries.prepared(asked)
+    assert prepared.again == {"cpu"}
+    assert rows_of(db.sql(asked)) == [(1, 1.0, 1.0)]
+    reading = db.queries.tables.find(("cpu",)).reading(again=True)
+    everything = select(cpu, reading.columns, [])
+    assert [part.rows for part in reading.parts(everything)] == [1]
+    cpu.write([NOW * SECOND - 1], {"hostname": "b"}, {"usage": [2.0]})
+    assert [part.rows for part in reading.parts(everything)] == [1]
+    assert db.queries.prepared("SELECT max(usage) FROM cpu")[0].again == frozenset()
 
 
 # ---- names, statements, faults -----------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines._native import vector
+from engines.errors import Corrupted
 from engines.sql.column import Batch, Bytes, Column, Maker
 from engines.sql.source import Field, Partition, Placement, Predicate, Scanned, Schema, Statistics, Support
 from engines.sql.types import BIGINT, BOOLEAN, Type
@@ -259,10 +260,15 @@ class Table:
         block = group.blocks.get(column.id)
         if block is None:
             return constant(column.type, loaded(column.missing))
-        return functools.partial(self._column, group.blob, block, column.type, scanned)
+        return functools.partial(self._column, name, group.blob, block, column.type, scanned)
 
-    def _column(self, blob: str, block: BlockReference, type: Type, scanned: Scanned) -> Column:
-        column = self._cache.column(blob, block, type, scanned)
+    def _column(self, name: str, blob: str, block: BlockReference, type: Type, scanned: Scanned) -> Column:
+        try:
+            column = self._cache.column(blob, block, type, scanned)
+        except Corrupted as error:
+            told = Corrupted(f"column {name!r} of table {self.name!r}: {error}")
+            told.details = error.details | {"table": self.name, "column": name}
+            raise told from error
         return column if column.type == type else replace(column, type=type)
 
     def _alive(self, group: Group, scanned: Scanned) -> Bytes:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from warehouse.asking import ask
 from warehouse.columns import TYPES, batch, bits, column_of, columns, definitions, rows_of, values_of, values_of_type
 
+from engines.errors import Corrupted
 from engines.sql.column import Batch
 from engines.sql.source import Predicate, Scanned, Support
 from engines.sql.types import BIGINT, DOUBLE, INTEGER, VARCHAR
@@ -290,3 +291,19 @@ def test_a_list_of_parameters_prunes_blocks_whatever_the_width_of_the_column(tmp
         assert [tuple(row) for row in found.rows()] == [(103,)]
         assert lake.sql(f"SELECT count(*) FROM t WHERE {column} IN (?, ?)", None, 205).rows()[0][0] == 1
         assert lake.sql(f"SELECT count(*) FROM t WHERE {column} NOT IN (?, ?)", 1, 205).rows()[0][0] == 28
+
+
+def test_damage_is_told_with_the_table_and_the_column(tmp_path):
+    with Warehouse(tmp_path) as lake:
+        lake.sql("CREATE TABLE t (a SMALLINT, b INTEGER) DISTSTYLE ALL")
+        lake.append("t", {"a": list(range(100)), "b": list(range(100))})
+        ((blob,),) = ask(lake, "SELECT DISTINCT blob FROM stv_blocklist")
+    path = tmp_path / "blobs" / blob[:2] / blob[2:]
+    written = path.read_bytes()
+    path.write_bytes(written[:-8] + bytes(255 - byte for byte in written[-8:]))
+    with (
+        Warehouse(tmp_path) as lake,
+        pytest.raises(Corrupted, match="column 'b' of table 't': .* is damaged") as caught,
+    ):
+        lake.sql("SELECT sum(b) FROM t")
+    assert (caught.value.table, caught.value.column, caught.value.file) == ("t", "b", blob)

@@ -146,7 +146,13 @@ def test_bits_have_the_type_of_the_wider_number():
     assert [tuple(row) for row in found.rows()] == [(-3, -1, 2, -2, 2, None), (5, 2**40 + 5, -6, 2, -6, None)]
     bound = engine.query("SELECT a & a, a | b, ~a, a >> 1, a << 1, sum(~a) FROM t GROUP BY a, b")
     names = [str(type) for type in bound.types.values()]
-    assert names == ["SMALLINT", "BIGINT", "SMALLINT", "SMALLINT", "BIGINT", "BIGINT"]
+    assert names == ["SMALLINT", "BIGINT", "SMALLINT", "SMALLINT", "SMALLINT", "BIGINT"]
+
+
+def test_bits_that_are_shifted_beyond_the_width_are_lost():
+    engine = SQL(MemoryCatalog({"t": {"a": np.array([3, -1], np.int16)}}))
+    found = engine.query("SELECT a << 14, CAST(a AS INTEGER) << 31, CAST(a AS BIGINT) << 40, a << 40 FROM t")
+    assert [tuple(row) for row in found.rows()] == [(-16384, -(2**31), 3 << 40, 0), (-16384, -(2**31), -(2**40), 0)]
 
 
 def test_random_is_seeded_and_differs_from_row_to_row():

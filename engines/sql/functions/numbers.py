@@ -222,12 +222,16 @@ def _bits(name: str, change: Callable[[Array, Array], Array], meaning: str, *, t
 _bits("&", np.bitwise_and, "the bits that both have")
 _bits("|", np.bitwise_or, "the bits that either has")
 _bits("#", np.bitwise_xor, "the bits that one of them has")
-_bits(
-    "<<",
-    lambda a, b: np.where((b < 0) | (b > 63), 0, np.left_shift(a, np.clip(b, 0, 63))),
-    "x, shifted to the left",
-    takes="integer, integer -> bigint",
-)
+
+
+@scalar("<<", "integer, integer -> first", meaning="x, shifted to the left; bits beyond its width are lost")
+def left_shift(given: Given) -> Column:
+    a, b = given.whole(0), given.whole(1)
+    shifted = np.where((b < 0) | (b > 63), 0, np.left_shift(a, np.clip(b, 0, 63)))
+    width = {"smallint": np.int16, "integer": np.int32}.get(given.type.kind, np.int64)
+    return whole_column(given.type, shifted.astype(width).astype(np.int64))
+
+
 _bits(
     ">>",
     lambda a, b: np.right_shift(a, np.clip(b, 0, 63)),

@@ -303,7 +303,7 @@ def test_damage_is_told_with_the_table_and_the_column(tmp_path):
     path.write_bytes(written[:-8] + bytes(255 - byte for byte in written[-8:]))
     with (
         Warehouse(tmp_path) as lake,
-        pytest.raises(Corrupted, match="column 'b' of table 't': .* is damaged") as caught,
+        pytest.raises(Corrupted, match=r"column 'b' of table 't': .* is damaged") as caught,
     ):
         lake.sql("SELECT sum(b) FROM t")
     assert (caught.value.table, caught.value.column, caught.value.file) == ("t", "b", blob)

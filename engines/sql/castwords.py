@@ -72,6 +72,7 @@ FLOAT: Final = re.compile(r"[+-]?(inf(inity)?|nan)|[+-]?(\d+(\.\d*)?|\.\d+)([eE]
 DATE: Final = re.compile(r"(\d{4,5})([-/])(\d{1,2})\2(\d{1,2})|(\d{4})(\d\d)(\d\d)")
 AMERICAN: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
 CLOCK: Final = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?")
+TOO_FINE: Final = re.compile(r"\.\d{10}")
 ZONE: Final = re.compile(r"\s*([+-])(\d\d?):?(\d\d)?$")
 TRUE: Final = frozenset({"t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"})
 FALSE: Final = frozenset({"f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0"})
@@ -214,6 +215,8 @@ def _split_clock(text: str) -> tuple[int, str]:
 
 
 def _timestamp(text: str, type: Type, context: Context) -> int:
+    if type.unit == "ns" and TOO_FINE.search(text):
+        raise ValueError  # digits would be lost
     days, time, zone = _split_moment(text, context)
     nanoseconds = days * DAY * 1000 + time
     if zone and type.kind == "timestamp":  # a TIMESTAMP has no zone: it is read, and counts where the dialect says so

@@ -90,7 +90,7 @@ TIMESTREAM: Final = Dialect(
     statements=dict.fromkeys(STATEMENTS, True),
     types={
         **dict.fromkeys(("timestamp", "timestamptz", "datetime", "timestampntz"), TIMESTAMP_NS),
-        **dict.fromkeys((f"{name}({n})" for name in ("timestamp", "timestamptz") for n in range(10)), TIMESTAMP_NS),
+        **dict.fromkeys((f"{name}({n})" for name in ("timestamp", "timestamptz") for n in range(20)), TIMESTAMP_NS),
         **dict.fromkeys(("interval", "interval day to second", "interval year to month"), INTERVAL_NS),
         "real": DOUBLE,
         "float": DOUBLE,

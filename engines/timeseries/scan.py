@@ -61,6 +61,8 @@ Index = npt.NDArray[np.int64]
 class Touched:
     """What one run read of one table."""
 
+    tiles: int = 0
+    windows: set[int] = field(default_factory=set)  # tiles that were read
     parts: int = 0
     tiers: dict[str, int] = field(default_factory=dict)
     series: int = 0
@@ -75,6 +77,8 @@ class Touched:
     def counters(self) -> dict[str, float]:
         """As a plan's step shows them."""
         found: dict[str, float] = {
+            "tiles": self.tiles,
+            "tiles_read": len(self.windows),
             "parts": self.parts,
             "series": self.series,
             "series_kept": self.series_kept,
@@ -89,9 +93,10 @@ class Touched:
             found[f"parts_{tier}"] = count
         return found
 
-    def part(self, one: Part) -> None:
-        """A part that is read."""
+    def part(self, one: Part, tile: int) -> None:
+        """A part that is read; tile: how long one is."""
         self.parts += 1
+        self.windows.add(one.low // tile)
         self.tiers[one.tier] = self.tiers.get(one.tier, 0) + 1
 
 
@@ -239,8 +244,10 @@ class Reading:
             low = None if wanted.low == EARLIEST else wanted.low
             high = None if wanted.high == LATEST else wanted.high
             parts = table.parts(low, high, wanted.series)
+        touched, tile = self.touched, self.columns.definition.tile
+        touched.tiles = len(getattr(table, "tiles", ()))
         for part in parts:
-            self.touched.part(part)
+            touched.part(part, tile)
         return parts
 
     def _of_all(self, wanted: Selection) -> list[Part]:

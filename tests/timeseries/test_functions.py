@@ -106,6 +106,14 @@ def test_a_text_that_is_no_time_is_an_error_at_its_place():
     assert "^" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text", ["1970-01-01 00:00:00.1234567890", "1970-13-01", "1970-01-01 25:00", "3000-01-01", "", "x"]
+)
+def test_a_text_that_is_no_time_of_nanoseconds_is_refused(text):
+    with pytest.raises(QueryError):
+        one(f"SELECT TIMESTAMP '{text}'")
+
+
 def test_a_time_is_written_with_all_its_digits():
     assert one("SELECT CAST(from_nanoseconds(1) AS VARCHAR)") == "1970-01-01 00:00:00.000000001"
     assert one("SELECT CAST(from_nanoseconds(0) AS VARCHAR)") == "1970-01-01 00:00:00.000000000"

@@ -121,7 +121,7 @@ def same(found, wanted):
 
 
 @given(st.lists(conditions, max_size=3), keys, calls)
-@settings(max_examples=250)
+@settings(max_examples=100)
 def test_groups(both, wheres, by, asked):
     db, peer = both
     texts = []
@@ -135,7 +135,7 @@ def test_groups(both, wheres, by, asked):
 
 
 @given(st.lists(conditions, max_size=3), st.sampled_from(["*", "host, v", "n, w, time", "region, measure_name, v"]))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_rows(both, wheres, items):
     db, peer = both
     texts = []
@@ -147,7 +147,7 @@ def test_rows(both, wheres, items):
 
 
 @given(st.lists(conditions, max_size=2), st.integers(0, 30), st.integers(0, 5), st.booleans())
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_ends(both, wheres, limit, offset, descending):
     db, peer = both
     texts = []
@@ -159,7 +159,7 @@ def test_ends(both, wheres, limit, offset, descending):
 
 
 @given(st.lists(conditions, max_size=2), st.sampled_from(["host", "region", ""]), st.booleans())
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_the_last_of_each(both, wheres, by, latest):
     db, peer = both
     by_, time = ("max_by", "max") if latest else ("min_by", "min")

@@ -237,6 +237,12 @@ def test_explain_says_what_was_touched(fleet):
     assert narrow.counters["series_kept"] == 1
     wide = fleet.db.explain("SELECT max(usage_user) FROM cpu").find("Fold")
     assert wide.counters["parts"] > narrow.counters["parts"]
+    assert (
+        wide.counters["tiles"]
+        == wide.counters["tiles_read"]
+        == narrow.counters["tiles"]
+        > narrow.counters["tiles_read"]
+    )
     assert wide.counters["blocks_decoded"] <= wide.counters["blocks"]
     answer = fleet.db.sql("SELECT hostname, usage_user FROM cpu WHERE hostname = 'host_1'")
     assert answer.plan.find("Scan").counters["rows"] == len(answer)

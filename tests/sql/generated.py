@@ -9,6 +9,7 @@ that is random comes from one random.Random. Where the two differ on purpose, Du
     decimal + - * % widen to 38 digits                  both sides CAST to DECIMAL(38, s)
     decimal / decimal is DECIMAL                        DOUBLE / DOUBLE, compared within the decimal's digits
     AVG(decimal) is DECIMAL with 6 digits or more       DOUBLE, compared within the decimal's digits
+    ROUND(decimal, n) keeps the scale: '1.50'           CAST to DECIMAL(38, s), whose text has as many places
     the common type of decimals keeps every digit       CAST to DECIMAL(38, s) of one s
     REAL with a number is DOUBLE                        CAST to DOUBLE
     x / 0 is an error, for DOUBLE too                   NULLIF(x, 0) in both; on purpose in `failing` only
@@ -22,7 +23,7 @@ that is random comes from one random.Random. Where the two differ on purpose, Du
     NVL, NVL2, DATEADD, LEN, LISTAGG ... WITHIN GROUP   COALESCE, CASE, + n * INTERVAL, LENGTH, STRING_AGG
 
 Left out, since they differ and no text makes them alike: DATEDIFF(week), ADD_MONTHS (which keeps the end of a month),
-DOUBLE as text, the text ROUND gives a decimal, backslashes in patterns, text -> number with an exponent or a point.
+DOUBLE as text, backslashes in patterns, text -> number with an exponent or a point.
 """
 
 from dataclasses import replace

@@ -252,7 +252,8 @@ class Expressions(Conditions, Further):
             places = rng.randint(0, a.scale)
             if (a.most + 1) * 10**a.scale >= 10**38:
                 return a
-            return node("dec", f"ROUND({{}}, {places})", a, scale=a.scale, most=a.most + 1)
+            theirs = f"CAST(ROUND({{}}, {places}) AS DECIMAL(38,{a.scale}))"
+            return node("dec", f"ROUND({{}}, {places})", a, theirs=theirs, scale=a.scale, most=a.most + 1)
         if form == 6:
             name = rng.choice(["FLOOR", "CEIL", "TRUNC"])
             if (a.most + 1) * 10**a.scale >= 10**37:

@@ -1,7 +1,7 @@
 """Rows of a batch sorted by series, rows found again in blocks, bytes of blocks gathered.
 
-    order       stable, by series and then by time: a counting sort by series, and only series whose times do not rise
-                are sorted again. Rows come in order of time nearly always, so most batches cost two passes.
+    group       stable, by series: a counting sort. Rows come in order of time nearly always, and are then sorted
+    settle      else: each series by time, by merging its rising runs
     locate      for each (series, time) the place of that row among sorted rows: two binary searches
     gather      bytes from many addresses into one array
 
@@ -67,6 +67,88 @@ cdef int grouped(
             if times[order[place]] <= times[order[place - 1]]:
                 return 2
     return verdict
+
+
+def settle(
+    const int64_t[::1] times not None, const int64_t[::1] counts not None, int64_t[::1] order not None,
+    int64_t[::1] scratch not None,
+):
+    """After group: sort each series by time as well, stably. -> whether a series has two rows of one time.
+
+    scratch: three times as long as the order.
+    """
+    cdef Py_ssize_t rows = order.shape[0], series = counts.shape[0] - 1, i
+    if times.shape[0] != rows or scratch.shape[0] < 3 * rows or series < 0 or counts[series] != rows or counts[0] != 0:
+        raise ValueError("times and order are of one length, scratch is three times as long, counts is of group()")
+    for i in range(rows):
+        if order[i] < 0 or order[i] >= rows:
+            raise ValueError("the order is not of these rows")
+    for i in range(series):
+        if counts[i] > counts[i + 1]:
+            raise ValueError("counts do not rise")
+    if rows == 0:
+        return False
+    cdef bint repeats = False
+    with nogil:
+        for i in range(series):
+            if counts[i + 1] - counts[i] > 1:
+                repeats |= merge_runs(
+                    &times[0], &order[counts[i]], counts[i + 1] - counts[i], &scratch[0], &scratch[rows],
+                    &scratch[2 * rows],
+                )
+    return repeats
+
+
+cdef bint merge_runs(
+    const int64_t* times, int64_t* order, Py_ssize_t rows, int64_t* keys, int64_t* more_keys, int64_t* more
+) noexcept nogil:
+    """A merge sort of natural runs (Knuth, volume 3, 5.2.4, algorithm N): rows that come nearly in order are few runs.
+
+    keys, more_keys and more have room for as many. -> whether two times are the same.
+    """
+    cdef Py_ssize_t i, left, right, middle, end, at, runs = 2
+    cdef int64_t* swapped
+    cdef int64_t* from_order = order
+    cdef bint same = False
+    for i in range(rows):
+        keys[i] = times[order[i]]
+    while runs > 1:
+        runs = 0
+        at = 0
+        while at < rows:  # a run and the next become one
+            left = at
+            middle = left + 1
+            while middle < rows and keys[middle] >= keys[middle - 1]:
+                middle += 1
+            end = middle
+            if middle < rows:
+                end = middle + 1
+                while end < rows and keys[end] >= keys[end - 1]:
+                    end += 1
+            right = middle
+            while at < end:
+                if right >= end or (left < middle and keys[left] <= keys[right]):
+                    more_keys[at] = keys[left]
+                    more[at] = from_order[left]
+                    left += 1
+                else:
+                    more_keys[at] = keys[right]
+                    more[at] = from_order[right]
+                    right += 1
+                at += 1
+            runs += 1
+        swapped = keys
+        keys = more_keys
+        more_keys = swapped
+        swapped = from_order
+        from_order = more
+        more = swapped
+    if from_order != order:
+        memcpy(order, from_order, rows * sizeof(int64_t))
+    for i in range(1, rows):
+        if keys[i] == keys[i - 1]:
+            same = True
+    return same
 
 
 def locate(

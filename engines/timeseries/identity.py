@@ -17,9 +17,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from engines._native import tsmerge
 from engines.timeseries.journal import LATE, REPLACED
 from engines.timeseries.lookup import Hits
+from engines.timeseries.ordering import Order, ordered
 from engines.timeseries.part import VERSION
 from engines.timeseries.rows import Column, Rows, is_version
 
@@ -44,28 +44,19 @@ def judged(rows: Rows, newest: Index, find: Find, *, replacing: bool = False) ->
 
     replacing: other values of the version that is there are REPLACED, not REFUSED.
     """
-    count = len(rows)
-    order = np.empty(count, np.int64)
-    starts = np.empty(len(newest) + 1, np.int64)
-    state = tsmerge.group(rows.series, rows.times, starts, order)
-    if state < 2:  # times rise in each series
-        heads = starts[:-1][np.diff(starts) > 0]
-        first = order[heads]
-        if (rows.times[first] > newest[rows.series[first]]).all():
-            return Verdicts(None, None if state == 0 else order)
-        repeats = None
-    else:
-        order = np.lexsort((rows.times, rows.series))
-        series, times = rows.series[order], rows.times[order]
-        same = (series[1:] == series[:-1]) & (times[1:] == times[:-1])
-        repeats = same if same.any() else None
     late = rows.times <= newest[rows.series]
-    if repeats is None and not late.any():
-        return Verdicts(None, order)
-    return _judged(rows, order, repeats, late, find, replacing=replacing)
+    order = ordered(rows.series, rows.times)
+    if not order.repeats and not late.any():
+        return Verdicts(None, order.index)
+    return _judged(rows, order, late, find, replacing=replacing)
 
 
-def _judged(rows: Rows, order: Index, repeats: Mask | None, late: Mask, find: Find, *, replacing: bool) -> Verdicts:
+def _judged(rows: Rows, sorting: Order, late: Mask, find: Find, *, replacing: bool) -> Verdicts:
+    order = sorting.of(len(rows))
+    repeats: Mask | None = None
+    if sorting.repeats:
+        series, times = rows.series[order], rows.times[order]
+        repeats = (series[1:] == series[:-1]) & (times[1:] == times[:-1])
     kinds = np.zeros(len(rows), np.int8)
     existing: dict[int, int] = {}
     asked = np.flatnonzero(late)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from engines.errors import Invalid, TooLarge
 from engines.timeseries import merge
 from engines.timeseries.columns import Columns
-from engines.timeseries.identity import UNCHANGED, Verdicts, judged
+from engines.timeseries.identity import UNCHANGED, judged
 from engines.timeseries.journal import LATE, NEW, REPLACED, Batch, Section
 from engines.timeseries.lookup import Hits, hits
 from engines.timeseries.naming import NewMeasures, NewSeries, check_counts, check_names
@@ -210,7 +210,7 @@ class _Writing:
         """A verdict a record, and the versions that refused ones have met."""
         rows = self._rows
         verdicts = judged(rows, self._newest, self._finder(None), replacing=self._replacing)
-        self._divide(rows, verdicts)
+        self._divide(rows, verdicts.kinds, verdicts.order)
         return verdicts.kinds, verdicts.existing
 
     def judge_single(self) -> tuple[npt.NDArray[np.int8], dict[int, int]]:
@@ -260,7 +260,7 @@ class _Writing:
             late = np.flatnonzero(kinds == LATE)
             hit = [key in keys for key in zip(folded.series[late].tolist(), folded.times[late].tolist(), strict=True)]
             kinds[late[np.array(hit, np.bool_)]] = REPLACED
-        self._cut(folded, kinds)
+        self._divide(folded, kinds, None)
 
     def _finder(self, measure: int | None) -> Callable[[npt.NDArray[np.int32], Index], Iterator[Hits]]:
         def find(series: npt.NDArray[np.int32], times: Index) -> Iterator[Hits]:
@@ -281,28 +281,24 @@ class _Writing:
 
     # -- sections
 
-    def _divide(self, rows: Rows, verdicts: Verdicts) -> None:
-        kinds, order = verdicts.kinds, verdicts.order
-        if kinds is None:  # copied in any case: the arrays are the user's, who may change them
-            self._cut(rows.take(np.arange(len(rows)) if order is None else order), None)
-            return
-        assert order is not None  # noqa: S101 - whoever judges sorts
-        if len(order):
-            self._cut(rows.take(order), kinds[order])
+    def _divide(self, rows: Rows, kinds: npt.NDArray[np.int8] | None, order: Index | None) -> None:
+        """Sections of the rows at `order` (None: all are in order): of one tile and one kind each.
 
-    def _cut(self, rows: Rows, kinds: npt.NDArray[np.int8] | None) -> None:
-        """Sections of sorted rows: of one tile and one kind each."""
+        They are copied in any case: the arrays are the user's, who may change them.
+        """
+        if order is None:
+            order = np.arange(len(rows))
+        if kinds is None:
+            groups = [(NEW, order)]
+        else:
+            sorted_kinds = kinds[order]
+            groups = [(kind, order[sorted_kinds == kind]) for kind in (NEW, LATE, REPLACED)]
         width = self._table.definition.tile
-        groups = (
-            [(NEW, rows)]
-            if kinds is None
-            else [(k, rows.take(np.flatnonzero(kinds == k))) for k in (NEW, LATE, REPLACED)]
-        )
-        for kind, some in groups:
-            if not len(some):
-                continue
-            for tile, of_tile in split(some, some.times // width).items():
-                self._sections.append(Section(tile * width, kind, _trimmed(of_tile)))
+        for kind, index in groups:
+            if len(index):
+                some = rows.take(index)
+                for tile, of_tile in split(some, some.times // width).items():
+                    self._sections.append(Section(tile * width, kind, _trimmed(of_tile)))
 
     def batch(self) -> Batch | None:
         """What the journal is to hold. None where no record was accepted, or all are repeats."""

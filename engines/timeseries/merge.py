@@ -28,7 +28,8 @@ import numpy.typing as npt
 
 from engines.timeseries import codec
 from engines.timeseries.codec import Encoded
-from engines.timeseries.part import BLOCK, BLOCK_TYPE, FIRST_MEASURE, FLAG_SUMMARY, TIME, VERSION_OF, Part
+from engines.timeseries.ordering import ordered
+from engines.timeseries.part import BLOCK, BLOCK_TYPE, FIRST_MEASURE, FLAG_SUMMARY, TIME, VERSION, VERSION_OF, Part
 from engines.timeseries.rows import Column, Rows, is_version, joined
 from engines.timeseries.schema import TYPES
 
@@ -204,45 +205,42 @@ def _spread(column: Column, places: Index, count: int, number: int) -> Column:
 # -- overlapping parts ----------------------------------------------------------------------------------------------
 
 
-def sorted_rows(rows: Rows) -> Rows:
-    """By series and time; rows of one moment stay in their order."""
-    return rows.take(np.lexsort((rows.times, rows.series)))
-
-
 def merged(parts: Sequence[Rows], singles: Mask) -> Rows:
     """The rows of all, sorted; of a row that several have the last one is right (see the module's text)."""
-    rows = sorted_rows(joined(parts))
-    if len(rows) < 2:
-        return rows
-    repeats = (rows.series[1:] == rows.series[:-1]) & (rows.times[1:] == rows.times[:-1])
-    if not repeats.any():
-        return rows
-    last = np.append(~repeats, True)
+    rows = joined(parts)
+    order = ordered(rows.series, rows.times)
+    if not order.repeats:
+        return rows if order.index is None else rows.take(order.index)
+    index = order.of(len(rows))
+    series, times = rows.series[index], rows.times[index]
+    last = np.append((series[1:] != series[:-1]) | (times[1:] != times[:-1]), True)
     ends = np.flatnonzero(last)
-    single = singles[rows.series[ends]]
-    group = np.concatenate(([0], np.cumsum(last)[:-1]))
+    single = singles[series[ends]]
+    group = np.empty(len(rows), np.int64)
+    group[index] = np.concatenate(([0], np.cumsum(last)[:-1]))
+    newest = index[ends]
     columns = {}
     for number, column in rows.columns.items():
-        where = ends
-        if column.valid is not None or is_version(number):
-            where = np.where(single, _last_present(rows, number, group, len(ends), ends), ends)
+        where = newest
+        if (column.valid is not None or is_version(number)) and single.any():
+            where = np.where(single, _last_present(rows, number, group, index, newest), newest)
         columns[number] = column.take(where)
-    return Rows(rows.series[ends], rows.times[ends], columns)
+    return Rows(series[ends], times[ends], columns)
 
 
-def _last_present(rows: Rows, number: int, group: Index, groups: int, ends: Index) -> Index:
-    """For each group of rows of one moment the last that has a value; the last of all where none has.
+def _last_present(rows: Rows, number: int, group: Index, index: Index, newest: Index) -> Index:
+    """For each group of rows of one moment the last that has a value; the newest of all where none has.
 
-    Versions of a single-measure record go with its value.
+    group: of each row; index: the rows in order. Versions of a single-measure record go with its value.
     """
-    measure = number & 0x7FFF if is_version(number) and number != 1 else number
+    measure = number & ~VERSION_OF if number != VERSION else number
     column = rows.columns.get(measure)
     if column is None:
-        return ends
-    found = np.full(groups, -1, np.int64)
-    places = np.flatnonzero(column.present())
+        return newest
+    found = np.full(len(newest), -1, np.int64)
+    places = index[column.present()[index]]
     found[group[places]] = places  # of several the last one stays
-    return np.where(found < 0, ends, found)
+    return np.where(found < 0, newest, found)
 
 
 def selected(part: Part, places: Index) -> Part:

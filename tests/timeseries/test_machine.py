@@ -1,4 +1,4 @@
-"""The store against a plain model: writes, repeats, late rows, versions, checkpoints, ticks and crashes in any order."""
+"""The store against a plain model: writes, repeats, late rows, versions, checkpoints, ticks, crashes in any order."""
 
 import random
 

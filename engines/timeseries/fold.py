@@ -28,6 +28,8 @@ from engines.timeseries.schema import MeasureType
 CELL: Final = np.dtype(
     [("count", "<i8"), ("low", "<u8"), ("high", "<u8"), ("total", "<u8"), ("upper", "<i8"), ("nans", "<i8")]
 )
+COUNT, LOW, HIGH, TOTAL, UPPER, NANS = range(6)  # the words of a cell
+WORDS: Final = 6
 WANTS: Final = {"count": 0, "min": tsfold.LOW, "max": tsfold.HIGH, "sum": tsfold.TOTAL, "avg": tsfold.TOTAL}
 AGES: Final = -(2**63), 2**63 - 1  # before and after all times
 
@@ -47,55 +49,59 @@ class Counters:
 class Folded:
     """Cells of every group, bin and column asked for. Where count is 0 the other answers mean nothing."""
 
-    cells: npt.NDArray[Any]  # CELL [group, bin, column]
+    cells: npt.NDArray[np.uint64]  # [group, bin, column, word]: plain words, for views of records cost more than sums
     types: tuple[MeasureType, ...]
     counters: Counters = field(default_factory=Counters)
 
     def count(self, column: int) -> npt.NDArray[np.int64]:
         """How many values there are: int64 [group, bin]. Of column 0 (TIME): how many rows."""
-        return np.asarray(self.cells["count"][:, :, column])
+        return self.cells[:, :, column, COUNT].view(np.int64)
 
     def low(self, column: int) -> npt.NDArray[Any]:
         """The least value; of doubles NaN where all are."""
-        values = self._typed("low", column)
-        if self.types[column] == "double":
-            return np.where(self._nans(column) == self.count(column), np.nan, values)
-        return values
+        values = self._typed(LOW, column)
+        if self.types[column] != "double" or not (nans := self._nans(column)).any():
+            return values
+        return np.where(nans == self.count(column), np.nan, values)
 
     def high(self, column: int) -> npt.NDArray[Any]:
         """The greatest value; of doubles NaN where one is."""
-        values = self._typed("high", column)
-        return np.where(self._nans(column) > 0, np.nan, values) if self.types[column] == "double" else values
+        return self._with_nan(HIGH, column)
 
     def total(self, column: int) -> npt.NDArray[Any]:
         """The sum; of whole numbers modulo 2^64: see overflows."""
-        values = self._typed("total", column)
-        return np.where(self._nans(column) > 0, np.nan, values) if self.types[column] == "double" else values
+        return self._with_nan(TOTAL, column)
 
     def overflows(self, column: int) -> npt.NDArray[np.bool_]:
         """Where a total of whole numbers does not fit 64 bits."""
-        upper = self.cells["upper"][:, :, column]
-        return np.asarray(upper != self._typed("total", column).view(np.int64) >> 63)
+        upper = self.cells[:, :, column, UPPER].view(np.int64)
+        return np.asarray(upper != self.cells[:, :, column, TOTAL].view(np.int64) >> 63)
 
     def mean(self, column: int) -> npt.NDArray[np.float64]:
         """The total / count, exact to the last bits for whole numbers of any size; NaN where there is none."""
         if self.types[column] == "double":
             total = self.total(column)
         else:
-            lower = self.cells["total"][:, :, column].astype(np.float64)
-            upper = self.cells["upper"][:, :, column].astype(np.float64)
-            whole = self._typed("total", column).astype(np.float64)
+            lower = self.cells[:, :, column, TOTAL].astype(np.float64)
+            upper = self.cells[:, :, column, UPPER].view(np.int64).astype(np.float64)
+            whole = self._typed(TOTAL, column).astype(np.float64)
             total = np.where(self.overflows(column), upper * 2.0**64 + lower, whole)
         count = self.count(column)
         mean: npt.NDArray[np.float64] = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
         return mean
 
-    def _nans(self, column: int) -> npt.NDArray[np.int64]:
-        return np.asarray(self.cells["nans"][:, :, column])
+    def _with_nan(self, word: int, column: int) -> npt.NDArray[Any]:
+        values = self._typed(word, column)
+        if self.types[column] != "double" or not (nans := self._nans(column)).any():
+            return values
+        return np.where(nans > 0, np.nan, values)
 
-    def _typed(self, name: str, column: int) -> npt.NDArray[Any]:
+    def _nans(self, column: int) -> npt.NDArray[np.int64]:
+        return self.cells[:, :, column, NANS].view(np.int64)
+
+    def _typed(self, word: int, column: int) -> npt.NDArray[Any]:
         kind = np.float64 if self.types[column] == "double" else np.int64
-        return np.ascontiguousarray(self.cells[name][:, :, column]).view(kind)
+        return self.cells[:, :, column, word].view(kind)
 
 
 def bins_of(low: int, high: int, width: int) -> tuple[int, int]:
@@ -130,9 +136,8 @@ def fold(
     """
     low, high = AGES[0] if low is None else low, AGES[1] if high is None else high
     empty, wanted, want, places = _layout(tuple(columns), tuple(types), tuple(aggregates))
-    words = np.empty((group_count * bins, len(empty)), np.uint64)
-    words[:] = empty  # plain numbers: records would take twice as long
-    cells = words.view(CELL).reshape(group_count, bins, len(wanted))
+    cells = np.empty((group_count, bins, *empty.shape), np.uint64)
+    cells[:] = empty
     series = None if series is None else np.ascontiguousarray(series, np.int32)
     groups = None if groups is None else np.ascontiguousarray(groups, np.int32)
     counters = np.zeros(tsfold.COUNTERS, np.int64)
@@ -169,7 +174,7 @@ def _layout(
     for aggregate in aggregates:
         want |= WANTS[aggregate]
     places = None if order == list(columns) else [order.index(column) for column in columns]
-    return empty.view(np.uint64), np.array(order, np.uint16), want, places
+    return empty.view(np.uint64).reshape(len(order), WORDS), np.array(order, np.uint16), want, places
 
 
 class _Asked(NamedTuple):

@@ -60,7 +60,7 @@ class Folded:
     def low(self, column: int) -> npt.NDArray[Any]:
         """The least value; of doubles NaN where all are."""
         values = self._typed(LOW, column)
-        if self.types[column] != "double" or not (nans := self._nans(column)).any():
+        if self.types[column] != "double" or not np.count_nonzero(nans := self._nans(column)):
             return values
         return np.where(nans == self.count(column), np.nan, values)
 
@@ -92,7 +92,7 @@ class Folded:
 
     def _with_nan(self, word: int, column: int) -> npt.NDArray[Any]:
         values = self._typed(word, column)
-        if self.types[column] != "double" or not (nans := self._nans(column)).any():
+        if self.types[column] != "double" or not np.count_nonzero(nans := self._nans(column)):
             return values
         return np.where(nans > 0, np.nan, values)
 

@@ -183,7 +183,7 @@ class Folding:
             counted = cube.counted(columns.counted)
             rows, bins = counted.reshape(-1), counted.shape[1]
         at: Index | None = None  # all cells
-        if fold.grouped and not rows.all():
+        if fold.grouped and np.count_nonzero(rows) < len(rows):
             at = np.flatnonzero(rows)
         cells = np.arange(len(rows)) if at is None else at
         made: dict[str, Any] = {}
@@ -220,7 +220,7 @@ def finished(call: Folded, cube: Cube | None, ids: Sequence[int], rows: Index, a
         if wrong is not None and chosen(wrong, at).any():
             message = f"the SUM of {call.argument} is out of the range of BIGINT: sum CAST({call.argument} AS DOUBLE)"
             raise Refused(message, call.position)
-    if counts.all():
+    if np.count_nonzero(counts) == len(counts):
         return Column(call.type, found)
     there = counts > 0
     return Column(call.type, np.where(there, found, found.dtype.type(0)), valid=there.view(np.uint8))

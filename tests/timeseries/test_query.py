@@ -1,5 +1,7 @@
 """Queries of a store: the questions of dashboards against DuckDB, plans that are found again, faults in their place."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from timeseries.asking import NOW, SECOND, rows_of, store
@@ -388,6 +390,21 @@ def test_a_query_that_reads_a_table_twice_sees_one_state_of_it():
     cpu.write([NOW * SECOND - 1], {"hostname": "b"}, {"usage": [2.0]})
     assert [part.rows for part in reading.parts(everything)] == [1]
     assert db.queries.prepared("SELECT max(usage) FROM cpu")[0].again == frozenset()
+
+
+def test_threads_share_a_plan(fleet):
+    def ask(number):
+        low = START + number * 60 * SECOND
+        text = (
+            f"SELECT bin(time, 1m) AS b, avg(usage_user) + {number % 3} AS m FROM cpu "
+            f"WHERE hostname = 'host_{number % 5}' AND time >= '{text_of(low)}' AND time < '{text_of(low + 1200 * SECOND)}' GROUP BY 1 ORDER BY 1"
+        )
+        return rows_of(fleet.db.sql(text))
+
+    wanted = [ask(number) for number in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            assert list(pool.map(ask, range(40))) == wanted
 
 
 # ---- names, statements, faults -----------------------------------------------------------------------------------

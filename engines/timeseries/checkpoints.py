@@ -18,7 +18,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from engines.errors import ReadOnly
+from engines.errors import Poisoned, ReadOnly
 from engines.timeseries import merge
 from engines.timeseries import tile as tiles
 from engines.timeseries.catalog import Stored
@@ -49,11 +49,15 @@ def checkpoint(engine: "TimeSeries") -> int:
     """Under `writing`; the log's sequence that the tree has now."""
     engine.log.sync()
     pending: list[tuple[TimeTable, Tile, Stored, tuple[Stored, ...]]] = []
-    for table in engine.all_tables():
-        for tile in list(table.tiles.values()):
-            if tile.memory is not None and tile.memory.rows:
-                stored, taken = _write(engine, table, tile)
-                pending.append((table, tile, stored, taken))
+    try:
+        for table in engine.all_tables():
+            for tile in list(table.tiles.values()):
+                if tile.memory is not None and tile.memory.rows:
+                    stored, taken = _write(engine, table, tile)
+                    pending.append((table, tile, stored, taken))
+    except Poisoned as error:
+        engine.log.refuse(error)  # no checkpoint can be made any more, so nothing more is taken
+        raise
     kept = 0
 
     def before() -> None:
@@ -66,7 +70,7 @@ def checkpoint(engine: "TimeSeries") -> int:
             engine.condemned |= {each.digest for each in taken}
             table.settle_tile(tile.start, _replaced(tile.blobs, taken, stored))
         for table in engine.all_tables():
-            table.saved_series = len(table.series)
+            table.saved_series, table.changed = len(table.series), set()
     delete_condemned(engine)
     if kept:
         engine.log.trim(kept)
@@ -88,6 +92,7 @@ def _save(engine: "TimeSeries", pending: Iterable[tuple["TimeTable", "Tile", Sto
             here = table.tiles.get(start)
             standing.put_tile(table.number, blobs.get((table.number, start), here.blobs if here else ()), start)
     engine.schedules.save()
+    standing.put_next_table(engine.next_table)
     return standing.mark(engine.clock.now(), engine.log.last, engine.logged_bytes)
 
 

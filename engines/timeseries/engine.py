@@ -95,7 +95,7 @@ class TimeSeries(Upkeep):
         self._durability: Durability = "commit" if self.path is None else durability  # in memory a sync does nothing
         self._tables: dict[str, TimeTable] = {}
         self._handles: dict[int, TimeTable] = {}  # of all tables that this object has ever known
-        self._next_table = 1
+        self.next_table = 1  # its number
         self._open_parts: dict[str, Part] = {}
         self.condemned: set[str] = set()  # blobs that the last checkpoint may name, and nobody else
         self.logged_bytes = 0
@@ -152,7 +152,7 @@ class TimeSeries(Upkeep):
         self._replaying = not self.read_only
         with self.lock:
             self._tables = {}
-            self._next_table = 1
+            self.next_table = self.standing.next_table()
             for state in self.standing.states():
                 definition = state.definition
                 table = self._handle(definition)
@@ -172,7 +172,7 @@ class TimeSeries(Upkeep):
 
     def _know(self, table: TimeTable) -> None:
         self._tables[table.name] = table
-        self._next_table = max(self._next_table, table.number + 1)
+        self.next_table = max(self.next_table, table.number + 1)
 
     def _replay(self, found: Frame) -> None:
         """Apply one frame of the log again."""
@@ -218,7 +218,7 @@ class TimeSeries(Upkeep):
         """
         with self.writing:
             self.check_writable()
-            number = self._next_table
+            number = self.next_table
             found = defining.definition(
                 number,
                 name,
@@ -500,12 +500,17 @@ class TimeSeries(Upkeep):
 
     def close(self) -> None:
         """Checkpoint, sync and let go of the folder. Closing twice is harmless."""
-        if not self._closed:
+        with self.writing:  # to the end: a write after the checkpoint would be in no blob
+            if self._closed:
+                return
+            covered = False  # whether the tree may say that it has applied the whole log
             try:
-                if not (self.read_only or self.log.failed) and self.tree.dirty_writes and self.path is not None:
-                    self.checkpoint()
+                if not (self.read_only or self.log.failed or self.path is None):
+                    if self.tree.dirty_writes:
+                        self.checkpoint()
+                    covered = True
             finally:
-                self._let_go(checkpoint=not self.log.failed)
+                self._let_go(checkpoint=covered)
 
     def _let_go(self, *, checkpoint: bool) -> None:
         self._closed = True

@@ -121,6 +121,14 @@ class Standing:
         value = self.marks.get(b"marks")
         return [] if value is None else catalog.decode(value, list[Mark], self.path)
 
+    def next_table(self) -> int:
+        """The number of the next table: none is given twice, for the log may still speak of the first."""
+        value = self.marks.get(b"tables")
+        return 1 if value is None else catalog.decode(value, int, self.path)
+
+    def put_next_table(self, number: int) -> None:
+        self.marks.put(b"tables", catalog.encode(number))
+
     def logged_bytes(self) -> int:
         """What the log had taken at the last checkpoint."""
         marks = self._marks()

@@ -229,15 +229,17 @@ def _state(subject: Subject, files: RecordingFileSystem) -> Any:
         subject.close(engine)
 
 
-def flip_every_byte(subject: Subject, image: Image, *, expected: Any) -> dict[str, int]:
+def flip_every_byte(subject: Subject, image: Image, *, expected: Any, among: str = "") -> dict[str, int]:
     """Flip a bit of each byte of each file of a closed store: named, or harmless. What is neither fails the test.
+
+    among: only files whose path has this in it.
 
     Named: opening or reading raises, or verify() reports a problem. Harmless: the state is what it was.
     """
     counts = {"named": 0, "harmless": 0}
     silent = []
     for path, found in image.items():
-        data = found.expand() if found is not None else b""
+        data = found.expand() if found is not None and among in path else b""
         for at in range(len(data)):
             flipped = data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
             files = RecordingFileSystem({**image, path: content(flipped)})

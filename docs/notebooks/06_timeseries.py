@@ -161,7 +161,10 @@ axes.bar_label(bars, fmt="%.2f", padding=3)
 axes.invert_yaxis()
 axes.set(xlabel="bytes a point", xlim=(0, 18))
 figure.tight_layout()
-steps
+print(steps)
+
+# %%
+db.layout()
 
 # %% [markdown]
 # Why so few? Times are an equal step apart: first, step and count say all, and no byte is spent. A value moves by one now and then: its
@@ -174,6 +177,17 @@ chances = counts / counts.sum()
 entropy = -(chances * np.log2(chances)).sum() / 8
 assert cold / points > 0.8 * entropy
 print(f"entropy of the differences: {entropy:.3f} bytes; the magnetic tier: {cold / points:.3f}")
+
+# %% [markdown]
+# A block can be looked at, down to the bits. Another store with the first day of one machine, still in the memory tier:
+
+# %%
+with TimeSeries(clock=ManualClock((START + HOURS * 3600) * 1_000_000)) as other:
+    table = other.create_table("cpu", memory="24h")
+    one = hosts == "host_7"
+    table.write(nanoseconds[one], {"host": "host_7"}, {"usage": values[one, 0]})
+    other.checkpoint()
+    print(table.describe_block({"host": "host_7"}, "usage"))
 
 # %% [markdown]
 # ## Break it: a clock that jitters
@@ -669,7 +683,7 @@ with TimeSeries(clock=ManualClock(START * 1_000_000)) as other:
 # ## Exercises
 #
 # 1. Write a series in tenths that were computed as `n * 0.1`. How many bits does it take, and what does `round` change?
-# 2. Find the overlay of a late row with `db.stats()`, before and after `tick()`.
+# 2. Write a row of last week, and find the overlay with `db.layout()`, before and after `tick()`.
 # 3. A counter starts again at 0 when its machine does. Which of the two derivatives is right, and how much does it miss?
 # 4. Make a scheduled query that keeps the weather by day; turn the clock by a week, and count its slots. Then correct an hour of last month.
 #    5. `TimeSeries(durability="interval")`: how much faster is a row a write, and what may a power failure take?

@@ -23,6 +23,7 @@ from engines.tour.show import Show
 from engines.tour.story import Story, departed
 
 IDEA = "A day is a tile; a tier is a codec and a place: recent at hand, old and small."
+MONTH = 31
 SINGLE = 20  # rows that are written one at a time
 MINUTE, HOUR = 60 * 10**9, 3_600 * 10**9
 MEASURES = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
@@ -166,10 +167,14 @@ class _Run:
         self.db.checkpoint()
         rows, seconds = [], 0.0
         moved = cold = 0
-        for days, when in ((31, "a month later"), (366, "a year later"), (3 * 366, "three years later")):
+        caption = "A tile is a week of departures. What has left the memory tier takes half of the bytes."
+        self.show.add(self.told, Picture("Departures, all in the memory tier", self.drawn(), caption))
+        for days, when in ((MONTH, "a month later"), (366, "a year later"), (3 * 366, "three years later")):
             self.clock.advance(days=days)
             started = self.timer()
             steps = self.db.tick()
+            if days == MONTH:
+                self.show.add(self.told, Picture("Departures, a month later", self.drawn(), caption))
             seconds += self.timer() - started
             for step, table, tiles, points, before, after in (tuple(one) for one in steps):
                 moved += points if step == "demote" else 0
@@ -213,6 +218,10 @@ class _Run:
         started = self.timer()
         answer = self.db.sql(text, values)
         return answer, self.timer() - started
+
+    def drawn(self) -> str:
+        """The tiles of departures on the axis of time, by tier."""
+        return self.db.layout("departures").svg()
 
     def sizes(self) -> dict[str, int]:
         """What the store says of itself, by name."""

@@ -81,9 +81,13 @@ class _Hoist:
             return in_subquery(one, self.plan(one.plan), tuple(self.expression(left) for left in one.left))
         if isinstance(one, Bound) and one.name != "$now":
             return one
-        if isinstance(one, Cast) and isinstance(one.argument, Constant):  # unreadable: told even if no row asks for it
-            return one if expressions.fold(one, self.functions, self.rules) is not None else self._bound(one)
-        return self._bound(one) if _constant(one) else mapped(one, self.expression)
+        if isinstance(one, Constant):
+            return one
+        if not _free(one):
+            return mapped(one, self.expression)
+        if _bounded(one) or (one.type == TIMESTAMP_NS and expressions.fold(one, self.functions, self.rules) is None):
+            return self._bound(one)  # a time that is none is told even if no row asks for it
+        return one
 
     def _bound(self, one: Expression) -> Bound:
         known = self.known.get(one)
@@ -94,16 +98,19 @@ class _Hoist:
         return known
 
 
-def _constant(one: Expression) -> bool:
-    """Whether there is a Bound in it, and nothing that differs from row to row."""
-    bound = False
+def _free(one: Expression) -> bool:
+    """Whether nothing in it differs from row to row."""
     for inner in walk(one):
         if isinstance(inner, Reference | Subquery | Lambda | Case):
             return False
         if isinstance(inner, Call) and inner.function in IMPURE:
             return False
-        bound = bound or isinstance(inner, Bound)
-    return bound and not one.type.fields
+    return not one.type.fields
+
+
+def _bounded(one: Expression) -> bool:
+    """Whether it holds what is known only when the statement runs."""
+    return any(isinstance(inner, Bound) for inner in walk(one))
 
 
 def computed(constants: list[RunConstant], values: dict[int | str, Any], context: Context) -> None:

@@ -119,16 +119,47 @@ def warehouse(folder: str, durability: str) -> None:
         say(f"ACK {number}")
 
 
+def timeseries(folder: str, durability: str) -> None:
+    from timeseries.written import held  # noqa: PLC0415 - as above
+
+    from engines.clock import ManualClock  # noqa: PLC0415
+    from engines.timeseries import TimeSeries  # noqa: PLC0415
+
+    store = TimeSeries(folder, clock=ManualClock(10**12), durability=durability)
+    if "numbers" not in store.tables():
+        store.create_table("numbers", memory="1h", tile="1m")
+    table = store.table("numbers")
+    found = {key[3] // 10**9: values for key, values in held(table).items()}
+    last = len(found)
+    texts = {second: {"text": ("varchar", payload(second + 1).decode())} for second in range(last)}
+    if found != texts:
+        say(f"WRONG rows: {last} of {max(found, default=-1) + 1}")
+    told = sum(1 for change in store.changes() if change.kind == "INSERT")
+    if told != last:
+        say(f"WRONG change stream: {told} changes after {last} writes")
+    say(f"FOUND {last}")
+    for number in count(last + 1):
+        table.write((number - 1) * 10**9, {"host": "a"}, {"text": payload(number).decode()})
+        if number % 60 == 0:
+            store.checkpoint()
+        if number % 150 == 0:
+            store.tick()
+        say(f"ACK {number}")
+
+
 def create(store: Any) -> Any:
     half = {"name": "by_half", "key": ("half:N", "number:N"), "projection": "KEYS_ONLY"}
     return store.create_table("numbers", key="id:N", stream=True, indexes=[half])
 
 
 def main(engine: str, durability: str, folder: str) -> None:
-    run = {"log": log, "kv": kv, "ledger": ledger, "warehouse": warehouse}[engine]
+    run = {"log": log, "kv": kv, "ledger": ledger, "warehouse": warehouse, "timeseries": timeseries}[engine]
     if engine == "warehouse":  # imports that take longer than the child may live
         importlib.import_module("warehouse.columns")
         importlib.import_module("engines.warehouse.storage")
+    if engine == "timeseries":
+        importlib.import_module("timeseries.written")
+        importlib.import_module("engines.timeseries")
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:

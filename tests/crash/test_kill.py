@@ -21,7 +21,7 @@ KILLS = 50
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "durability"),
-    [*product(["log", "kv", "ledger"], ["commit", "interval"]), ("warehouse", "commit")],
+    [*product(["log", "kv", "ledger", "timeseries"], ["commit", "interval"]), ("warehouse", "commit")],
 )
 def test_kill_minus_nine_loses_nothing_that_was_acknowledged(engine, durability, tmp_path):
     rng = random.Random(f"{engine} {durability}")  # noqa: S311 - the same moments in each run

@@ -21,6 +21,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import numpy as np
+
+from engines.sql.castwords import decimal_text
 from engines.sql.explain import text_of
 from engines.sql.logical import (
     Aggregate,
@@ -42,7 +45,8 @@ from engines.sql.logical import (
 )
 from engines.sql.rewrite.trees import conjuncts, filtered, rebuilt
 from engines.sql.source import Field, Predicate, Support
-from engines.sql.types import Type
+from engines.sql.types import TIMESTAMP_NS, VARCHAR, Type
+from engines.text import show
 from engines.timeseries import durations, newest
 from engines.timeseries.functions.times import UNITS
 from engines.timeseries.part import TIME
@@ -126,14 +130,28 @@ class Fold:
 
 
 def _shown(one: Predicate) -> str:
-    values = one.value if isinstance(one.value, tuple) else (one.value,)
-    texts = [text_of(value) if isinstance(value, Expression) else _text(value) for value in values]
+    several = one.value if isinstance(one.value, tuple) else (one.value,)
+    times = one.column == TIME_COLUMN
+    texts = [
+        text_of(value) if isinstance(value, Expression) else written(value, TIMESTAMP_NS if times else VARCHAR)
+        for value in several
+    ]
     shown = f"({', '.join(texts)})" if isinstance(one.value, tuple) else texts[0]
     return f"{one.column} {one.op} {shown if one.value is not None else ''}".rstrip()
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - an engine value
-    return repr(value.decode(errors="replace")) if isinstance(value, bytes) else str(value)
+def written(value: Any, type: Type) -> str:  # noqa: ANN401 - an engine value
+    """A value as a plan shows it."""
+    if value is None:
+        return "null"
+    if type.kind == "timestamp":
+        return show(np.datetime64(value, "ns")).removesuffix(".000000000")
+    if type.kind == "interval":
+        months, time = value
+        return f"{months} months" if months else f"{'-' if time < 0 else ''}{durations.written(abs(time))}"
+    if isinstance(value, bytes):
+        return repr(value.decode(errors="replace"))
+    return decimal_text(value, type.scale) if type.decimal else str(value)
 
 
 @dataclass(frozen=True, slots=True)

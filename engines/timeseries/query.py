@@ -14,6 +14,7 @@ shape knows other places, so on an error it is made anew for this one.
 """
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ from engines.timeseries.functions import Refused
 from engines.timeseries.scan import Reading, TimeSource
 from engines.timeseries.selection import Readable
 
+_BOUND: Final = re.compile(r":\d+|\bconstant\d+\b")
 VARIANTS: Final = 32  # plans of one shape that differ in the literals that are no parameters
 Parameters = Sequence[Any] | Mapping[str, Any]
 
@@ -406,6 +408,11 @@ class Queries(SQL):
                 reading = source.reading
             if reading is not None:
                 step.counters = {**step.counters, **reading.touched.counters()}
+        known = run.context.values
+        texts = {f":{one.number}": fused.written(known[one.number], one.type) for one in prepared.parameters}
+        texts |= {one.name[1:]: fused.written(known[one.name], one.expression.type) for one in prepared.constants}
+        for step, _ in drawn.walk():  # what a run knows, in the place of the names that the plan has for it
+            step.detail = _BOUND.sub(lambda found: texts.get(found[0], found[0]), step.detail)
         if seconds:
             drawn.counters["micros_total"] = round(1e6 * seconds)
         return drawn

@@ -206,6 +206,16 @@ def test_blocks_are_left_out_by_their_summaries():
     assert fold.counters["blocks_decoded"] == fold.counters["blocks_summarised"] // 2 == 1
 
 
+def test_explain_shows_the_values_of_the_run(fleet):
+    asked = f"SELECT max(usage_user) FROM cpu WHERE hostname = 'host_1' AND time >= '{text_of(START)}' AND time < now()"
+    shown = f"hostname = 'host_1' and time >= {text_of(START)} and time < {text_of(NOW * SECOND)}"
+    assert shown in fleet.db.sql(asked).plan.find("Fold").detail
+    assert shown in fleet.db.explain(asked).find("Fold").detail
+    plan = fleet.db.sql("SELECT time FROM cpu WHERE usage_user > 50.5 AND time > ago(1m)").plan
+    assert "usage_user > 50.5" in plan.find("Filter").detail
+    assert text_of((NOW - 60) * SECOND) in plan.find("Scan").detail
+
+
 def test_explain_as_a_statement(fleet):
     for words in ("EXPLAIN", "EXPLAIN ANALYZE"):
         lines = [row[0] for row in rows_of(fleet.db.sql(f"{words} SELECT max(usage_user) FROM cpu"))]

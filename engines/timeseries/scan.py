@@ -1,6 +1,6 @@
 """A table's rows for the SQL floor: parts to batches, wherever the parts lie.
 
-    predicates ──> Selection ──> parts ──> blocks that may hold rows ──> batches of up to 64 blocks
+    predicates ──> Selection ──> parts ──> blocks that may hold rows ──> batches of whole blocks
 
     multi-measure    a row a record: dimensions as codes by series, times, columns decoded when somebody asks for them
     single-measure   a row a value: the shared times of a series once for each measure, with the measure's name beside
@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from engines.sql.column import Batch, Column, Dictionary, nulls
+from engines.sql.column import VECTOR, Batch, Column, Dictionary, nulls
 from engines.sql.source import (
     ColumnStatistics,
     Partition,
@@ -52,7 +52,6 @@ from engines.timeseries.selection import (
     select,
 )
 
-BLOCKS: Final = 64  # of a batch
 TIMES: Final = "\0times"  # the time by a name that no user's column has
 Index = npt.NDArray[np.int64]
 
@@ -128,7 +127,7 @@ class TimeSource:
         return getattr(self.table, "state_version", None)
 
     def statistics(self) -> Statistics:
-        series = self.table.series
+        series = self.table.index
         rows = getattr(self.table, "rows", None)
         columns = {
             name: ColumnStatistics(distinct=max(len(series.values(name)), 1)) for name in self.columns().dimensions
@@ -154,7 +153,7 @@ class TimeSource:
 
     def by_series(self, name: str) -> Column:
         """A dimension, or measure_name, as a column with a row for each series."""
-        count = len(self.table.series)
+        count = len(self.table.index)
         known = self.kept.get(name)
         if known is None or known[0] != count:
             made = _coded(*self._words(name))
@@ -163,7 +162,7 @@ class TimeSource:
         return found
 
     def _words(self, name: str) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
-        series = self.table.series
+        series = self.table.index
         if name != MEASURE_NAME:
             words = series.dimension(name)
             return words.codes, words.words
@@ -192,9 +191,36 @@ class Chosen:
     times: Index  # the blocks of times
     place: Index
     number: Index
+    owned: dict[int, Index] = field(default_factory=dict)  # column -> by series of the part: its chunk, -1 for none
 
-    def some(self, start: int, stop: int) -> "Chosen":
-        return Chosen(self.part, self.times[start:stop], self.place[start:stop], self.number[start:stop])
+    def where(self, keep: Any) -> "Chosen":  # noqa: ANN401 - a mask or a slice
+        """Some of the blocks."""
+        return Chosen(self.part, self.times[keep], self.place[keep], self.number[keep], self.owned)
+
+    def rows(self) -> Index:
+        """How many rows each block has."""
+        found: Index = self.part.blocks["rows"][self.times].astype(np.int64)
+        return found
+
+    def batches(self) -> "Iterator[Chosen]":
+        """The blocks by as many as make a batch."""
+        ends = np.cumsum(self.rows())
+        start = 0
+        while start < len(ends):
+            before = int(ends[start - 1]) if start else 0
+            stop = max(int(ends.searchsorted(before + VECTOR, side="right")), start + 1)
+            yield self.where(slice(start, stop))
+            start = stop
+
+    def chunks(self, column: int) -> Index:
+        """By series of the part: the chunk of that column."""
+        found = self.owned.get(column)
+        if found is None:
+            part = self.part
+            chunks = np.flatnonzero(part.columns == column)
+            found = self.owned[column] = np.full(len(part.series), -1, np.int64)
+            found[np.searchsorted(part.starts, chunks, side="right") - 1] = chunks
+        return found
 
 
 class Reading:
@@ -234,7 +260,7 @@ class Reading:
     def parts(self, wanted: Selection) -> list[Part]:
         """The parts that may hold rows, pinned."""
         table = self.source.table
-        self.touched.series = len(table.series)
+        self.touched.series = len(table.index)
         self.touched.series_kept = self.touched.series if wanted.series is None else len(wanted.series)
         if wanted.empty:
             return []
@@ -268,7 +294,7 @@ class Reading:
     ) -> Iterator[Batch]:
         del predicates
         part, wanted = partition.origin
-        singles = self.source.table.series.singles() if self.columns.singles else None
+        singles = self.source.table.index.singles() if self.columns.singles else None
         chosen = self.choose(part, wanted)
         scanned.blocks_total += self.touched.blocks
         if singles is None:
@@ -276,9 +302,9 @@ class Reading:
             return
         of_single = singles[part.series[chosen.place]]
         if wanted.multi and not of_single.all():
-            yield from self._records(_where(chosen, ~of_single), wanted, columns)
+            yield from self._records(chosen.where(~of_single), wanted, columns)
         if wanted.singles and of_single.any():
-            yield from self._values(_where(chosen, of_single), wanted, columns)
+            yield from self._values(chosen.where(of_single), wanted, columns)
 
     # ---- blocks
 
@@ -297,7 +323,7 @@ class Reading:
         if keep.all():
             return chosen
         self.touched.pruned += len(keep) - int(np.count_nonzero(keep))
-        return _where(chosen, keep)
+        return chosen.where(keep)
 
     @staticmethod
     def blocks_of_times(part: Part, wanted: Selection) -> tuple[Index, Index, Index]:
@@ -316,12 +342,8 @@ class Reading:
     @staticmethod
     def blocks_of(chosen: Chosen, column: int) -> Index:
         """The blocks of a column beside the blocks of times; -1 where a series has no such column."""
-        part = chosen.part
-        chunks = np.flatnonzero(part.columns == column)
-        chunk_of = np.full(len(part.series), -1, np.int64)
-        chunk_of[np.searchsorted(part.starts, chunks, side="right") - 1] = chunks
-        mine = chunk_of[chosen.place]
-        return np.where(mine >= 0, part.firsts[np.maximum(mine, 0)] + chosen.number, -1)
+        mine = chosen.chunks(column)[chosen.place]
+        return np.where(mine >= 0, chosen.part.firsts[np.maximum(mine, 0)] + chosen.number, -1)
 
     def decode(self, chosen: Chosen, column: int, type: Type) -> Column:
         """A column over the rows of these blocks."""
@@ -336,8 +358,7 @@ class Reading:
         found = codec.decode(taken)
         data, valid = found.data, found.valid
         if not there.all():
-            rows = part.blocks["rows"][chosen.times].astype(np.int64)
-            here = np.repeat(there, rows)
+            here = np.repeat(there, chosen.rows())
             data = np.zeros(len(here), found.data.dtype)
             data[here] = found.data
             valid = np.zeros(len(here), np.uint8)
@@ -363,20 +384,18 @@ class Reading:
 
     def _records(self, chosen: Chosen, wanted: Selection, columns: Sequence[str]) -> Iterator[Batch]:
         """Multi-measure records."""
-        for start in range(0, len(chosen.times), BLOCKS):
-            some = chosen.some(start, start + BLOCKS)
+        for some in chosen.batches():
             batch = self._batch(some, columns, self._of_record)
             yield self._within(batch, some, wanted)
 
     def _values(self, chosen: Chosen, wanted: Selection, columns: Sequence[str]) -> Iterator[Batch]:
         """Single-measure records: measure after measure."""
-        for start in range(0, len(chosen.times), BLOCKS):
-            some = chosen.some(start, start + BLOCKS)
+        for some in chosen.batches():
             for measure in wanted.singles:
                 present = self.blocks_of(some, measure.id) >= 0
                 if not present.any():
                     continue
-                mine = _where(some, present)
+                mine = some.where(present)
                 values = self.decode(mine, measure.id, TYPES[measure.type])
 
                 def maker(
@@ -391,7 +410,7 @@ class Reading:
                 yield self._within(self._batch(mine, columns, maker), mine, wanted, values.valid)
 
     def _batch(self, chosen: Chosen, columns: Sequence[str], maker: Any) -> Batch:  # noqa: ANN401 - see its uses
-        rows = chosen.part.blocks["rows"][chosen.times].astype(np.int64)
+        rows = chosen.rows()
         made = {name: maker(name, rows, chosen) for name in columns}
         made[TIMES] = known = Once(lambda: Column(TIMESTAMP_NS, self.times(chosen)))
         if TIME_COLUMN in made:
@@ -451,10 +470,6 @@ class Once:
         if self._made is None:
             self._made = self._make()
         return self._made
-
-
-def _where(chosen: Chosen, keep: npt.NDArray[np.bool_]) -> Chosen:
-    return Chosen(chosen.part, chosen.times[keep], chosen.place[keep], chosen.number[keep])
 
 
 def _constant_null(type: Type) -> Column:

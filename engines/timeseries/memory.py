@@ -10,6 +10,9 @@ of a log-structured merge tree (O'Neil et al., "The Log-Structured Merge-Tree", 
 A run begins as plain arrays. Where it has rows enough for whole blocks of each series it is encoded: a tenth of the
 bytes, and no slower to read. A large batch is encoded before it comes here, for the journal: those very bytes serve.
 
+The first reader after a late write folds the late runs in, and pays for the blocks that they touch; the next finds
+fresh runs only.
+
 Readers take the list of runs as it is; it is replaced, never changed. So a write never waits for a query.
 
 Simpler than the service: no buffer a series that grows row by row. A buffer of hundreds of thousands of series with
@@ -30,7 +33,7 @@ from engines.timeseries.rows import Rows, joined
 
 ENCODE_ABOVE: Final = 512  # rows a series on average: blocks are then half full at least
 MOST_PLAIN: Final = 1 << 20  # rows of a run of plain arrays
-LATE_SHARE: Final = 8  # late rows that are more than this part of all are worth folding in at once
+MOST_PARTS: Final = 8  # after late rows were folded in
 
 
 class Run:
@@ -97,6 +100,13 @@ class MemoryTile:
             return merge.merged(runs, singles)
 
         self.late = _settled([*self.late, Run(rows, part)], merging, type_of)
+
+    def fold(self, type_of: merge.TypeOf, singles: merge.Mask) -> None:
+        """Put late rows in their places among the others, so that no later reader has to."""
+        parts = merge.disjoint([run.part() for run in self.runs()], type_of, singles, encode=True)
+        if len(parts) > MOST_PARTS:
+            parts = [merge.combined(parts, type_of)]
+        self.fresh, self.late = [Run(None, part) for part in parts], []
 
 
 def joined_in_order(runs: Sequence[Rows]) -> Rows:

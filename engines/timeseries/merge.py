@@ -13,7 +13,8 @@ of single-measure records.
 
 **Disjoint.** Two parts are disjoint if no series has rows in both at overlapping stretches of time. In-order rows of
 one series fill one part after the other, so they are, and nothing is decoded to find that out: each chunk of times says
-its first and last. Only series that overlap are decoded, only in those parts that they overlap in.
+its first and last. Of a series that overlaps only the blocks around the overlap are decoded; what is before and what is
+after stays as it is.
 
 Invariants: parts in, parts out: the same rows by the rule above. What is disjoint comes out as it was. In the result
 the parts of a series are in order of time.
@@ -34,6 +35,7 @@ from engines.timeseries.rows import Column, Rows, is_version, joined
 from engines.timeseries.schema import TYPES
 
 SHORT: Final = 512  # rows of a block on average: parts of fewer are encoded anew
+LATEST: Final = 2**63 - 1
 Index: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 TypeOf: TypeAlias = Callable[[int], Any]
@@ -243,23 +245,50 @@ def _last_present(rows: Rows, number: int, group: Index, index: Index, newest: I
     return np.where(found < 0, newest, found)
 
 
-def selected(part: Part, places: Index) -> Part:
-    """A part of only some of its series, by their places in it, rising."""
-    counts = np.diff(part.starts)[places]
-    chunks = spans(part.starts[places], counts)
-    lengths = np.diff(part.firsts)[chunks]
-    blocks = part.blocks[spans(part.firsts[chunks], lengths)]
-    columns = part.columns[chunks]
-    firsts = np.concatenate(([0], np.cumsum(lengths)))
-    starts = np.concatenate(([0], np.cumsum(counts)))
-    times = blocks[spans(firsts[starts[:-1]], lengths[starts[:-1]])]
-    low = int(times["first"].view(np.int64).min()) if len(times) else 0
-    high = int(times["last"].view(np.int64).max()) if len(times) else -1
-    rows = int(times["rows"].astype(np.int64).sum())
+def sliced(part: Part, begin: Index, end: Index) -> Part | None:
+    """A part of only some of its blocks: of each series those from begin to end, by their place; None for nothing."""
+    lengths = np.diff(part.firsts)
+    heads = lengths[part.starts[:-1]]
+    kept = np.flatnonzero(end > begin)
+    if not len(kept):
+        return None
+    if len(kept) == len(heads) and not begin.any() and (end == heads).all():
+        return part
+    chunks = spans(part.starts[kept], np.diff(part.starts)[kept])
+    of_series = np.repeat(kept, np.diff(part.starts)[kept])
+    count = (end - begin)[of_series]
+    blocks = part.blocks[spans(part.firsts[chunks] + begin[of_series], count)]
+    firsts = np.concatenate(([0], np.cumsum(count)))
+    there = np.add.reduceat(blocks["present"].astype(np.int64), firsts[:-1]) > 0
+    if not there.all():
+        blocks = blocks[np.repeat(there, count)]
+        chunks, of_series, count = chunks[there], of_series[there], count[there]
+        firsts = np.concatenate(([0], np.cumsum(count)))
+    starts = np.searchsorted(of_series, np.append(kept, len(heads)))
+    times = blocks[spans(firsts[starts[:-1]], count[starts[:-1]])]
     return Part(
-        low, high, rows, part.generation, part.series[places], starts, columns, firsts, blocks,
-        owner=part.owner if part.owner is not None else part, tier=part.tier, blob=part.blob,
-    )  # fmt: skip
+        int(times["first"].view(np.int64).min()),
+        int(times["last"].view(np.int64).max()),
+        int(times["rows"].astype(np.int64).sum()),
+        part.generation,
+        part.series[kept],
+        starts,
+        part.columns[chunks],
+        firsts,
+        blocks,
+        owner=part.owner if part.owner is not None else part,
+        tier=part.tier,
+        blob=part.blob,
+    )
+
+
+def selected(part: Part, places: Index) -> Part:
+    """A part of only some of its series, by their places in it, rising: one at least."""
+    end = np.zeros(len(part.series), np.int64)
+    end[places] = np.diff(part.firsts)[part.starts[:-1]][places]
+    found = sliced(part, np.zeros_like(end), end)
+    assert found is not None  # noqa: S101 - there is a series
+    return found
 
 
 def bounds(part: Part) -> tuple[Index, Index]:
@@ -275,45 +304,54 @@ def disjoint(parts: Sequence[Part], type_of: TypeOf, singles: Mask, *, encode: b
     parts = [part for part in parts if part.rows]
     if len(parts) < 2:
         return list(parts)
-    overlapping = _overlapping(parts)
-    if overlapping is None:
-        return sorted(parts, key=lambda part: (part.low, part.high))
-    masks = [np.isin(part.series, overlapping) for part in parts]
-    pieces = [
-        rows_of(part if mask.all() else selected(part, np.flatnonzero(mask)), type_of)
-        for part, mask in zip(parts, masks, strict=True)
-        if mask.any()
-    ]
-    rest = [
-        part if not mask.any() else selected(part, np.flatnonzero(~mask))
-        for part, mask in sorted(zip(parts, masks, strict=True), key=lambda pair: (pair[0].low, pair[0].high))
-        if not mask.all()
-    ]
+    order = sorted(range(len(parts)), key=lambda place: (parts[place].low, parts[place].high))
+    stretches = _overlaps([parts[place] for place in order])
+    if stretches is None:
+        return [parts[place] for place in order]
+    cuts = [_cuts(part, *stretches) for part in parts]
+    within = [sliced(part, begin, end) for part, (begin, end, _) in zip(parts, cuts, strict=True)]
+    before = [sliced(parts[place], np.zeros_like(cuts[place][0]), cuts[place][0]) for place in order]
+    after = [sliced(parts[place], cuts[place][1], cuts[place][2]) for place in order]
+    rows = merged([rows_of(part, type_of) for part in within if part is not None], singles)
     make = encoded_part if encode else raw_part
     tier = "magnetic" if any(part.tier == "magnetic" for part in parts) else "memory"
-    rest.append(make(merged(pieces, singles), max(part.generation for part in parts), tier))
-    return rest
+    middle = make(rows, max(part.generation for part in parts), tier)
+    return [part for part in (*before, middle, *after) if part is not None]
 
 
-def _overlapping(parts: Sequence[Part]) -> npt.NDArray[np.int32] | None:
-    """The series that have overlapping stretches in two parts; None if there are none.
+def _overlaps(parts: Sequence[Part]) -> tuple[Index, Index] | None:
+    """By series: from when to when it may be in several parts; (LATEST, -1) for one that is not. None if none is.
 
-    Parts in order of `low` hold the stretches of a series in order of time unless that series overlaps, or its parts
-    do: those are taken as overlapping, too.
+    parts are in order of `low`. A series whose rows are not in the order of its parts overlaps, too.
     """
-    parts = sorted(parts, key=lambda part: (part.low, part.high))
     if all(before.high < after.low for before, after in itertools.pairwise(parts)):
         return None
-    series = np.concatenate([part.series for part in parts])
-    both = [bounds(part) for part in parts]
-    firsts = np.concatenate([each[0] for each in both])
-    lasts = np.concatenate([each[1] for each in both])
-    order = np.argsort(series, kind="stable")  # of one series: by the order of its parts
-    same = series[order][1:] == series[order][:-1]
-    clash = same & (firsts[order][1:] <= lasts[order][:-1])
-    if not clash.any():
-        return None
-    return np.unique(series[order][1:][clash])
+    count = max(int(part.series[-1]) for part in parts) + 1
+    newest = np.full(count, -1, np.int64)
+    low, high = np.full(count, LATEST, np.int64), np.full(count, -1, np.int64)
+    for part in parts:
+        series = part.series
+        firsts, lasts = bounds(part)
+        clash = firsts <= newest[series]
+        if clash.any():
+            some = series[clash]
+            low[some] = np.minimum(low[some], firsts[clash])
+            high[some] = np.maximum(high[some], np.minimum(newest[some], lasts[clash]))
+        newest[series] = np.maximum(newest[series], lasts)
+    return (low, high) if (high >= 0).any() else None
+
+
+def _cuts(part: Part, low: Index, high: Index) -> tuple[Index, Index, Index]:
+    """By series of a part: its first block that reaches into the overlap, the first beyond it, and the end."""
+    heads = part.starts[:-1]
+    count = np.diff(part.firsts)[heads]
+    times = part.blocks[spans(part.firsts[heads], count)]
+    first = np.concatenate(([0], np.cumsum(count)))[:-1]
+    before = times["last"].view(np.int64) < np.repeat(low[part.series], count)
+    beyond = times["first"].view(np.int64) > np.repeat(high[part.series], count)
+    begin = np.add.reduceat(before.astype(np.int64), first)
+    end = count - np.add.reduceat((beyond & ~before).astype(np.int64), first)
+    return begin, end, count
 
 
 def since(part: Part, low: int, type_of: TypeOf) -> Part | None:

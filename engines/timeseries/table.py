@@ -1,7 +1,7 @@
 """A table: the handle that users hold, and all that the engine knows of it.
 
     definition   dimensions, measures, retention
-    series       who they are, by number                              series.py
+    index        the series: who they are, by number                  series.py
     newest       by series: the time of its latest row, ever          so that most writes look nothing up
     tiles        by when their window begins: blobs, and what is in memory only
 
@@ -74,7 +74,7 @@ class TimeTable:
     def __init__(self, engine: "TimeSeries", definition: TableDefinition) -> None:
         self.engine = engine
         self.definition = definition
-        self.series = SeriesIndex()
+        self.index = SeriesIndex()
         self.tiles: dict[int, Tile] = {}
         self.generation = 0  # the highest that a blob has
         self.state_version = 0
@@ -171,7 +171,7 @@ class TimeTable:
 
     def newest_with(self, more: int) -> npt.NDArray[np.int64]:
         """By series: the time of its latest row; NEVER for series that are to come, `more` of them."""
-        count = len(self.series)
+        count = len(self.index)
         if len(self._newest) < count + more:
             self._reserve(count + more)
         return self._newest[: count + more]
@@ -183,8 +183,8 @@ class TimeTable:
 
     def singles(self) -> npt.NDArray[np.bool_]:
         """By series: whether it is of single-measure records."""
-        if self._singles is None or len(self._singles) != len(self.series):
-            self._singles = self.series.singles()
+        if self._singles is None or len(self._singles) != len(self.index):
+            self._singles = self.index.singles()
         return self._singles
 
     def sources(self, start: int) -> Sequence[Run | Part]:
@@ -205,7 +205,7 @@ class TimeTable:
                 measures=(*definition.measures, *batch.measures),
             )
         for key in batch.series:
-            self.series.add(key)
+            self.index.add(key)
         newest = self.newest_with(0)
         for section in batch.sections:
             tile = self.tile(section.tile)
@@ -260,6 +260,8 @@ class TimeTable:
     def _disjoint(self, tile: Tile) -> list[Part]:
         """A tile's parts without overlap. Under the lock."""
         if tile.parts is None:
+            if tile.memory is not None and tile.memory.late:
+                tile.memory.fold(self.type_of, self.singles())
             sources = [source.part() if isinstance(source, Run) else source for source in self.sources(tile.start)]
             tile.parts = merge.disjoint(sources, self.type_of, self.singles())
         return tile.parts
@@ -269,8 +271,8 @@ class TimeTable:
         if self.dropped:
             raise NotFound(f"table {self.name!r} was dropped")
 
-    def objects(self, **dimensions: str) -> Selection:
-        """The series that have these dimension values, as objects: table.objects(host="a")["usage"]. NotFound."""
+    def series(self, **dimensions: str) -> Selection:
+        """The series that have these dimension values, as objects: table.series(host="a")["usage"]. NotFound."""
         self.engine.check_open()
         return doors.series(self, dimensions)
 
@@ -300,10 +302,10 @@ class TimeTable:
     ) -> None:
         """As it was at the last checkpoint, without its tiles."""
         self.definition = definition
-        self.series = SeriesIndex()
+        self.index = SeriesIndex()
         for key in keys:
-            self.series.add(key)
-        self.saved_series = len(self.series)
+            self.index.add(key)
+        self.saved_series = len(self.index)
         self.tiles, self.changed = {}, set()
         self.generation, self.dropped = generation, False
         self._singles = None
@@ -336,7 +338,7 @@ class TimeTable:
     def drop(self) -> None:
         """It is gone. Under the lock."""
         self.tiles, self.changed = {}, set()
-        self.series = SeriesIndex()
+        self.index = SeriesIndex()
         self.dropped = True
         self.state_version += 1
 
@@ -349,7 +351,7 @@ class TimeTable:
         return self.newest_with(0).copy()
 
     def __repr__(self) -> str:
-        return f"<timeseries.TimeTable {self.name!r}: {len(self.series):,} series, {len(self.tiles):,} tiles>"
+        return f"<timeseries.TimeTable {self.name!r}: {len(self.index):,} series, {len(self.tiles):,} tiles>"
 
 
 def _shares(one: Numbers, other: Numbers) -> bool:

@@ -180,7 +180,7 @@ class Snapshots:
             Kept(
                 table.definition,
                 table.generation,
-                tuple(table.series.keys()),
+                tuple(table.index.keys()),
                 table.newest().tobytes(),
                 tuple(stored for _, tile in sorted(table.tiles.items()) for stored in tile.blobs),
             )
@@ -190,9 +190,8 @@ class Snapshots:
         tiles = {stored.digest: stored.bytes for table in tables for stored in table.blobs}
         items = ((blobs.put(data), len(data)), *tiles.items())
         digest = Manifest(items, KIND, engine.tree.applied, engine.clock.now()).put(blobs)
+        self._kept = None  # before the name: who fails to make it sure may have left it there
         self.place.refs.set(name, digest, ABSENT)
-        if self._kept is not None:
-            self._kept |= {digest, *(each for each, _ in items)}
 
     def drop(self, name: str) -> None:
         """See TimeSeries.drop_snapshot."""

@@ -70,7 +70,7 @@ def checkpoint(engine: "TimeSeries") -> int:
             engine.condemned |= {each.digest for each in taken}
             table.settle_tile(tile.start, _replaced(tile.blobs, taken, stored))
         for table in engine.all_tables():
-            table.saved_series, table.changed = len(table.series), set()
+            table.saved_series, table.changed = len(table.index), set()
     delete_condemned(engine)
     if kept:
         engine.log.trim(kept)

@@ -77,7 +77,7 @@ def describe(table: "TimeTable", series: "int | Mapping[str, str]", measure: str
         for number in candidates:
             for block in _blocks(part, number, column):
                 if seen == n:
-                    key = ", ".join(f"{name}={value}" for name, value in table.series.dimensions(number).items())
+                    key = ", ".join(f"{name}={value}" for name, value in table.index.dimensions(number).items())
                     return _described(f"{table.name}.{measure} of series {number} ({key}), block {n}", part, block)
                 seen += 1
     raise NotFound(f"there are {seen:,} blocks of {measure!r} in that series, numbered from 0; got {n}")
@@ -95,14 +95,14 @@ def _column(table: "TimeTable", measure: str) -> int:
 
 def _series(table: "TimeTable", series: "int | Mapping[str, str]") -> list[int]:
     if isinstance(series, Mapping):
-        found: list[int] = table.series.match({name: [value] for name, value in series.items()}).tolist()
+        found: list[int] = table.index.match({name: [value] for name, value in series.items()}).tolist()
         if not found:
             raise NotFound(f"table {table.name!r} has no series with {dict(series)!r}")
         return found
     if isinstance(series, bool) or not isinstance(series, int | np.integer):
         raise Invalid(f"series is its number or a mapping of dimensions, got {series!r:.80}")
-    if not 0 <= series < len(table.series):
-        raise NotFound(f"table {table.name!r} has series 0 to {len(table.series) - 1}, got {series}")
+    if not 0 <= series < len(table.index):
+        raise NotFound(f"table {table.name!r} has series 0 to {len(table.index) - 1}, got {series}")
     return [int(series)]
 
 

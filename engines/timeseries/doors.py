@@ -141,7 +141,7 @@ def series(table: "TimeTable", dimensions: Mapping[str, str]) -> Selection:
             raise NotFound(
                 f"table {table.name!r} has no dimension {name!r}{nearest(name, table.definition.dimensions)}"
             )
-    numbers = table.series.match({name: [value] for name, value in dimensions.items()})
+    numbers = table.index.match({name: [value] for name, value in dimensions.items()})
     found: dict[int, dict[str, list[tuple[Any, Any]]]] = {int(number): {} for number in numbers}
     names = {measure.id: measure for measure in table.definition.measures}
     for part in table.parts(series=numbers):
@@ -162,13 +162,13 @@ def series(table: "TimeTable", dimensions: Mapping[str, str]) -> Selection:
     asked = f"{table.name}({', '.join(f'{name}={value!r}' for name, value in dimensions.items())})"
     measured = []
     for key, measures in found.items():
-        its = table.series.dimensions(key)
+        its = table.index.dimensions(key)
         pieces = {
             name: Series(name, np.concatenate([at for at, _ in some]), np.concatenate([one for _, one in some]), its)
             for name, some in measures.items()
         }
         if pieces:
-            measured.append(Measured(its, table.series.kind(key), pieces))
+            measured.append(Measured(its, table.index.kind(key), pieces))
     return Selection(measured, asked)
 
 

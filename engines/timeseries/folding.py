@@ -240,7 +240,7 @@ def grouping(source: TimeSource, fold: Fold, wanted: Selection) -> Groups:
     names = tuple(name for _, name in fold.dimensions)
     if wanted.series is not None:
         return _grouped(source, names, wanted.series)
-    count = len(source.table.series)
+    count = len(source.table.index)
     key = f"\0groups {names}"
     known = source.kept.get(key)
     if known is None or known[0] != count:

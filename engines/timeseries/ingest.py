@@ -126,7 +126,7 @@ def judge(table: "TimeTable", columns: Columns, now: int, *, replacing: bool = F
         else:
             found[number] = column
     kept: Index | int = count if refusals.keep.all() else np.flatnonzero(refusals.keep)
-    series = NewSeries(table.series)
+    series = NewSeries(table.index)
     origin = np.arange(count) if isinstance(kept, int) else kept
     if columns.single:
         numbers = series.of(columns.dimensions, None, None, kept)
@@ -325,7 +325,7 @@ class _Writing:
             dimensions=(*known, *dimensions),
             measures=(*self._table.definition.measures, *measures),
         )
-        kinds = {key.kind for key in series} | set(self._table.series.kinds)
+        kinds = {key.kind for key in series} | set(self._table.index.kinds)
         check_counts(definition, len(kinds - {None}))
         return Batch(self._table.number, self._now, self._series.first, dimensions, measures, tuple(series), sections)
 

@@ -47,7 +47,7 @@ def answer(statement: Statement, text: str, tables: "Tables") -> Table:
 
 def _measures(source: "TimeSource") -> Iterator[list[Any]]:
     """A row a measure name: "multi" for records of several measures. dimensions: those that its series have."""
-    index = source.table.series
+    index = source.table.index
     of: dict[str | None, list[str]] = {kind: [] for kind in index.kinds}
     for kind in index.kinds:
         mine = index.of_kind(kind)

@@ -44,7 +44,7 @@ class Readable(Protocol):
     @property
     def definition(self) -> TableDefinition: ...
     @property
-    def series(self) -> SeriesIndex: ...
+    def index(self) -> SeriesIndex: ...
     def parts(self, low: int | None = None, high: int | None = None, series: Numbers | None = None) -> list[Part]:
         """Disjoint, in the order of time of each series; retention has been applied."""
         ...
@@ -116,7 +116,7 @@ def select(table: Readable, columns: Columns, predicates: Sequence[Predicate]) -
     series: Numbers | None = None
     named: list[Truth] = []
     bounds = []
-    index = table.series
+    index = table.index
     for one in predicates:
         name, op, value = one.column, one.op, one.value
         if name == TIME_COLUMN:

@@ -82,12 +82,12 @@ class Standing:
     def save(self, table: "TimeTable") -> None:
         """A table's line and its new series; its tiles are put by whoever changes them."""
         number = table.number
-        count = len(table.series)
+        count = len(table.index)
         state = TableState(table.definition, count, table.generation)
         self.tables.put(TABLE_KEY.pack(number), catalog.encode(state))
         first = table.saved_series // PAGE * PAGE
         if count > table.saved_series:
-            keys = table.series.keys(first)
+            keys = table.index.keys(first)
             for at in range(0, count - first, PAGE):
                 self.series.put(PAGE_KEY.pack(number, (first + at) // PAGE), catalog.encode(keys[at : at + PAGE]))
         newest = table.newest()

@@ -86,7 +86,7 @@ def _of_frame(engine: "TimeSeries", found: Frame) -> Iterator[Change]:
         kind = "MODIFY" if section.kind == REPLACED else "INSERT"
         for row in range(len(rows)):
             for name, values in records_of(table, rows, row):
-                key = table.series.key(int(rows.series[row]))
+                key = table.index.key(int(rows.series[row]))
                 yield Change(
                     found.sequence,
                     found.time,
@@ -100,7 +100,7 @@ def _of_frame(engine: "TimeSeries", found: Frame) -> Iterator[Change]:
 
 def records_of(table: "TimeTable", rows: Rows, row: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """The records of a row: measure name and values."""
-    kind = table.series.kind(int(rows.series[row]))
+    kind = table.index.kind(int(rows.series[row]))
     found = {
         table.definition.measures[number - FIRST_MEASURE].name: value_of(column, row)
         for number, column in rows.columns.items()
@@ -129,7 +129,7 @@ def stats(engine: "TimeSeries") -> display.Table:
     with engine.lock:
         tables = engine.all_tables()
         rows.append(("tables", len(tables)))
-        rows.append(("series", sum(len(table.series) for table in tables)))
+        rows.append(("series", sum(len(table.index) for table in tables)))
         tiles = [tile for table in tables for tile in table.tiles.values()]
         rows.append(("tiles", len(tiles)))
         for tier in ("memory", "magnetic"):

@@ -60,7 +60,7 @@ def held(table, **bounds):
             series, time = int(rows.series[row]), int(rows.times[row])
             assert time > ends.get(series, -1), "a series goes back in time, or parts overlap"
             ends[series] = time
-            key = table.series.key(series)
+            key = table.index.key(series)
             single = key.kind is None
             for name, values in records_of(table, rows, row):
                 identity = key.dimensions, single, name, time

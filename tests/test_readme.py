@@ -22,6 +22,8 @@ def test_every_python_block_runs(tmp_path, monkeypatch, capsys):
     assert "{'customer': 'ann', 'order': 18, 'total': 120}" in printed
     assert "Query  orders" in printed
     assert "1008 rows are back" in printed
+    assert "unchanged=10" in printed
+    assert "Fold  cpu by host: max(usage)" in printed
 
 
 def test_a_newcomer_types_two_commands():
@@ -33,10 +35,10 @@ def test_every_link_leads_to_a_file():
     assert [link for link in links if not (ROOT / link).is_file()] == []
 
 
-def test_seven_bullets_lead_to_one_file_each():
+def test_eight_bullets_lead_to_one_file_each():
     before = README.partition("\n## ")[0]
     bullets = before.split("\n* ")[1:]
-    assert [len(re.findall(r"\]\(", bullet)) for bullet in bullets] == [1] * 7
+    assert [len(re.findall(r"\]\(", bullet)) for bullet in bullets] == [1] * 8
 
 
 def test_the_session_shows_the_questions_that_the_tour_asks():

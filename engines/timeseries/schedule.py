@@ -60,7 +60,7 @@ RUNTIME: Final = "scheduled_runtime"
 MENTIONED: Final = re.compile(rf"[@:]{RUNTIME}\b")
 MEASURES: Final = ("double", "bigint", "integer", "smallint", "tinyint", "varchar", "boolean", "timestamp", "decimal")
 CatchUp = Literal["all", "latest"]
-Alert = Callable[[str, np.datetime64, "Table | None", "EngineError | None"], None]
+Alert = Callable[[str, np.datetime64, Table | None, EngineError | None], None]
 
 
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

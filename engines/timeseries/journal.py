@@ -27,6 +27,7 @@ import zstandard
 
 from engines.errors import Corrupted
 from engines.timeseries import tile as tiles
+from engines.timeseries.packing import unzipped
 from engines.timeseries.part import Part
 from engines.timeseries.rows import KINDS, Column, Rows
 from engines.timeseries.schema import Measure, MeasureType
@@ -142,7 +143,7 @@ def decode(payload: bytes | memoryview, where: str) -> Batch:
     """What a frame says. Corrupted, which names `where`."""
     try:
         return _decode(memoryview(payload), where)
-    except (struct.error, msgspec.MsgspecError, zstandard.ZstdError, ValueError, IndexError) as error:
+    except (struct.error, msgspec.MsgspecError, ValueError, IndexError) as error:
         raise Corrupted(
             f"{where} has a frame of rows that makes no sense ({error}): restore a snapshot", file=where
         ) from error
@@ -180,7 +181,7 @@ def _rows(body: memoryview, section: _Section) -> Rows:
         raise ValueError("a section is too long")
     data = body
     if section.plain > COMPRESSED_ABOVE:
-        data = memoryview(zstandard.decompress(body, max_output_size=section.plain))
+        data = memoryview(unzipped(body, section.plain))
     if len(data) != section.plain:
         raise ValueError("a section has another length than it says")
     offset, count = 0, section.rows

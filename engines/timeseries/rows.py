@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from engines.errors import Corrupted
 from engines.timeseries.part import FIRST_MEASURE, VERSION, VERSION_OF
 from engines.timeseries.schema import Measure, MeasureType
 
@@ -85,7 +86,12 @@ def is_version(column: int) -> bool:
 
 def type_of(column: int, measures: Sequence[Measure]) -> MeasureType:
     """The type of a column by its id."""
-    return "bigint" if is_version(column) else measures[column - FIRST_MEASURE].type
+    if is_version(column):
+        return "bigint"
+    place = column - FIRST_MEASURE
+    if not 0 <= place < len(measures):
+        raise Corrupted(f"a tile has a column {column} that its table has not: restore a snapshot")
+    return measures[place].type
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

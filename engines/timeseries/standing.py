@@ -15,6 +15,7 @@ from engines.errors import Corrupted
 from engines.storage.keyspace import Keyspace
 from engines.timeseries import catalog
 from engines.timeseries.catalog import PAGE, PAGE_KEY, TABLE_KEY, TILE_KEY, Stored, TableState
+from engines.timeseries.packing import Unpacked, unzipped
 from engines.timeseries.series import SeriesKey
 
 if TYPE_CHECKING:
@@ -62,15 +63,12 @@ class Standing:
     def newest_of(self, state: TableState) -> Any:  # noqa: ANN401 - int64[series]
         """By series: the time of its latest row."""
         packed = self.newest.get(TABLE_KEY.pack(state.definition.number))
-        size = 8 * state.series
         try:
-            data = zstandard.decompress(bytes(packed or b""), max_output_size=size) if size else b""
-        except zstandard.ZstdError:
-            data = b""
-        if len(data) != size:
+            data = unzipped(packed or b"", 8 * state.series)
+        except Unpacked as error:
             raise Corrupted(
                 f"{self.path} does not say how new the series of {state.definition.name!r} are", file=self.path
-            )
+            ) from error
         return np.frombuffer(data, np.int64)
 
     def stored(self, table: int) -> list[Stored]:

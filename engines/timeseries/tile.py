@@ -39,6 +39,7 @@ from engines.errors import Corrupted, NotFound
 from engines.storage.blobs import Blobs
 from engines.timeseries.catalog import Stored
 from engines.timeseries.merge import points_of
+from engines.timeseries.packing import Unpacked, unzipped
 from engines.timeseries.part import BLOCK, BLOCK_TYPE, TIME, Part
 
 MAGIC, VERSION = b"ETP1", 1
@@ -131,7 +132,7 @@ def unpacked(view: memoryview, where: str, *, copy: bool = True, tier: str = "me
     """The part that these bytes are; copy: of the payload, where the view does not stay. Corrupted names `where`."""
     try:
         return _unpacked(view, copy=copy, tier=tier, blob=blob)
-    except (BadTile, struct.error, zstandard.ZstdError) as error:
+    except (BadTile, Unpacked, struct.error) as error:
         raise Corrupted(
             f"{where} does not hold a tile as it was written ({error}): restore a snapshot", file=where, offset=0
         ) from error
@@ -144,7 +145,9 @@ def _unpacked(view: memoryview, *, copy: bool, tier: str, blob: str | None) -> P
     )
     if magic != MAGIC or version != VERSION:
         raise BadTile(f"it begins with {magic!r}, version {version}")
-    if max(series_count, chunk_count, block_count, directory_size) > MOST or HEADER.size + size > len(view):
+    if max(series_count, chunk_count, block_count, directory_size) > MOST or HEADER.size + size + directory_size > len(
+        view
+    ):
         raise BadTile("its header speaks of more than there is")
     source = np.frombuffer(view, np.uint8, size, HEADER.size)
     payload = source.copy() if copy else source
@@ -181,9 +184,7 @@ class _Reader:
     def __init__(self, data: memoryview, series: int, chunks: int, blocks: int) -> None:
         width = sum(BLOCK_TYPE[name].itemsize for name in FIELDS)
         expected = 8 * series + 6 * chunks + (4 + width) * blocks
-        self._data = zstandard.decompress(data, max_output_size=expected + 1) if len(data) else b""
-        if len(self._data) != expected:
-            raise BadTile(f"its directory has {len(self._data):,} bytes and not {expected:,}")
+        self._data = unzipped(data, expected)
         self._offset = 0
 
     def take(self, kind: Any, count: int) -> Array:  # noqa: ANN401 - what numpy takes for a type

@@ -10,7 +10,7 @@ from engines.sql.front import Statement
 from engines.timeseries.selection import MEASURE_NAME, TIME_COLUMN
 
 if TYPE_CHECKING:
-    from engines.timeseries.query import Tables
+    from engines.timeseries.database import Tables
     from engines.timeseries.scan import TimeSource
 
 MEASURE_HEADERS: Final = ("measure_name", "data_type", "dimensions")

@@ -31,13 +31,13 @@ from engines.sql.expressions import fold
 from engines.sql.logical import Query
 from engines.sql.lower import lower
 from engines.sql.program import Profile, Program
-from engines.sql.result import Result, distinct
 from engines.sql.rewrite import rewrite
 from engines.sql.source import Schema, TableSource
-from engines.sql.types import Type
 from engines.sql.values import engine_value
 from engines.timeseries import direct, ends, folding, fused, listings, shape
+from engines.timeseries.answer import Answer, Header
 from engines.timeseries.constants import RunConstant, computed, taken_out
+from engines.timeseries.database import Tables
 from engines.timeseries.dialect import TIMESTREAM, parameter_type
 from engines.timeseries.functions import Refused
 from engines.timeseries.scan import Reading, TimeSource
@@ -46,74 +46,6 @@ from engines.timeseries.selection import Readable
 _BOUND: Final = re.compile(r":\d+|\bconstant\d+\b")
 VARIANTS: Final = 32  # plans of one shape that differ in the literals that are no parameters
 Parameters = Sequence[Any] | Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The columns of an answer, and the names of their types: the same for every run."""
-
-    columns: Sequence[tuple[str, str, Type]]
-    types: Mapping[str, str]
-
-    @classmethod
-    def of(cls, query: Query) -> "Header":
-        columns = distinct(query.columns)
-        return cls(columns, {name: str(type) for name, _, type in columns})
-
-
-class Answer(Result):
-    """The rows of a statement. plan: the steps that were run, and what they touched."""
-
-    def __init__(self, found: Collected, header: Header, stats: Mapping[str, Any], plan: Callable[[], Plan]) -> None:
-        Table.__init__(self, {}, header.types, stats=stats)  # what a Result works out first is known here
-        self.found = found
-        self.described = list(header.columns)
-        self._made = None
-        self._rows = None
-        self._plan = plan
-
-    @property
-    def plan(self) -> Plan:
-        """Made when it is asked for."""
-        return self._plan()
-
-
-class Tables:
-    """The tables of a database, as the SQL floor's catalogue: "db"."table", db.table and table."""
-
-    def __init__(
-        self, database: str, find: Callable[[str], Readable | None], names: Callable[[], Iterable[str]]
-    ) -> None:
-        self.database = database
-        self._find = find
-        self._names = names
-        self._sources: dict[str, TimeSource] = {}
-
-    def names(self) -> Iterable[str]:
-        return list(self._names())
-
-    def find(self, parts: tuple[str, ...]) -> TimeSource | None:
-        if len(parts) > 1 and parts[0].lower() == self.database.lower():
-            parts = parts[1:]
-        name = ".".join(parts)
-        table = self._find(name)
-        if table is None:  # names of tables know case, but who writes one without quotes need not
-            same = [one for one in self._names() if one.lower() == name.lower()]
-            if len(same) != 1:
-                return None
-            name, table = same[0], self._find(same[0])
-        return None if table is None else self.source(name, table)
-
-    def source(self, name: str, table: Readable) -> TimeSource:
-        """The table's source; the same object as long as it is the same table."""
-        known = self._sources.get(name)
-        if known is None or known.table is not table:
-            known = self._sources[name] = TimeSource(table, name)
-        return known
-
-    def still(self, source: TimeSource, schema: Schema) -> bool:
-        """Whether a plan that was made for these columns is good."""
-        return self._find(source.name) is source.table and source.schema() is schema
 
 
 @dataclass(slots=True)

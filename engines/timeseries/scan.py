@@ -16,13 +16,12 @@ come in order of time within a part.
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from engines.sql.column import VECTOR, Batch, Column, Dictionary, nulls
+from engines.sql.column import Batch, Column, Dictionary, nulls
 from engines.sql.source import (
     ColumnStatistics,
     Partition,
@@ -35,8 +34,9 @@ from engines.sql.source import (
 )
 from engines.sql.types import TIMESTAMP_NS, VARCHAR, Type
 from engines.timeseries import codec
+from engines.timeseries.chosen import Chosen, Touched
 from engines.timeseries.merge import spans
-from engines.timeseries.part import TIME, Part
+from engines.timeseries.part import Part
 from engines.timeseries.schema import Measure
 from engines.timeseries.selection import (
     EARLIEST,
@@ -54,49 +54,6 @@ from engines.timeseries.selection import (
 
 TIMES: Final = "\0times"  # the time by a name that no user's column has
 Index = npt.NDArray[np.int64]
-
-
-@dataclass(slots=True)
-class Touched:
-    """What one run read of one table."""
-
-    tiles: int = 0
-    windows: set[int] = field(default_factory=set)  # tiles that were read
-    parts: int = 0
-    tiers: dict[str, int] = field(default_factory=dict)
-    series: int = 0
-    series_kept: int = 0
-    blocks: int = 0
-    pruned: int = 0
-    summarised: int = 0
-    decoded: int = 0
-    bytes: int = 0
-    rows: int = 0
-
-    def counters(self) -> dict[str, float]:
-        """As a plan's step shows them."""
-        found: dict[str, float] = {
-            "tiles": self.tiles,
-            "tiles_read": len(self.windows),
-            "parts": self.parts,
-            "series": self.series,
-            "series_kept": self.series_kept,
-            "blocks": self.blocks,
-            "blocks_pruned": self.pruned,
-            "blocks_summarised": self.summarised,
-            "blocks_decoded": self.decoded,
-            "bytes": self.bytes,
-            "rows": self.rows,
-        }
-        for tier, count in self.tiers.items():
-            found[f"parts_{tier}"] = count
-        return found
-
-    def part(self, one: Part, tile: int) -> None:
-        """A part that is read; tile: how long one is."""
-        self.parts += 1
-        self.windows.add(one.low // tile)
-        self.tiers[one.tier] = self.tiers.get(one.tier, 0) + 1
 
 
 class TimeSource:
@@ -181,46 +138,6 @@ def _coded(codes: npt.NDArray[np.int32], words: tuple[str, ...]) -> Column:
 
 
 # ---- one run ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Chosen:
-    """Blocks of a part that may hold rows. place: of each block's series in the part; number: its place in a chunk."""
-
-    part: Part
-    times: Index  # the blocks of times
-    place: Index
-    number: Index
-    owned: dict[int, Index] = field(default_factory=dict)  # column -> by series of the part: its chunk, -1 for none
-
-    def where(self, keep: Any) -> "Chosen":  # noqa: ANN401 - a mask or a slice
-        """Some of the blocks."""
-        return Chosen(self.part, self.times[keep], self.place[keep], self.number[keep], self.owned)
-
-    def rows(self) -> Index:
-        """How many rows each block has."""
-        found: Index = self.part.blocks["rows"][self.times].astype(np.int64)
-        return found
-
-    def batches(self) -> "Iterator[Chosen]":
-        """The blocks by as many as make a batch."""
-        ends = np.cumsum(self.rows())
-        start = 0
-        while start < len(ends):
-            before = int(ends[start - 1]) if start else 0
-            stop = max(int(ends.searchsorted(before + VECTOR, side="right")), start + 1)
-            yield self.where(slice(start, stop))
-            start = stop
-
-    def chunks(self, column: int) -> Index:
-        """By series of the part: the chunk of that column."""
-        found = self.owned.get(column)
-        if found is None:
-            part = self.part
-            chunks = np.flatnonzero(part.columns == column)
-            found = self.owned[column] = np.full(len(part.series), -1, np.int64)
-            found[np.searchsorted(part.starts, chunks, side="right") - 1] = chunks
-        return found
 
 
 class Reading:
@@ -480,6 +397,3 @@ def _constant_null(type: Type) -> Column:
 
 def _constant_word(word: str) -> Column:
     return Column(VARCHAR, np.zeros(1, np.uint8), words=Dictionary.of([word.encode()]), constant=True)
-
-
-__all__ = ["TIME", "Reading", "TimeSource", "Touched"]

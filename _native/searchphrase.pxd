@@ -1,0 +1,116 @@
+"""How often a phrase stands in a document, from the positions of its words.
+
+    places[i]    where word i of the phrase stands in the document, ascending, less its place in the phrase
+    exact        how many places all words have in common
+    sloppy       the sum of 1 / (1 + distance) over the matches whose words lie at most `slop` apart
+
+The sloppy count is Lucene's (SloppyPhraseMatcher): the word that is most behind moves on; each time it overtakes the
+next one a match has become as short as it can, and its length, where it is at most slop, counts. Words that stand twice
+in the phrase may not share a position; whichever is behind gives way.
+"""
+
+from libc.stdint cimport int32_t, uint32_t
+
+
+cdef struct Word:
+    int32_t* places     # less `offset`, so it may be negative
+    int32_t offset      # the word's place in the phrase
+    uint32_t count
+    uint32_t room
+    uint32_t at
+    int32_t group       # words with the same terms share it; -1: none has
+
+
+cdef inline uint32_t exact(Word* words, int n) noexcept nogil:
+    cdef uint32_t matches = 0, i
+    cdef int32_t place
+    cdef int j
+    for j in range(1, n):
+        words[j].at = 0
+    for i in range(words[0].count):
+        place = words[0].places[i]
+        for j in range(1, n):
+            while words[j].at < words[j].count and words[j].places[words[j].at] < place:
+                words[j].at += 1
+            if words[j].at == words[j].count:
+                return matches
+            if words[j].places[words[j].at] != place:
+                break
+        else:
+            matches += 1
+    return matches
+
+
+cdef inline bint forward(Word* word, int32_t* end) noexcept nogil:
+    word.at += 1
+    if word.at >= word.count:
+        return False
+    if word.places[word.at] > end[0]:
+        end[0] = word.places[word.at]
+    return True
+
+
+cdef inline bint comes_before(const Word* a, const Word* b) noexcept nogil:
+    if a.places[a.at] != b.places[b.at]:
+        return a.places[a.at] < b.places[b.at]
+    return a.offset < b.offset
+
+
+cdef inline bint give_way(Word* words, int n, int moved, int32_t* end) noexcept nogil:
+    """After words[moved] moved: part words of the same terms that stand on one position. False: one has no more."""
+    cdef int j, other
+    if words[moved].group < 0:
+        return True
+    while True:
+        other = -1
+        for j in range(n):
+            if (j != moved and words[j].group == words[moved].group
+                    and words[j].places[words[j].at] + words[j].offset
+                    == words[moved].places[words[moved].at] + words[moved].offset):
+                other = j
+                break
+        if other < 0:
+            return True
+        if comes_before(&words[other], &words[moved]):
+            moved = other
+        if not forward(&words[moved], end):
+            return False
+
+
+cdef inline float sloppy(Word* words, int n, int32_t slop) noexcept nogil:
+    cdef int32_t end = -0x7FFFFFFF, length, next_place
+    cdef int i, j, behind, seen
+    cdef float total = 0
+    for i in range(n):
+        words[i].at = 0
+        seen = 0
+        if words[i].group >= 0:  # the second of two equal words begins at the second position, and so on
+            for j in range(i):
+                seen += words[j].group == words[i].group
+        if words[i].count <= <uint32_t>seen:
+            return 0
+        words[i].at = <uint32_t>seen
+        if words[i].places[seen] > end:
+            end = words[i].places[seen]
+    behind = least(words, n, -1)
+    while True:
+        length = end - words[behind].places[words[behind].at]
+        next_place = words[least(words, n, behind)].places[words[least(words, n, behind)].at] if n > 1 else end
+        while True:
+            if not forward(&words[behind], &end) or not give_way(words, n, behind, &end):
+                return total + <float>1 / (1 + length) if length <= slop else total
+            if words[behind].places[words[behind].at] > next_place:
+                break
+            length = min(length, end - words[behind].places[words[behind].at])
+        if length <= slop:
+            total += <float>1 / (1 + length)
+        behind = least(words, n, -1)
+
+
+cdef inline int least(const Word* words, int n, int but) noexcept nogil:
+    """The word that is most behind, except for one."""
+    cdef int i, found = -1
+    for i in range(n):
+        if i != but and (found < 0 or comes_before(&words[i], &words[found])):
+            found = i
+    return found

@@ -252,6 +252,8 @@ def _of_list(given: Any, what: str) -> Values:  # noqa: ANN401 - a list, or one 
     values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
     kind = _type_of_all(values, what)
     if kind is None:
+        if not values:
+            return Values("double", np.empty(0))  # of no rows nobody will ask the type
         raise Invalid(f"{what} has no value in any row: leave it out")
     there = np.array([value is not None for value in values], np.uint8)
     valid = None if there.all() else there

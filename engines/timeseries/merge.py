@@ -354,15 +354,20 @@ def _cuts(part: Part, low: Index, high: Index) -> tuple[Index, Index, Index]:
     return begin, end, count
 
 
-def since(part: Part, low: int, type_of: TypeOf) -> Part | None:
-    """A part without the rows before `low`; None where nothing is left."""
+def since(part: Part, low: int, type_of: TypeOf) -> list[Part]:
+    """A part without the rows before `low`: what is cut anew, and the blocks that stay as they are."""
     if part.low >= low:
-        return part
-    if part.high < low:
-        return None
-    rows = rows_of(part, type_of)
-    left = rows.take(np.flatnonzero(rows.times >= low))
-    return raw_part(left, part.generation, part.tier) if len(left) else None
+        return [part]
+    count = int(part.series[-1]) + 1
+    begin, end, whole = _cuts(part, np.full(count, low), np.full(count, low - 1))
+    found = []
+    edge, rest = sliced(part, begin, end), sliced(part, end, whole)
+    if edge is not None:
+        rows = rows_of(edge, type_of)
+        left = rows.take(np.flatnonzero(rows.times >= low))
+        if len(left):
+            found.append(raw_part(left, part.generation, part.tier))
+    return found if rest is None else [*found, rest]
 
 
 def combined(parts: Sequence[Part], type_of: TypeOf) -> Part:

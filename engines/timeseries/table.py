@@ -252,9 +252,9 @@ class TimeTable:
                 continue
             if series is not None and not _shares(part.series, series):
                 continue
-            cut = part if part.low >= oldest else merge.since(part, oldest, self.type_of)
-            if cut is not None:
-                kept.append(cut)
+            for cut in merge.since(part, oldest, self.type_of):
+                if high is None or cut.low <= high:
+                    kept.append(cut)  # noqa: PERF401 - the loop around it has conditions of its own
         return kept
 
     def _disjoint(self, tile: Tile) -> list[Part]:

@@ -144,11 +144,12 @@ def test_a_series_that_goes_back_in_time_from_part_to_part_is_put_in_order():
 
 def test_rows_before_a_time_are_cut_off():
     part = merge.encoded_part(many(0, 3_000))
-    assert merge.since(part, 3_000, type_of) is None
-    assert merge.since(part, 0, type_of) is part
-    left = merge.since(part, 2_900, type_of)
-    assert len(checked([left])) == 300
-    assert left.low == 2_900
+    assert merge.since(part, 3_000, type_of) == []
+    assert merge.since(part, 0, type_of) == [part]
+    for low in (1, 1_023, 1_024, 1_025, 2_900, 2_999):
+        left = merge.since(part, low, type_of)
+        assert len(checked(left)) == 3 * (3_000 - low)
+        assert left[0].low == low
 
 
 def test_no_parts_are_disjoint():

@@ -13,6 +13,7 @@ START = 1_767_225_600 * 10**9  # 2026-01-01
 SECOND = 10**9
 STEP = 6 * 3600 * SECOND
 LAST = 12  # steps of six hours; what is two days older is never seen
+FEW = 4  # of a shorter run, in which all is seen
 SQL = """SELECT @scheduled_runtime AS t, count(x) AS n, sum(x) AS total FROM cpu
   WHERE time >= @scheduled_runtime - 6h AND time < @scheduled_runtime"""
 
@@ -25,8 +26,8 @@ ASKED = {
 class Turned:
     """A clock that stands where an operation puts it, also earlier than before."""
 
-    def __init__(self):
-        self.at = START + LAST * STEP
+    def __init__(self, at):
+        self.at = at
 
     def now(self):
         return self.at // 1000
@@ -41,8 +42,8 @@ class Turned:
 class Handle:
     """A store, and what is needed to open it again."""
 
-    def __init__(self, files):
-        self.files, self.clock = files, Turned()
+    def __init__(self, files, at):
+        self.files, self.clock = files, Turned(at)
         self.reopen()
 
     def reopen(self):
@@ -60,8 +61,11 @@ class Stores(Subject):
 
     audits = True
 
+    def __init__(self, last=LAST):
+        self.end = START + last * STEP
+
     def open(self, files):
-        return Handle(files)
+        return Handle(files, self.end)
 
     def do(self, handle, operation):
         handle.clock.at = START + operation[1] * STEP
@@ -90,7 +94,7 @@ class Stores(Subject):
         return True
 
     def state(self, handle):
-        handle.clock.at = START + LAST * STEP
+        handle.clock.at = self.end
         db = handle.db
         assert not self.audits or db.verify().ok, db.verify()
         snapshots = {}
@@ -101,27 +105,33 @@ class Stores(Subject):
 
     def model(self, operations):
         tables, snapshots = {}, {}
-        due = False
+        slots = None  # first one that has not run
         for operation in operations:
             match operation:
                 case ("create", _):
                     tables["cpu"] = {}
                 case ("query", _):
                     tables["sums"] = {}
-                    due = True
+                    slots = 1
                 case ("write", step):
                     tables["cpu"] |= dict(zip(*fresh(step)[:2], strict=True))
                 case ("late", step, old):
                     tables["cpu"] |= dict(zip(*late(step, old)[:2], strict=True))
-                case ("tick", step) if due:
-                    slot = START + step * STEP
-                    some = [x for time, x in tables["cpu"].items() if slot - STEP <= time < slot]
-                    tables["sums"][slot] = float(len(some))
+                case ("tick", step) if slots:
+                    for slot in (START + number * STEP for number in range(slots, step + 1)):
+                        some = [x for time, x in tables["cpu"].items() if slot - STEP <= time < slot]
+                        tables["sums"][slot] = float(len(some))
+                    slots = step + 1
                 case ("snapshot", _, name):
-                    snapshots[name] = seen(tables)
+                    snapshots[name] = self.seen(tables)
                 case ("drop", _, name):
                     del snapshots[name]
-        return seen(tables), snapshots
+        return self.seen(tables), snapshots
+
+    def seen(self, tables):
+        """What is not older than two days at the end."""
+        oldest = self.end - 8 * STEP
+        return {name: sorted((time, x) for time, x in rows.items() if time >= oldest) for name, rows in tables.items()}
 
 
 def fresh(step):
@@ -138,11 +148,6 @@ def late(step, old):
 
 def write(db, times, values, version):
     db.table("cpu").write(np.array(times), {"host": "a"}, {"x": values}, version=version)
-
-
-def seen(tables):
-    oldest = START + LAST * STEP - 8 * STEP
-    return {name: sorted((time, x) for time, x in rows.items() if time >= oldest) for name, rows in tables.items()}
 
 
 def found(db):
@@ -186,7 +191,7 @@ def test_tiles_on_the_move_survive_every_power_loss():
 
 @pytest.mark.slow
 def test_what_a_killed_process_left_of_a_tick_is_made_sure_before_it_is_built_upon():
-    outcome = kill_everywhere(StoresFromNothing(), operations(3)[:14], EXTRA, samples=1)
+    outcome = kill_everywhere(StoresFromNothing(FEW), operations(FEW)[:14], EXTRA, samples=1)
     print(f"tiles, killed            {outcome}")  # noqa: T201 - counts are the result
     assert outcome.violations == 0, outcome.first
     assert outcome.images > 300
@@ -196,13 +201,13 @@ def test_what_a_killed_process_left_of_a_tick_is_made_sure_before_it_is_built_up
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("keep", [False, True])
 def test_a_tick_is_refused_or_done_wherever_the_disk_fails(number, keep):
-    assert fail_everywhere(Stores(), operations(3)[:14], number, keep=keep) > 100
+    assert fail_everywhere(Stores(FEW), operations(FEW)[:14], number, keep=keep) > 100
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("among", ["/blobs/", "/log/", "/snapshots/"])
 def test_every_flipped_byte_of_a_store_with_both_tiers_is_named_or_harmless(among):
-    subject, some = Stores(), operations(4)[:14]
+    subject, some = Stores(FEW), operations(FEW)[:14]
     subject.audits = False  # it is what is tested
     files = RecordingFileSystem()
     workload(subject, some)(files)

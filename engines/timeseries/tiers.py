@@ -14,6 +14,8 @@ change: the new blob is on disk, the log says that it is the one, the tree says 
 unlinked. A crash between any two of these leaves the old blobs or the new one, and never both; whoever reads the old
 ones keeps them until he is done.
 
+A tile that is damaged stays as it is; all else is done before tick() raises Corrupted.
+
 A tile is judged by its *newest* row. By its beginning it would take fresh rows along.
 
 Simpler than production: nothing in the background, one tile after the other, a tile is in memory while it is rewritten.
@@ -27,6 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from engines.display import Table
+from engines.errors import Corrupted
 from engines.progress import Progress
 from engines.timeseries import checkpoints, cold, merge
 from engines.timeseries import tile as tiles
@@ -71,11 +74,13 @@ def tick(engine: "TimeSeries", alert: "Alert | None" = None) -> Table:
     """See TimeSeries.tick."""
     engine.check_writable()
     done: list[Step] = []
+    damaged: list[Corrupted] = []
     with engine.ticking:
         now = engine.now()
         _leave_memory(engine, now)
         for step, find in (("demote", to_demote), ("expire", to_expire), ("compact", to_compact)):
-            done += _run(engine, step, [one for table in engine.all_tables() for one in find(table, now)])
+            due = [one for table in engine.all_tables() for one in find(table, now)]
+            done += _run(engine, step, due, damaged)
         if engine.condemned:
             with engine.writing:
                 checkpoints.checkpoint(engine)
@@ -84,6 +89,8 @@ def tick(engine: "TimeSeries", alert: "Alert | None" = None) -> Table:
             if found is None:
                 done.append(found := Step("schedule", query.into))
             found.points += points
+    if damaged:
+        raise damaged[0]
     return Table.from_rows(FIELDS, [[getattr(step, name) for name in FIELDS] for step in done])
 
 
@@ -153,11 +160,15 @@ def _due(table: "TimeTable", wanted: Callable[["Tile"], bool]) -> list[Rewrite]:
 # -- doing it
 
 
-def _run(engine: "TimeSeries", step: str, due: Sequence[Rewrite]) -> list[Step]:
+def _run(engine: "TimeSeries", step: str, due: Sequence[Rewrite], damaged: list[Corrupted]) -> list[Step]:
     done: dict[int, Step] = {}
     with Progress(step, "tiles", len(due)) as progress:
         for one in due:
-            added = () if one.expired else (rewritten(engine, one),)
+            try:
+                added = () if one.expired else (rewritten(engine, one),)
+            except Corrupted as error:  # the others need not wait for it
+                damaged.append(error)
+                continue
             if engine.swap(one.table, one.tile, [stored.digest for stored in one.blobs], added):
                 found = done.setdefault(one.table.number, Step(step, one.table.name))
                 found.tiles += 1

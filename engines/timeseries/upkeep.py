@@ -32,7 +32,7 @@ class Upkeep:
 
         A row a step and table: step, table, tiles, points, bytes_before, bytes_after. Nothing of this happens by
         itself. alert: a function of (name, slot, rows, error), called after each run of a scheduled query; rows are
-        None where it failed. ReadOnly, Closed.
+        None where it failed. ReadOnly, Closed; Corrupted names a tile that cannot be read, after all else is done.
         """
         return tiers.tick(self._whole, alert)
 

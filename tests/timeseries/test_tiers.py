@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engines.clock import ManualClock
-from engines.errors import Closed, ReadOnly
+from engines.errors import Closed, Corrupted, ReadOnly
 from engines.timeseries import codec, merge
 from engines.timeseries.engine import TimeSeries
 from engines.timeseries.schema import DAY, HOUR
@@ -222,3 +222,24 @@ def test_tick_needs_a_store_that_may_be_written(tmp_path, clock):
         db.tick()
     with pytest.raises(Closed):
         db.tick()
+
+
+def test_a_damaged_tile_stays_and_does_not_keep_others_from_moving(tmp_path, clock):
+    with TimeSeries(tmp_path / "db", clock=clock) as db:
+        cpu = db.create_table("cpu", memory="1h", tile="1h")
+        clock.advance(hours=3)
+        for hour in (1, 2):
+            write(cpu, START + hour * HOUR, 50)
+        db.checkpoint()
+        damaged = cpu.tiles[START + HOUR].blobs[0].digest
+    path = tmp_path / "db/blobs" / damaged[:2] / damaged[2:]
+    path.write_bytes(path.read_bytes()[:100] + b"?" + path.read_bytes()[101:])
+    clock.advance(days=1)
+    with TimeSeries(tmp_path / "db", clock=clock) as db:
+        with pytest.raises(Corrupted, match=damaged[2:]):
+            db.tick()
+        tiles = db.table("cpu").tiles
+        assert [tiles[start].blobs[0].tier for start in sorted(tiles)] == ["memory", "magnetic"]
+        db.alter_table("cpu", magnetic="1d")
+        clock.advance(days=2)
+        assert steps(db.tick()) == [("expire", "cpu", 2)]

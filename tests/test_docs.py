@@ -47,12 +47,13 @@ def test_files_that_are_named_are_there(page):
     assert [name for name in named if not (DOCS.parent / name).is_file()] == []
 
 
-def test_the_modules_that_the_drawing_of_kv_names_are_where_it_says():
-    kv = DOCS.parent / "engines/kv"
-    drawing = ast.get_docstring(ast.parse((kv / "__init__.py").read_text()))
+@pytest.mark.parametrize(("name", "modules"), [("kv", 30), ("timeseries", 15)])
+def test_the_modules_that_the_drawing_of_an_engine_names_are_where_it_says(name, modules):
+    engine = DOCS.parent / "engines" / name
+    drawing = ast.get_docstring(ast.parse((engine / "__init__.py").read_text()))
     named = set(re.findall(r"(?<![\w/])[\w/*]+\.pyx?\b", drawing))
-    assert len(named) > 30
-    assert [name for name in named if not [*kv.glob(name), *DOCS.parent.glob(name)]] == []
+    assert len(named) > modules
+    assert [name for name in named if not [*engine.glob(name), *DOCS.parent.glob(name)]] == []
 
 
 def test_every_code_cell_can_be_compiled():

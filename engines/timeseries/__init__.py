@@ -2,9 +2,10 @@
 
     db = TimeSeries("metrics")
     cpu = db.create_table("cpu", memory="24h", magnetic="365d")                # how long rows stay in which tier
-    cpu.write(times, {"host": "a", "region": "eu"}, {"usage": usage, "cores": 8})      # or write_records, write_lines,
-    db.sql("SELECT host, bin(time, 15m), avg(usage) FROM cpu WHERE time > ago(2h) GROUP BY 1, 2")      # write_table
-    cpu.last(host="a"), db.explain(...), db.stats()                            # the newest row; what a query touched
+    cpu.write(times, {"host": "a", "region": "eu"}, {"usage": usage})       # or write_records, write_lines, write_table
+    db.sql("SELECT host, bin(time, 15m), avg(usage) FROM cpu WHERE time > ago(2h) GROUP BY 1, 2")
+    cpu.last(host="a"), cpu.series(host="a")["usage"]                          # the newest row; a series as an object
+    db.explain("SELECT ..."), db.layout(), db.verify()                         # what was touched, what lies where
     db.create_scheduled_query("hourly", "SELECT ...", every="1h", into="cpu_hourly", dimensions=("host",))
     db.tick()                                                                  # do what is due by the clock
 
@@ -34,7 +35,9 @@ Where to read
     memory, the tree    memory, standing, checkpoints.py                       functions/, listings.py
     opening, recovery   engine.py, streams.py            reading rows          scan, selection.py
     lines to columns    _native/tslines.pyx              not reading them      fused, fold, cube, direct, newest.py,
-                                                                               _native/tsfold.pyx, tsfoldlanes.h
+    what lies where     layout, pictures.py                                    ends.py, _native/tsfold.pyx
+    a block, by hand    describe, anatomy.py             snapshots, Parquet    snapshots, unload.py
+    is it whole?        verify.py
 
 Where we differ from Timestream
 * One process writes, any number reads its checkpoints; nothing scales by itself. Tiers are two codecs in one folder:

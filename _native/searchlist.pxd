@@ -391,14 +391,6 @@ cdef inline bint need_group(List* l, uint32_t group) noexcept nogil:
     return True
 
 
-cdef inline bint place_of(List* l, uint64_t at, uint32_t* step) noexcept nogil:
-    """Position number `at` of a list with blocks, as a difference."""
-    if l.group != at // GROUP and not need_group(l, <uint32_t>(at // GROUP)):
-        return False
-    step[0] = l.steps[at % GROUP]
-    return True
-
-
 cdef inline bint skip_places(List* l, int i) noexcept nogil:
     """Go on to the positions of document i of a short list, which is not below the last one asked for."""
     cdef uint32_t left, step

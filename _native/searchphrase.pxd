@@ -9,7 +9,14 @@ next one a match has become as short as it can, and its length, where it is at m
 in the phrase may not share a position; whichever is behind gives way.
 """
 
-from libc.stdint cimport int32_t, uint32_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from searchpack cimport ones
+
+cdef enum:
+    FEW = 8           # places in all, from which bits are quicker than walking
+    PLACE_WORDS = 64  # of such a bitset: documents of up to 4,096 words
 
 
 cdef struct Word:
@@ -22,22 +29,66 @@ cdef struct Word:
 
 
 cdef inline uint32_t exact(Word* words, int n) noexcept nogil:
-    cdef uint32_t matches = 0, i
-    cdef int32_t place
+    """How many places all words have in common, none of which has none."""
+    cdef uint32_t total = 0
+    cdef int32_t last = words[0].places[words[0].count - 1], shift = 0
     cdef int j
-    for j in range(1, n):
+    for j in range(n):
+        total += words[j].count
+        shift = max(shift, words[j].offset)
+        last = min(last, words[j].places[words[j].count - 1])
+    if total > FEW and last + shift < 64 * PLACE_WORDS:
+        return exact_bits(words, n, last, shift)
+    return exact_walk(words, n)
+
+
+cdef inline uint32_t exact_bits(Word* words, int n, int32_t last, int32_t shift) noexcept nogil:
+    """A bit for each place, none beyond `last`: no branch depends on where words stand."""
+    cdef uint64_t common[64]
+    cdef uint64_t places[64]
+    cdef uint32_t i, place, matches = 0, size = <uint32_t>((last + shift) >> 6) + 1, limit = 64 * size
+    cdef int j
+    for j in range(n):
+        memset(places, 0, 8 * size)
+        for i in range(words[j].count):
+            place = <uint32_t>(words[j].places[i] + shift)
+            if place >= limit:
+                break
+            places[place >> 6] |= <uint64_t>1 << (place & 63)
+        if j == 0:
+            memcpy(common, places, 8 * size)
+        else:
+            for i in range(size):
+                common[i] &= places[i]
+    for i in range(size):
+        matches += ones(common[i])
+    return matches
+
+
+cdef inline uint32_t exact_walk(Word* words, int n) noexcept nogil:
+    """The word that stands there least often leads, the others follow."""
+    cdef uint32_t matches = 0, i, at
+    cdef int32_t place
+    cdef int j, rarest = 0
+    cdef Word* word
+    for j in range(n):
         words[j].at = 0
-    for i in range(words[0].count):
-        place = words[0].places[i]
-        for j in range(1, n):
-            while words[j].at < words[j].count and words[j].places[words[j].at] < place:
-                words[j].at += 1
-            if words[j].at == words[j].count:
+        if words[j].count < words[rarest].count:
+            rarest = j
+    for i in range(words[rarest].count):
+        place = words[rarest].places[i]
+        for j in range(n):
+            word = &words[j]
+            at = word.at
+            while at < word.count and word.places[at] < place:
+                at += 1
+            word.at = at
+            if at == word.count:
                 return matches
-            if words[j].places[words[j].at] != place:
+            if word.places[at] != place:
                 break
         else:
-            matches += 1
+            matches += not (i and words[rarest].places[i - 1] == place)  # two words may share a position
     return matches
 
 

@@ -6,17 +6,18 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from searchclause cimport Clause, highest_score
 from searchheap cimport Best, offer
 from searchlist cimport (
+    List,
     broken,
     find,
     frequency_at,
     need_docs,
+    need_group,
     need_sums,
-    place_of,
     seek_block,
     skip_places,
     varint32,
 )
-from searchpack cimport NONE, first_at_least
+from searchpack cimport GROUP, NONE, first_at_least
 from searchphrase cimport Word, exact, sloppy
 from searchquery cimport Query, accepts
 
@@ -26,45 +27,62 @@ cdef enum:
 
 cdef inline bint gather(Clause* c, Word* word) noexcept nogil:
     """Add the positions of the document at which the clause stands, less the word's offset, in ascending order."""
-    cdef uint32_t frequency, step = 0, place = 0, k
+    cdef List* l = &c.l
+    cdef uint32_t frequency, step = 0, place = 0, k, first, end
     cdef uint64_t at
     cdef int32_t* moved
-    cdef int32_t value
-    cdef uint32_t i
-    cdef bint several = word.count > 0
-    if not need_sums(&c.l):
+    cdef int32_t* to
+    cdef uint32_t before = word.count
+    if not need_sums(l):
         return False
-    frequency = c.l.frequencies[c.l.at]
+    frequency = l.frequencies[l.at]
     if word.room - word.count < frequency:
         moved = <int32_t*>PyMem_RawRealloc(word.places, 4 * (2 * <uint64_t>word.room + frequency))
         if moved == NULL:
-            return broken(&c.l)
+            return broken(l)
         word.places, word.room = moved, 2 * word.room + frequency
-    if c.l.headers == NULL:
-        if not skip_places(&c.l, c.l.at):
+    to = word.places + word.count
+    if l.headers == NULL:
+        if not skip_places(l, l.at):
             return False
-        c.l.group += 1
-        at = 0
+        l.group += 1
+        for k in range(frequency):
+            if not varint32(&l.varints, l.varints_end, &step):
+                return broken(l)
+            place += step
+            to[k] = <int32_t>(place - <uint32_t>word.offset)
     else:
-        at = <uint64_t>c.l.headers[c.l.block].positions_before + c.l.sums[c.l.at]
-    for k in range(frequency):
-        if c.l.headers == NULL:
-            if not varint32(&c.l.varints, c.l.varints_end, &step):
-                return broken(&c.l)
-        elif not place_of(&c.l, at + k, &step):
-            return False
-        if step > FAR or place + step > FAR:
-            return broken(&c.l)
-        place += step
-        value = <int32_t>place - word.offset
-        i = word.count
-        if several:  # among those of another word
-            while i and word.places[i - 1] > value:
-                word.places[i] = word.places[i - 1]
-                i -= 1
-        word.places[i] = value
-        word.count += 1
+        at = <uint64_t>l.headers[l.block].positions_before + l.sums[l.at]
+        k = 0
+        while k < frequency:  # group by group
+            if not need_group(l, <uint32_t>(at // GROUP)):
+                return False
+            first = <uint32_t>(at % GROUP)
+            end = min(<uint32_t>GROUP, first + frequency - k)
+            at += end - first
+            while first < end:
+                place += l.steps[first]
+                to[k] = <int32_t>(place - <uint32_t>word.offset)
+                first += 1
+                k += 1
+    if place > FAR:
+        return broken(l)
+    word.count += frequency
+    if before:
+        sort_in(word, before)
     return True
+
+
+cdef inline void sort_in(Word* word, uint32_t sorted_count) noexcept nogil:
+    """Put the places from sorted_count on among those before."""
+    cdef uint32_t i, j
+    cdef int32_t place
+    for i in range(sorted_count, word.count):
+        place, j = word.places[i], i
+        while j and word.places[j - 1] > place:
+            word.places[j] = word.places[j - 1]
+            j -= 1
+        word.places[j] = place
 
 
 cdef inline uint32_t next_of(Query* q, int slot, uint32_t doc) noexcept nogil:

@@ -28,7 +28,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -46,8 +46,7 @@ Entry = tuple[int, int, int]  # documents, start, size: what Dictionary.find ans
 Filters = Sequence[Bits | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(NamedTuple):
     """One word of one field with its weight, and where its list lies in each segment (None: not there)."""
 
     field: str
@@ -87,7 +86,8 @@ def idf(docs: int, df: int) -> float:
 
 
 @lru_cache(maxsize=1024)
-def factors(average: float, k1: float = K1, b: float = B, *, norms: bool = True) -> Factors:
+# the switch is given by position: a cached call with keywords takes twice as long
+def factors(average: float, k1: float = K1, b: float = B, norms: bool = True) -> Factors:  # noqa: FBT001, FBT002 -- see above
     """What each norm does to a score; without norms every document is of average length."""
     length = _LENGTHS / average if norms else np.ones(256)
     return Factors((k1 * (1 - b + b * length)).astype(np.float32))
@@ -101,7 +101,7 @@ def constant() -> Factors:
 
 def entries(segments: Sequence[Segment], field: str, term: bytes) -> tuple[Entry | None, ...]:
     """Where the list of a term lies, in each segment."""
-    return tuple(segment.fields[field].terms.find(term) if field in segment.fields else None for segment in segments)
+    return tuple([segment.fields[field].terms.find(term) if field in segment.fields else None for segment in segments])
 
 
 def weigh(
@@ -119,14 +119,27 @@ def weigh(
 
     statistics, dfs (of each term): of a larger collection than these segments, for scores that fit to others'.
     """
-    known = statistics or Statistics.of(segments, field)
-    norms = any(segment.fields[field].has_norms for segment in segments if field in segment.fields)
-    shared = factors(known.average, k1, b, norms=norms)
+    fields = [segment.fields.get(field) for segment in segments]
+    norms = False
+    docs = tokens = 0
+    for one in fields:
+        if one is not None:
+            norms, docs, tokens = norms or one.has_norms, docs + one.docs, tokens + one.tokens
+    if statistics is not None:
+        docs, tokens = statistics.docs, statistics.tokens
+    shared = factors(tokens / docs if docs else 1.0, k1, b, norms)
+    finds = [None if one is None else one.terms.find for one in fields]
     made = []
     for i, term in enumerate(terms):
-        found = entries(segments, field, term)
-        df = dfs[i] if dfs is not None else sum([entry[0] for entry in found if entry is not None])
-        made.append(Clause(field, term, boost * idf(max(known.docs, df), df), shared, found))
+        found = tuple([None if find is None else find(term) for find in finds])
+        df = 0
+        for entry in found:
+            if entry is not None:
+                df += entry[0]
+        if dfs is not None:
+            df = dfs[i]
+        weight = boost * math.log(1 + (max(docs, df) - df + 0.5) / (df + 0.5))
+        made.append(Clause(field, term, weight, shared, found))
     return made
 
 
@@ -202,9 +215,9 @@ class Phrase:
         """The kernel's view on one segment; None where the segment lacks all words of a slot."""
         made = Context(segment.docs, segment.live, bits)
         groups: dict[frozenset[bytes], list[int]] = {}
-        for i, (_, words) in enumerate(self.slots):
+        for i, (_, words) in enumerate(self.slots if self.slop else ()):  # an exact phrase needs no groups
             groups.setdefault(frozenset(word.term for word in words), []).append(i)
-        group_of = {i: number for number, members in enumerate(groups.values()) if len(members) > 1 for i in members}
+        group_of = {i: found for found, members in enumerate(groups.values()) if len(members) > 1 for i in members}
         for i, (place, words) in enumerate(self.slots):
             there = [(word, entry) for word in words if (entry := word.entries[number]) is not None]
             if not there:

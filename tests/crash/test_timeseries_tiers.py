@@ -205,7 +205,7 @@ def test_a_tick_is_refused_or_done_wherever_the_disk_fails(number, keep):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("among", ["/blobs/", "/log/", "/snapshots/"])
+@pytest.mark.parametrize("among", ["/blobs/", "/snapshots/"])
 def test_every_flipped_byte_of_a_store_with_both_tiers_is_named_or_harmless(among):
     subject, some = Stores(FEW), operations(FEW)[:14]
     subject.audits = False  # it is what is tested

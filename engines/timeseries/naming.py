@@ -50,19 +50,33 @@ class NewSeries:
         words = [*dimensions.values(), *([] if kinds is None else [kinds])]
         codes = [_codes(each, rows) for each in words]
         ids, firsts = distinct(codes, [len(each.words) for each in words], count)
-        numbers = np.empty(len(firsts), np.int32)
-        for place, row in enumerate(firsts.tolist()):
-            values = [
-                each.words[code] if code >= 0 else None
-                for each, code in zip(words, (int(c[row]) if len(c) > 1 else int(c[0]) for c in codes), strict=True)
-            ]
-            of_row = values.pop() if kinds is not None else kind
-            pairs = sorted((name, value) for name, value in zip(names, values, strict=True) if value is not None)
-            key = SeriesKey(of_row, tuple(pairs))
-            numbers[place] = number = self.number(key)
-            if number >= self.first:
+        values = _values(words, codes, firsts)
+        known = self._index.met(None if kinds is not None else kind, names)
+        found = [known.get(each, -1) for each in values]
+        for place in [place for place, number in enumerate(found) if number < 0]:
+            pairs = zip(names, values[place], strict=False)
+            of_row = kind if kinds is None else values[place][-1]
+            key = SeriesKey(of_row, tuple(sorted((name, value) for name, value in pairs if value is not None)))
+            found[place] = self.number(key)
+            if found[place] < self.first:
+                known[values[place]] = found[place]
+            else:  # it may not come
+                row = int(firsts[place])
                 _check_key(key, row if isinstance(rows, int) else int(rows[row]))
+        numbers = np.array(found, np.int32)
         return np.full(count, numbers[0], np.int32) if ids is None else numbers[ids]
+
+
+def _values(
+    words: Sequence[Words], codes: Sequence[npt.NDArray[np.int32]], firsts: Index
+) -> list[tuple[str | None, ...]]:
+    """The texts of these rows, a tuple each."""
+    columns = []
+    for each, all_codes in zip(words, codes, strict=True):
+        texts = (*each.words, None)  # code -1 is the last
+        some = all_codes[firsts].tolist() if len(all_codes) > 1 else [int(all_codes[0])] * len(firsts)
+        columns.append([texts[code] for code in some])
+    return list(zip(*columns, strict=True)) if columns else [()] * len(firsts)
 
 
 def _codes(words: Words, rows: Index | int) -> npt.NDArray[np.int32]:

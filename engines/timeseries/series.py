@@ -16,7 +16,7 @@ Invariants: numbers have no gaps. Postings rise. A reader who holds `count` sees
 """
 
 from array import array
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -45,6 +45,7 @@ class SeriesIndex:
         self._dimensions: dict[str, _Dimension] = {}
         self._singles = array("b")
         self._kinds: dict[str | None, array[int]] = {}
+        self._met: dict[tuple[str | None, tuple[str, ...]], dict[tuple[str | None, ...], int]] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -68,6 +69,13 @@ class SeriesIndex:
     def find(self, key: SeriesKey) -> int | None:
         """The number of a series, None where nobody has written to it."""
         return self._numbers.get(key)
+
+    def met(self, kind: str | None, names: Sequence[str]) -> dict[tuple[str | None, ...], int]:
+        """Numbers by the values of these dimensions, as writers have met them; theirs to fill.
+
+        kind None: the measure name is the last value, or all are of single-measure records.
+        """
+        return self._met.setdefault((kind, tuple(names)), {})
 
     def key(self, number: int) -> SeriesKey:
         """Kind and dimensions of a series."""

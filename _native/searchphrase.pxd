@@ -9,14 +9,12 @@ next one a match has become as short as it can, and its length, where it is at m
 in the phrase may not share a position; whichever is behind gives way.
 """
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
-
-from searchpack cimport ones
+from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.string cimport memset
 
 cdef enum:
-    FEW = 8           # places in all, from which bits are quicker than walking
-    PLACE_WORDS = 64  # of such a bitset: documents of up to 4,096 words
+    FEW = 8        # places in all, from which marks are quicker than walking
+    PLACES = 4096  # that can be marked
 
 
 cdef struct Word:
@@ -37,31 +35,31 @@ cdef inline uint32_t exact(Word* words, int n) noexcept nogil:
         total += words[j].count
         shift = max(shift, words[j].offset)
         last = min(last, words[j].places[words[j].count - 1])
-    if total > FEW and last + shift < 64 * PLACE_WORDS:
-        return exact_bits(words, n, last, shift)
+    if total > FEW and last + shift < PLACES and n < 256:
+        return exact_marks(words, n, last, shift)
     return exact_walk(words, n)
 
 
-cdef inline uint32_t exact_bits(Word* words, int n, int32_t last, int32_t shift) noexcept nogil:
-    """A bit for each place, none beyond `last`: no branch depends on where words stand."""
-    cdef uint64_t common[64]
-    cdef uint64_t places[64]
-    cdef uint32_t i, place, matches = 0, size = <uint32_t>((last + shift) >> 6) + 1, limit = 64 * size
-    cdef int j
+cdef inline uint32_t exact_marks(Word* words, int n, int32_t last, int32_t shift) noexcept nogil:
+    """A mark for each place, none beyond `last`: how many words in a row stand there. No branch depends on where.
+
+    Bytes, not bits: neighbours would wait for each other to be written to the same word of bits.
+    """
+    cdef uint8_t marks[4096]
+    cdef uint32_t matches = 0
+    cdef int32_t i, j, place, hit, count
+    cdef const int32_t* places
+    memset(marks, 0, last + shift + 1)
     for j in range(n):
-        memset(places, 0, 8 * size)
-        for i in range(words[j].count):
-            place = <uint32_t>(words[j].places[i] + shift)
-            if place >= limit:
-                break
-            places[place >> 6] |= <uint64_t>1 << (place & 63)
-        if j == 0:
-            memcpy(common, places, 8 * size)
-        else:
-            for i in range(size):
-                common[i] &= places[i]
-    for i in range(size):
-        matches += ones(common[i])
+        places, count = words[j].places, <int32_t>words[j].count
+        while count and places[count - 1] > last:
+            count -= 1
+        matches = 0
+        for i in range(count):
+            place = places[i] + shift
+            hit = marks[place] == j
+            marks[place] += <uint8_t>hit
+            matches += <uint32_t>hit
     return matches
 
 

@@ -22,7 +22,6 @@ from engines.errors import Poisoned, ReadOnly
 from engines.timeseries import merge
 from engines.timeseries import tile as tiles
 from engines.timeseries.catalog import Stored
-from engines.timeseries.memory import Run
 
 if TYPE_CHECKING:
     from engines.timeseries.engine import TimeSeries
@@ -112,7 +111,7 @@ def _write(engine: "TimeSeries", table: "TimeTable", tile: "Tile") -> tuple[Stor
         taken += 1
     merged = tile.blobs[len(tile.blobs) - taken :]
     sources: list[Part] = [engine.part_of(each) for each in merged]
-    sources += [run.part() if isinstance(run, Run) else run for run in tile.memory.runs()]
+    sources += [run.part() for run in tile.memory.runs()]
     part = merge.combined(merge.disjoint(sources, table.type_of, table.singles(), encode=True), table.type_of)
     table.generation += 1
     demoted = tile.demoted and part.high < engine.now() - table.definition.memory

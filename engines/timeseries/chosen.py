@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.sql.column import VECTOR
+from engines.timeseries.merge import chunk_by_series
 from engines.timeseries.part import Part
 
 Index = npt.NDArray[np.int64]
@@ -96,8 +97,5 @@ class Chosen:
         """By series of the part: the chunk of that column."""
         found = self.owned.get(column)
         if found is None:
-            part = self.part
-            chunks = np.flatnonzero(part.columns == column)
-            found = self.owned[column] = np.full(len(part.series), -1, np.int64)
-            found[np.searchsorted(part.starts, chunks, side="right") - 1] = chunks
+            found = self.owned[column] = chunk_by_series(self.part, column)
         return found

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from engines._native import tsblocks
 from engines.errors import Corrupted
 from engines.timeseries.part import BLOCK_TYPE
-from engines.timeseries.schema import TYPES, MeasureType
+from engines.timeseries.schema import ITEMS, TYPES, MeasureType
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Blocks: TypeAlias = npt.NDArray[Any]  # BLOCK_TYPE
@@ -49,13 +49,6 @@ KINDS: Final = (
     "cold",
 )
 ABSENT, CONSTANT, FRAME, DELTA, LONG, DICTIONARY, RAW, REGULAR, RUNS, BITS, WORDS, COLD = range(12)
-ITEMS: Final[dict[str, npt.DTypeLike]] = {
-    "double": np.float64,
-    "bigint": np.int64,
-    "varchar": np.int32,
-    "boolean": np.uint8,
-    "timestamp": np.int64,
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -41,9 +41,9 @@ from pcodec import ChunkConfig, standalone
 
 from engines.errors import Corrupted
 from engines.timeseries import codec
-from engines.timeseries.codec import COLD, ITEMS, Blocks, Bytes, Cuts, Encoded
+from engines.timeseries.codec import COLD, Blocks, Bytes, Cuts, Encoded
 from engines.timeseries.part import BLOCK, BLOCK_TYPE
-from engines.timeseries.schema import TYPES, MeasureType
+from engines.timeseries.schema import ITEMS, TYPES, MeasureType
 
 HEADER: Final = struct.Struct("<8sBBHHH")
 UNEVEN, EXCEPTIONS = 64, 128  # with the exponent

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.timeseries.fold import Folded, fold
-from engines.timeseries.part import TIME, Part
+from engines.timeseries.part import FIRST_MEASURE, TIME, Part
 from engines.timeseries.scan import Reading
 
 Counts = npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ class Cube:
         return first
 
     def summed(self, ids: Sequence[int]) -> tuple[Values, npt.NDArray[np.bool_] | None]:
-        """The sums of the columns together, and where they do not fit 64 bits; None: everywhere."""
+        """The sums of the columns together, and where they do not fit 64 bits; None: nowhere, they are doubles."""
         total = self.found.total(self.places[ids[0]])
         if total.dtype == np.float64:
             for id in ids[1:]:
@@ -100,7 +100,7 @@ def folded(
     """Folds the blocks of parts. asked: for each column what is wanted of it."""
     ids = list(asked)
     measures = reading.columns.definition.measures
-    types = ["timestamp" if id == TIME else measures[id - 2].type for id in ids]
+    types = ["timestamp" if id == TIME else measures[id - FIRST_MEASURE].type for id in ids]
     found = fold(
         parts,
         ids,

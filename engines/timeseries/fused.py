@@ -58,10 +58,6 @@ FOLDED: Final = frozenset({"double", "bigint"})  # types that sums are made of
 ORDERED: Final = frozenset({"double", "bigint", "timestamp"})  # and least and greatest values
 
 
-class Sparse(Exception):
-    """The cube would be mostly empty."""
-
-
 @dataclass(frozen=True, slots=True)
 class Argument:
     """What a call folds. column: as SQL names it. only: of single-measure records, the measure of that name."""
@@ -113,7 +109,7 @@ class Fold:
     @property
     def latest(self) -> bool:
         """Whether it is answered from the newest rows, or the oldest ones."""
-        return any(call.function in newest.FUNCTIONS for call in self.calls)
+        return any(call.function in newest.BY for call in self.calls)
 
     @property
     def grouped(self) -> bool:
@@ -201,7 +197,7 @@ class _Rule:
         if scan is None or scan.table not in self.sources or plan.sets is not None:
             return plan
         source = self.sources[scan.table]
-        if any(source.support(one) is not Support.EXACT for one in scan.predicates):
+        if not all(_exact(one, source) for one in scan.predicates):
             return plan
         found = _Reading(scan, source.columns(), renamed).fold(plan)
         if found is None:
@@ -234,12 +230,19 @@ class _Rule:
         names = {id: field.name for id, field in scan.columns}
         if names.get(renamed.get(key.expression.id, "")) != TIME_COLUMN or source.columns().singles:
             return plan
-        if any(source.support(one) is not Support.EXACT for one in scan.predicates):
+        if not all(_exact(one, source) for one in scan.predicates):
             return plan
         name = f"{'newest' if key.descending else 'oldest'} rows {len(self.ends) + 1} of {scan.table}"
         self.ends[name] = End(scan.table, key.descending, plan.limit, plan.offset)
         ended = Scan(name, scan.columns, scan.predicates, scan.alias)
         return replace(plan, input=_over_scan(plan.input, ended))
+
+
+def _exact(one: Predicate, source: TimeSource) -> bool:
+    """Whether no row that fails it comes back; and its value is there, or has a name: an expression is the floor's."""
+    values = one.value if isinstance(one.value, tuple) else (one.value,)
+    plain = all(isinstance(value, Bound) or not isinstance(value, Expression) for value in values)
+    return plain and source.support(one) is Support.EXACT
 
 
 def _over_scan(plan: Plan, scan: Scan) -> Plan:
@@ -316,7 +319,7 @@ class _Reading:
 
     def sound(self, calls: Sequence[Folded], bin: tuple[str, int] | None) -> bool:
         """Whether these calls can be folded together."""
-        last = [call for call in calls if call.function in newest.FUNCTIONS]
+        last = [call for call in calls if call.function in newest.BY]
         if last and (bin is not None or not newest.together(calls) or self.columns.singles):
             return False
         return not (self.columns.singles and self.columns.multi)  # what a row is differs: rows are counted one by one
@@ -355,6 +358,8 @@ class _Reading:
         kind = self.kind(argument)
         if argument.column == TIME_COLUMN:
             if call.function in newest.OF_TIME:
+                if self.columns.singles and any(one.column == MEASURE_NAME for one in self.scan.predicates):
+                    return None  # measures share the times of a series, and some of these may have no row here
                 return Folded(id, call.function, argument, call.type)
             return Folded(id, "count", None, call.type) if call.function == "count" else None
         if call.function in {"sum", "avg"} and kind not in FOLDED:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 AHEAD: Final = HOUR // 4
 ENCODE_ABOVE: Final = 64  # rows a series on average, from which the journal gets encoded blocks
 Index = npt.NDArray[np.int64]
-TypeOf = Callable[[int], Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

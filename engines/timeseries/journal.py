@@ -29,8 +29,8 @@ from engines.errors import Corrupted
 from engines.timeseries import tile as tiles
 from engines.timeseries.packing import unzipped
 from engines.timeseries.part import Part
-from engines.timeseries.rows import KINDS, Column, Rows
-from engines.timeseries.schema import Measure, MeasureType
+from engines.timeseries.rows import Column, Rows
+from engines.timeseries.schema import ITEMS, Measure, MeasureType
 from engines.timeseries.series import SeriesKey
 
 NEW: Final = 0
@@ -195,7 +195,7 @@ def _rows(body: memoryview, section: _Section) -> Rows:
     series, times = take(np.int32), take(np.int64)
     columns = {}
     for column in section.columns:
-        values = take(KINDS[column.type])
+        values = take(ITEMS[column.type])
         columns[column.id] = Column(column.type, values, take(np.uint8) if column.valid else None, column.words)
     if offset != section.plain:
         raise ValueError("a section has bytes that nothing speaks of")

@@ -144,10 +144,7 @@ def _values(  # noqa: PLR0917 - where the rows stand, in all its parts
     within = hit - firsts[of_series]
     columns: dict[int, Column] = {}
     for number in numbers:
-        chunks, owners = merge.chunks_of(part, number)
-        chunk_of = np.full(len(part.series), -1, np.int64)
-        chunk_of[owners] = chunks
-        mine = chunk_of[of_series]
+        mine = merge.chunk_by_series(part, number)[of_series]
         there = mine >= 0
         if not there.any():
             continue

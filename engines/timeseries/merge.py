@@ -2,9 +2,10 @@
 
     raw_part, encoded_part     sorted rows -> a part
     rows_of                    a part -> its rows, sorted by series and time
-    merged                     parts, the one that is right last -> rows without repeats
+    merged                     rows of several sources, the one that is right last -> rows without repeats
     disjoint                   parts, the one that is right last -> parts of which no two share a stretch of a series
     since                      a part without the rows before a time
+    combined                   disjoint parts -> one part
 
 **Who is right.** A later part is right about a row that two parts know. Of multi-measure records that is the whole row:
 what the newer one lacks is absent. Of single-measure records each measure stands for itself: the newer part is right
@@ -161,6 +162,14 @@ def chunks_of(part: Part, column: int) -> tuple[Index, Index]:
     return chunks, np.searchsorted(part.starts, chunks, side="right") - 1
 
 
+def chunk_by_series(part: Part, column: int) -> Index:
+    """By place of the series in the part: its chunk of a column, -1 where it has none."""
+    chunks, owners = chunks_of(part, column)
+    found = np.full(len(part.series), -1, np.int64)
+    found[owners] = chunks
+    return found
+
+
 def rows_per_series(part: Part) -> Index:
     """How many rows each series has."""
     firsts = part.firsts[part.starts[:-1]]
@@ -169,8 +178,8 @@ def rows_per_series(part: Part) -> Index:
     return np.asarray(total[ends] - total[firsts])
 
 
-def rows_of(part: Part, type_of: TypeOf, columns: Sequence[int] | None = None) -> Rows:
-    """All rows of a part; columns: the ids wanted (None: all)."""
+def rows_of(part: Part, type_of: TypeOf) -> Rows:
+    """All rows of a part."""
     chunks = part.starts[:-1]
     lengths = np.diff(part.firsts)
     times = codec.decode_times(part.blocks[spans(part.firsts[chunks], lengths[chunks])])
@@ -178,7 +187,7 @@ def rows_of(part: Part, type_of: TypeOf, columns: Sequence[int] | None = None) -
     starts = np.concatenate(([0], np.cumsum(rows)))
     found = {}
     for number in np.unique(part.columns).tolist():
-        if number == TIME or (columns is not None and number not in columns):
+        if number == TIME:
             continue
         chunks, of_series = chunks_of(part, number)
         decoded = codec.decode(part.blocks[spans(part.firsts[chunks], lengths[chunks])])
@@ -207,9 +216,9 @@ def _spread(column: Column, places: Index, count: int, number: int) -> Column:
 # -- overlapping parts ----------------------------------------------------------------------------------------------
 
 
-def merged(parts: Sequence[Rows], singles: Mask) -> Rows:
+def merged(sources: Sequence[Rows], singles: Mask) -> Rows:
     """The rows of all, sorted; of a row that several have the last one is right (see the module's text)."""
-    rows = joined(parts)
+    rows = joined(sources)
     order = ordered(rows.series, rows.times)
     if not order.repeats:
         return rows if order.index is None else rows.take(order.index)

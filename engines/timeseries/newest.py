@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from engines.sql.column import Batch, Column, Dictionary, gather, nulls
 from engines.sql.types import TIMESTAMP_NS
-from engines.timeseries import codec
+from engines.timeseries import codec, merge
 from engines.timeseries.part import BLOCK_TYPE, FLAG_SUMMARY, Part
 from engines.timeseries.selection import TIME_COLUMN, TYPES, Selection
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 BY: Final = frozenset({"max_by", "min_by"})
 OF_TIME: Final = frozenset({"max", "min"})
-FUNCTIONS: Final = BY
 Index = npt.NDArray[np.int64]
 NONE: Final = -1
 SUMMARISED: Final = frozenset({"double", "bigint", "timestamp"})  # types whose summaries say first and last
@@ -159,11 +158,9 @@ class Picked:
             part = self.parts[i]
             mine = np.flatnonzero(self.place == i)
             at = np.searchsorted(part.series, self.series[mine])
-            chunks = np.flatnonzero(part.columns == column)
-            owner = np.full(len(part.series), NONE, np.int64)
-            owner[np.searchsorted(part.starts, chunks, side="right") - 1] = chunks
-            there = owner[at] >= 0
-            blocks[mine[there]] = part.blocks[part.firsts[owner[at[there]]] + self.block[mine[there]]]
+            chunks = merge.chunk_by_series(part, column)[at]
+            there = chunks >= 0
+            blocks[mine[there]] = part.blocks[part.firsts[chunks[there]] + self.block[mine[there]]]
         some = blocks["present"] > 0
         told = (blocks["flags"] & FLAG_SUMMARY == 0) & (kind in SUMMARISED)
         whole = some & told & (blocks["present"] == blocks["rows"])

@@ -4,7 +4,7 @@
     times    0 10 20 0 10     int64 nanoseconds
     columns  2 -> doubles     4 -> codes and words    VERSION -> int64, only where one differs from 1
 
-What a user's columns become once series and measures have numbers, what an open buffer holds, and what a part is
+What a user's columns become once series and measures have numbers, what a run in memory holds, and what a part is
 decoded to. Nothing here is sorted unless its maker says so.
 
 A measure that a row does not have counts as absent. Rows of different sets of columns may stand together: `joined`
@@ -13,22 +13,14 @@ fills what one of them lacks with absence (a version: with 1).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engines.errors import Corrupted
 from engines.timeseries.part import FIRST_MEASURE, VERSION, VERSION_OF
-from engines.timeseries.schema import Measure, MeasureType
-
-KINDS: Final[dict[str, type[np.generic]]] = {
-    "double": np.float64,
-    "bigint": np.int64,
-    "timestamp": np.int64,
-    "boolean": np.uint8,
-    "varchar": np.int32,
-}
+from engines.timeseries.schema import ITEMS, Measure, MeasureType
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,19 +56,6 @@ class Rows:
         """These rows, in the order of the index."""
         columns = {number: column.take(index) for number, column in self.columns.items()}
         return Rows(self.series[index], self.times[index], columns)
-
-    def slice(self, start: int, stop: int) -> "Rows":
-        """Consecutive rows, not copied."""
-        columns = {
-            number: Column(
-                column.type,
-                column.data[start:stop],
-                None if column.valid is None else column.valid[start:stop],
-                column.words,
-            )
-            for number, column in self.columns.items()
-        }
-        return Rows(self.series[start:stop], self.times[start:stop], columns)
 
 
 def is_version(column: int) -> bool:
@@ -117,7 +96,7 @@ def _joined(columns: Sequence[Column | None], lengths: Sequence[int], number: in
     same = kind != "varchar" or len({id(column.words) for column in columns if column is not None}) == 1
     for column, length in zip(columns, lengths, strict=True):
         if column is None:
-            data.append(np.full(length, 1 if versions else 0, KINDS[kind]))
+            data.append(np.full(length, 1 if versions else 0, ITEMS[kind]))
         elif same:
             data.append(column.data)
         else:

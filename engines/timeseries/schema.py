@@ -6,9 +6,17 @@ A dimension or a measure gets its type when it is first written, and keeps it. D
 from typing import Final, Literal
 
 import msgspec
+import numpy as np
 
 MeasureType = Literal["double", "bigint", "varchar", "boolean", "timestamp"]
 TYPES: Final[tuple[MeasureType, ...]] = ("double", "bigint", "varchar", "boolean", "timestamp")
+ITEMS: Final[dict[MeasureType, type[np.generic]]] = {  # what arrays of them hold; of varchar codes into words
+    "double": np.float64,
+    "bigint": np.int64,
+    "varchar": np.int32,
+    "boolean": np.uint8,
+    "timestamp": np.int64,
+}
 
 MOST_DIMENSIONS: Final = 128
 MOST_MEASURE_NAMES: Final = 8_192

@@ -58,11 +58,6 @@ class Tile:
         self.parts: list[Part] | None = None  # made disjoint; None: the tile has changed since
 
     @property
-    def low(self) -> int:
-        """No row is older."""
-        return self.start
-
-    @property
     def demoted(self) -> bool:
         """Whether it has blobs in the magnetic tier."""
         return any(stored.tier == "magnetic" for stored in self.blobs)

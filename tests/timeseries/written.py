@@ -6,7 +6,7 @@ import numpy as np
 
 from engines.timeseries import merge
 from engines.timeseries.columns import Columns, Values, Words
-from engines.timeseries.rows import KINDS
+from engines.timeseries.schema import ITEMS
 from engines.timeseries.streams import records_of
 
 
@@ -29,7 +29,7 @@ def columns_of(records):
             words = words_of([None if value is None else value[1] for value in given])
             values[measure] = Values(kind, words.codes, valid, words.words)
         else:
-            data = np.array([0 if value is None else value[1] for value in given], KINDS[kind])
+            data = np.array([0 if value is None else value[1] for value in given], ITEMS[kind])
             values[measure] = Values(kind, data, None if valid.all() else valid)
     return Columns(
         np.array([record[3] for record in records], np.int64),
@@ -50,8 +50,9 @@ def plain(value, kind):
 def held(table, **bounds):
     """What a table holds, as the model says it; and that no two parts overlap."""
     found, ends = {}, {}
+    parts = table.parts(**bounds)
     types = {(measure.name, measure.single): measure.type for measure in table.definition.measures}
-    for part in table.parts(**bounds):
+    for part in parts:
         rows = merge.rows_of(part, table.type_of)
         assert len(rows) == part.rows
         assert part.low == rows.times.min()

@@ -191,10 +191,10 @@ def test_tiles_on_the_move_survive_every_power_loss():
 
 @pytest.mark.slow
 def test_what_a_killed_process_left_of_a_tick_is_made_sure_before_it_is_built_upon():
-    outcome = kill_everywhere(StoresFromNothing(FEW), operations(FEW)[:14], EXTRA, samples=1)
+    outcome = kill_everywhere(StoresFromNothing(FEW), operations(FEW)[:6], EXTRA, samples=1)
     print(f"tiles, killed            {outcome}")  # noqa: T201 - counts are the result
     assert outcome.violations == 0, outcome.first
-    assert outcome.images > 300
+    assert outcome.images > 100
 
 
 @pytest.mark.slow

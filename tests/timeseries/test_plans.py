@@ -229,3 +229,12 @@ def test_the_sum_of_a_fold_that_overflows_is_an_error():
         db.sql("SELECT hostname, sum(n) FROM cpu GROUP BY hostname")
     assert caught.value.column == 18
     assert rows_of(db.sql("SELECT sum(CAST(n AS DOUBLE)), avg(n) FROM cpu")) == [(2.0**63, 2.0**62)]
+
+
+def test_a_text_that_is_no_number_is_told_by_a_kept_plan_as_by_a_new_one():
+    db = store()
+    db.create_table("t").write([(NOW - 1) * SECOND], {"host": "a"}, {"n": [1], "u": [1.0]})
+    for text in ("SELECT count(*) FROM t WHERE n > '{}'", "SELECT host, max(u) FROM t WHERE u <= '{}' GROUP BY 1"):
+        db.sql(text.format("1"))
+        with pytest.raises(QueryError, match="'x' is no"):
+            db.sql(text.format("x"))

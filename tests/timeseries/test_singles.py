@@ -114,3 +114,13 @@ def test_a_table_of_both_kinds_of_records():
         ("mem", "double", ["host"]),
         ("multi", "multi", ["host"]),
     ]
+
+
+def test_the_newest_time_of_one_measure_is_not_that_of_another():
+    db = store()
+    db.create_table("m").write_records(
+        records([("a", "cpu", 1.0, NOW - 1), ("a", "mem", 2.0, NOW - 5), ("a", "cpu", 3.0, NOW - 9)])
+    )
+    text = "SELECT min(time), max(time), count(*) FROM m"
+    assert rows_of(db.sql(f"{text} WHERE measure_name = 'mem'")) == [((NOW - 5) * SECOND, (NOW - 5) * SECOND, 1)]
+    assert rows_of(db.sql(text)) == [((NOW - 9) * SECOND, (NOW - 1) * SECOND, 3)]

@@ -13,7 +13,7 @@ bytes, and no slower to read. A large batch is encoded before it comes here, for
 The first reader after a late write folds the late runs in, and pays for the blocks that they touch; the next finds
 fresh runs only.
 
-Readers take the list of runs as it is; it is replaced, never changed. So a write never waits for a query.
+Readers take the runs as they are; both lists are replaced in one step, never changed. So nobody waits for a query.
 
 Simpler than the service: no buffer a series that grows row by row. A buffer of hundreds of thousands of series with
 ten columns each would cost more in objects than in rows.
@@ -71,27 +71,34 @@ class Run:
 
 
 class MemoryTile:
-    """See the module's text. Changed under the table's lock."""
+    """See the module's text. Changed under the table's lock; read without."""
 
     def __init__(self) -> None:
-        self.fresh: list[Run] = []
-        self.late: list[Run] = []
+        self._state: tuple[list[Run], list[Run]] = [], []  # fresh and late: in one step, or a reader would miss rows
+
+    @property
+    def late(self) -> list[Run]:
+        """Runs of rows that may lie between others, or over them."""
+        return self._state[1]
 
     @property
     def rows(self) -> int:
         """Rows in memory, repeats counted."""
-        return sum(run.length for run in self.fresh) + sum(run.length for run in self.late)
+        return sum(run.length for run in self.runs())
 
     def runs(self) -> list[Run]:
         """All runs; of two that know a row the later one is right."""
-        return [*self.fresh, *self.late]
+        fresh, late = self._state
+        return [*fresh, *late]
 
     def add(self, rows: Rows | None, part: Part | None, type_of: merge.TypeOf) -> None:
         """Rows that are later than all of their series. part: the same, encoded."""
+        fresh, late = self._state
         if part is not None and part.rows >= ENCODE_ABOVE * len(part.series):
-            self.fresh = [*self.fresh, Run(None, part)]
+            fresh = [*fresh, Run(None, part)]
         else:
-            self.fresh = _settled([*self.fresh, Run(rows, part if rows is None else None)], joined_in_order, type_of)
+            fresh = _settled([*fresh, Run(rows, part if rows is None else None)], joined_in_order, type_of)
+        self._state = fresh, late
 
     def add_late(self, rows: Rows | None, part: Part | None, type_of: merge.TypeOf, singles: merge.Mask) -> None:
         """Rows that may be there already, or lie between others. singles: as they are now, by series."""
@@ -99,14 +106,15 @@ class MemoryTile:
         def merging(runs: Sequence[Rows]) -> Rows:
             return merge.merged(runs, singles)
 
-        self.late = _settled([*self.late, Run(rows, part)], merging, type_of)
+        fresh, late = self._state
+        self._state = fresh, _settled([*late, Run(rows, part)], merging, type_of)
 
     def fold(self, type_of: merge.TypeOf, singles: merge.Mask) -> None:
         """Put late rows in their places among the others, so that no later reader has to."""
         parts = merge.disjoint([run.part() for run in self.runs()], type_of, singles, encode=True)
         if len(parts) > MOST_PARTS:
             parts = [merge.combined(parts, type_of)]
-        self.fresh, self.late = [Run(None, part) for part in parts], []
+        self._state = [Run(None, part) for part in parts], []
 
 
 def joined_in_order(runs: Sequence[Rows]) -> Rows:

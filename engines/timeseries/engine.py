@@ -188,15 +188,11 @@ class TimeSeries(Upkeep):
             elif found.kind == SCHEDULE_FRAME:
                 self.schedules.replay(found, where)
             elif found.kind not in (0, 1, 2):
-                self.replay_other(found)
+                raise Invalid(
+                    f"{self.log.path} has a frame of kind {found.kind}, which this release does not know: "
+                    "upgrade with pip install -U enginehouse"
+                )
         self.logged_bytes += len(found.payload)
-
-    def replay_other(self, found: Frame) -> None:
-        """A frame of another kind: none is known."""
-        raise Invalid(
-            f"{self.log.path} has a frame of kind {found.kind}, which this release does not know: "
-            "upgrade with pip install -U enginehouse"
-        )
 
     # -- tables
 
@@ -480,8 +476,8 @@ class TimeSeries(Upkeep):
 
         Happens by itself after 64 MB of the log, and on close.
         """
-        self.check_writable()
         with self.writing:
+            self.check_writable()
             return checkpoints.checkpoint(self)
 
     def check_open(self) -> None:

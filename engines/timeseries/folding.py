@@ -23,7 +23,7 @@ from engines.sql.types import TIMESTAMP_NS
 from engines.timeseries import newest
 from engines.timeseries.cube import Cube, Groups, Stretch, folded
 from engines.timeseries.functions import Refused
-from engines.timeseries.fused import Fold, Folded
+from engines.timeseries.fused import Fold, FoldedCall
 from engines.timeseries.part import TIME, Part
 from engines.timeseries.scan import Reading, TimeSource
 from engines.timeseries.selection import Selection, select
@@ -41,7 +41,7 @@ class Sparse(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class Needed:
     """What of the parts a fold needs, for one choice of single measures: arguments of each call, and all of them."""
 
     arguments: tuple[tuple[int, ...], ...]
@@ -156,7 +156,7 @@ class Folding:
             if most is not None and rows >= most:
                 return
 
-    def _columns(self, wanted: Selection) -> Columns:
+    def _columns(self, wanted: Selection) -> Needed:
         key = wanted.multi, wanted.singles
         known = self.fold.kept.get(key)
         if known is None:
@@ -169,8 +169,8 @@ class Folding:
             for call, ids in zip(self.fold.calls, arguments, strict=True):
                 for id in ids:
                     asked[id] = asked.get(id, frozenset()) | {call.function}
-            known = self.fold.kept[key] = Columns(arguments, asked, counted)
-        found: Columns = known
+            known = self.fold.kept[key] = Needed(arguments, asked, counted)
+        found: Needed = known
         return found
 
     def _batch(self, cube: Cube | None, wanted: Selection, representatives: Index, first: int) -> Batch:
@@ -200,7 +200,7 @@ class Folding:
         return Batch(made, len(cells))
 
 
-def finished(call: Folded, cube: Cube | None, ids: Sequence[int], rows: Index, at: Index | None) -> Column:
+def finished(call: FoldedCall, cube: Cube | None, ids: Sequence[int], rows: Index, at: Index | None) -> Column:
     """A call's column, of the cells `at`; None: of all."""
     if call.argument is None:
         return Column(call.type, chosen(rows, at))

@@ -80,7 +80,7 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class FoldedCall:
     """A call: COUNT(*) has no argument."""
 
     id: str
@@ -100,7 +100,7 @@ class Fold:
     table: str
     dimensions: tuple[tuple[str, str], ...]  # id, column
     bin: tuple[str, int] | None
-    calls: tuple[Folded, ...]
+    calls: tuple[FoldedCall, ...]
     types: Mapping[str, Type]  # of the ids that the plan above knows
     predicates: tuple[Predicate, ...] = ()
     few: tuple[bool, Expression] | None = None  # descending, how many
@@ -199,7 +199,7 @@ class _Rule:
         source = self.sources[scan.table]
         if not all(_exact(one, source) for one in scan.predicates):
             return plan
-        found = _Reading(scan, source.columns(), renamed).fold(plan)
+        found = _Aggregation(scan, source.columns(), renamed).fold(plan)
         if found is None:
             return plan
         name = f"fold {len(self.folds) + 1} of {scan.table}"
@@ -285,7 +285,7 @@ def _with_lists(plan: Filter, scan: Scan, source: TimeSource) -> Plan:
     return filtered(Scan(scan.table, scan.columns, (*scan.predicates, *asked), scan.alias), stay)
 
 
-class _Reading:
+class _Aggregation:
     """An Aggregate over a scan, read as a fold: None where it is none."""
 
     def __init__(self, scan: Scan, columns: Columns, renamed: Mapping[str, str]) -> None:
@@ -317,7 +317,7 @@ class _Reading:
         types = {id: key.type for id, key in plan.keys} | {id: call.type for id, call in plan.calls}
         return Fold(self.scan.table, tuple(dimensions), bin, tuple(calls), types, self.scan.predicates)
 
-    def sound(self, calls: Sequence[Folded], bin: tuple[str, int] | None) -> bool:
+    def sound(self, calls: Sequence[FoldedCall], bin: tuple[str, int] | None) -> bool:
         """Whether these calls can be folded together."""
         last = [call for call in calls if call.function in newest.BY]
         if last and (bin is not None or not newest.together(calls) or self.columns.singles):
@@ -340,18 +340,18 @@ class _Reading:
             return None if unit == "week" else UNITS.get(unit)
         return None
 
-    def call(self, id: str, call: AggregateCall) -> Folded | None:
+    def call(self, id: str, call: AggregateCall) -> FoldedCall | None:
         if call.distinct or call.where is not None or call.order:
             return None
         if call.function in newest.BY and len(call.arguments) == 2:
             name = self.column(call.arguments[0])
             if self.column(call.arguments[1]) != TIME_COLUMN or name not in self.columns.multi:
                 return None
-            return Folded(id, call.function, Argument(str(name)), call.type, call.position)
+            return FoldedCall(id, call.function, Argument(str(name)), call.type, call.position)
         if call.function not in FUNCTIONS or len(call.arguments) > 1:
             return None
         if not call.arguments:
-            return Folded(id, "count", None, call.type) if call.function == "count" else None
+            return FoldedCall(id, "count", None, call.type) if call.function == "count" else None
         argument = self.argument(call.arguments[0])
         if argument is None:
             return None
@@ -360,13 +360,13 @@ class _Reading:
             if call.function in newest.OF_TIME:
                 if self.columns.singles and any(one.column == MEASURE_NAME for one in self.scan.predicates):
                     return None  # measures share the times of a series, and some of these may have no row here
-                return Folded(id, call.function, argument, call.type)
-            return Folded(id, "count", None, call.type) if call.function == "count" else None
+                return FoldedCall(id, call.function, argument, call.type)
+            return FoldedCall(id, "count", None, call.type) if call.function == "count" else None
         if call.function in {"sum", "avg"} and kind not in FOLDED:
             return None
         if call.function in {"min", "max"} and kind not in ORDERED:
             return None
-        return Folded(id, call.function, argument, call.type, call.position)
+        return FoldedCall(id, call.function, argument, call.type, call.position)
 
     def kind(self, argument: Argument) -> str:
         measure = self.columns.multi.get(argument.column)

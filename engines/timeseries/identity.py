@@ -23,7 +23,7 @@ from engines.timeseries.ordering import Order, ordered
 from engines.timeseries.part import VERSION
 from engines.timeseries.rows import Column, Rows, is_version
 
-UNCHANGED: Final = 3
+UNCHANGED: Final = 3  # goes on from journal.NEW, LATE, REPLACED: what is <= REPLACED is written
 REFUSED: Final = 4
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

@@ -44,12 +44,12 @@ _LENGTH: Final = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """Accepted rows of one tile. rows: sorted; part: the same, encoded, where that is worth while."""
+    """Accepted rows of one tile, by when its window begins. A frame that was read has rows or a part, not both."""
 
     tile: int
     kind: int
-    rows: Rows | None
-    part: Part | None = None
+    rows: Rows | None  # sorted
+    part: Part | None = None  # the same, encoded, where that is worth while
 
 
 @dataclass(frozen=True, slots=True, eq=False)

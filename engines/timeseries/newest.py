@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engines.timeseries.cube import Groups
-    from engines.timeseries.fused import Fold, Folded
+    from engines.timeseries.fused import Fold, FoldedCall
     from engines.timeseries.scan import Reading
 
 BY: Final = frozenset({"max_by", "min_by"})
@@ -35,7 +35,7 @@ NONE: Final = -1
 SUMMARISED: Final = frozenset({"double", "bigint", "timestamp"})  # types whose summaries say first and last
 
 
-def together(calls: "Sequence[Folded]") -> bool:
+def together(calls: "Sequence[FoldedCall]") -> bool:
     """Whether all of these are of the newest rows, or all of the oldest."""
     ends = {call.function[:3] for call in calls}
     return len(ends) == 1 and all(

@@ -81,15 +81,14 @@ class TimeSource:
         return self.columns().schema
 
     def version(self) -> Hashable:
-        return getattr(self.table, "state_version", None)
+        return self.table.state_version
 
     def statistics(self) -> Statistics:
         series = self.table.index
-        rows = getattr(self.table, "rows", None)
         columns = {
             name: ColumnStatistics(distinct=max(len(series.values(name)), 1)) for name in self.columns().dimensions
         }
-        return Statistics(rows if isinstance(rows, int) else None, columns)
+        return Statistics(columns=columns)
 
     def support(self, predicate: Predicate) -> Support:
         return self.columns().support(predicate)
@@ -188,7 +187,7 @@ class Reading:
             high = None if wanted.high == LATEST else wanted.high
             parts = table.parts(low, high, wanted.series)
         touched, tile = self.touched, self.columns.definition.tile
-        touched.tiles = len(getattr(table, "tiles", ()))
+        touched.tiles = len(table.tiles)
         for part in parts:
             touched.part(part, tile)
         return parts

@@ -8,7 +8,7 @@
 The first three are exact: rows that fail them never come back. Bounds only leave out blocks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -45,6 +45,10 @@ class Readable(Protocol):
     def definition(self) -> TableDefinition: ...
     @property
     def index(self) -> SeriesIndex: ...
+    @property
+    def tiles(self) -> Sized: ...
+    @property
+    def state_version(self) -> int: ...
     def parts(self, low: int | None = None, high: int | None = None, series: Numbers | None = None) -> list[Part]:
         """Disjoint, in the order of time of each series; retention has been applied."""
         ...
@@ -93,13 +97,13 @@ CHECKED: Final = frozenset({"double", "bigint", "timestamp"})
 
 @dataclass(slots=True)
 class Selection:
-    """series: rising numbers, None = all. names: measures of single-measure records. bounds: column, op, value."""
+    """Times low ... high, both included. series: rising numbers, None = all. bounds: measure, op, value."""
 
     low: int
     high: int
     series: Numbers | None
     multi: bool  # whether rows of multi-measure records are wanted at all
-    singles: tuple[Measure, ...]
+    singles: tuple[Measure, ...]  # measures of single-measure records that are wanted
     bounds: tuple[tuple[Measure, str, Any], ...]
 
     @property

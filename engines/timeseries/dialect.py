@@ -1,9 +1,9 @@
-"""Timestream's SQL, as the SQL floor wants to know it: Trino's grammar, and four changes to the tokens.
+"""Timestream's SQL, as the SQL floor wants to know it: Trino's grammar, and what it has not.
 
     15s  10m  2h  5ms               a number with a unit behind it  ──>  parse_duration('15s')
     measure_value::double           the column of that name, not a cast  ──>  "measure_value::double"
-    @scheduled_runtime              a parameter by name
-    SHOW, DESCRIBE                  taken by their first words, see query.py
+    @scheduled_runtime              a parameter by name, as the floor reads it
+    SHOW, DESCRIBE, UNLOAD          taken by their first words: listings.py, unload.py
 
 Rules: times and INTERVALs count nanoseconds, a time is a moment in UTC, a zone in a text counts; a SUM of BIGINT is
 BIGINT or an error; NULLs come last in ORDER BY, whether ascending or descending.

@@ -16,6 +16,7 @@ from engines.sql.column import Batch, expand
 from engines.sql.concatenate import concatenate
 from engines.sql.context import Context
 from engines.sql.functions import Functions
+from engines.sql.limit import count
 from engines.sql.logical import Expression, Filter, Limit, Plan, Project, Query, Reference, Scan, Sort, TopN
 from engines.sql.ordering import Direction
 from engines.timeseries.folding import number_of
@@ -36,7 +37,9 @@ class Direct:
     def run(self, context: Context) -> Collected:
         """Its rows."""
         folding: Any = context.tables[self.table]
-        folding.most = None if self.limit is None else number_of(self.limit, context.values)
+        if self.limit is not None:
+            count(self.limit, "LIMIT", context)  # refuses what is no number of rows
+            folding.most = number_of(self.limit, context.values)
         batches = list(folding.batches())
         context.check()
         if not batches:
@@ -134,15 +137,13 @@ def _sort(plan: Sort | TopN, limit: Expression | None) -> Step | None:
 
     def run(batch: Batch, context: Context) -> Batch:
         order = ordering.order([batch.column(id) for id in ids], directions, batch.rows)
-        count = None if limit is None else number_of(limit, context.values)
-        return batch.take(order if count is None else order[:count])
+        return batch.take(order if limit is None else order[: count(limit, "LIMIT", context)])
 
     return run
 
 
 def _limit(limit: Expression) -> Step:
     def run(batch: Batch, context: Context) -> Batch:
-        count = number_of(limit, context.values)
-        return batch if count is None else batch.slice(0, count)
+        return batch.slice(0, min(count(limit, "LIMIT", context), batch.rows))
 
     return run

@@ -61,7 +61,7 @@ def read(
     if precision not in PRECISIONS:
         raise Invalid(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}")
     if isinstance(data, str):
-        data = data.encode()
+        data = data.encode(errors="surrogatepass")  # half a character: its line is refused, not all
     if not isinstance(data, bytes | bytearray | memoryview):
         raise Invalid(f"lines are bytes or a text, got {type(data).__name__}")
     whole = bytes(data)

@@ -244,3 +244,9 @@ def test_the_kernel_numbers_names_once():
     assert head.tolist() == [0, 1, 0]
     assert name.tolist() == [0, 1, 1, 0, 0]
     assert name.dtype == np.int32
+
+
+def test_half_a_character_costs_its_line_only():
+    found, rejected = lines.read("m,h=\udcff v=1 1\nm,h=a v=1 2", precision="ns", now=0)
+    assert [one.index for one in rejected] == [0]
+    assert sum(len(columns) for columns in found["m"]) == 1

@@ -238,3 +238,13 @@ def test_a_text_that_is_no_number_is_told_by_a_kept_plan_as_by_a_new_one():
         db.sql(text.format("1"))
         with pytest.raises(QueryError, match="'x' is no"):
             db.sql(text.format("x"))
+
+
+def test_a_limit_below_zero_is_refused_on_the_short_way_too():
+    db = store()
+    db.create_table("t").write([(NOW - 1) * SECOND, (NOW - 9) * SECOND], {"host": "a"}, {"n": [1, 2]})
+    for order in ("ORDER BY 1 DESC", "ORDER BY 2, 1", ""):
+        text = f"SELECT bin(time, 1s), count(*) FROM t GROUP BY 1 {order} LIMIT ?"
+        assert [len(db.sql(text, (rows,)).rows()) for rows in (0, 1, 5, None)] == [0, 1, 2, 2]
+        with pytest.raises(QueryError, match="whole number from 0 on"):
+            db.sql(text, (-1,))

@@ -28,7 +28,7 @@ from engines.sql.logical import Bound, Constant, Expression, Plan, Query, Refere
 from engines.sql.nested import ApplyStep, Rounds, with_values
 from engines.sql.operators import Sink, Step
 from engines.sql.run import Bindable, Branch, Pipeline, Program
-from engines.sql.scan import Result, Rows, Source, Table, Working
+from engines.sql.scan import Result, Rows, Source, Table, Working, constants
 from engines.sql.setops import Sets, Side
 from engines.sql.steps import Collect, Extend, Filter, Project, Rename
 from engines.sql.unnest import Unnest
@@ -91,7 +91,7 @@ class Lowering:
         """An open stream of the plan's rows, with at least the columns that are needed above."""
         match plan:
             case logical.Scan():
-                return self.begin(Table(plan), plan)
+                return self.begin(Table(plan, constants(plan, self.functions)), plan)
             case logical.Values():
                 return self.begin(Rows(plan, self._cells(plan)), plan)
             case logical.Working():

@@ -9,7 +9,7 @@ Sources know nothing of a run: `open` binds one to the values and tables of a co
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +19,8 @@ from engines.sql import expressions
 from engines.sql.column import Batch, Bytes, Column
 from engines.sql.context import Context
 from engines.sql.evaluation import positions
-from engines.sql.logical import Bound, Scan, Values
+from engines.sql.functions import Functions
+from engines.sql.logical import Bound, Expression, Scan, Values
 from engines.sql.source import Partition, Predicate, TableSource
 from engines.sql.values import engine_column
 
@@ -48,6 +49,7 @@ class Table:
     """A scan; ids of the plan on the outside, names of columns inside."""
 
     plan: Scan
+    constants: Mapping[Expression, expressions.Program] = field(default_factory=dict)  # of a run, see `constants`
 
     def open(self, results: Mapping[int, Any], context: Context, given: Sequence[Partition] | None = None) -> "Open":
         """given: partitions that somebody else has asked for; a node is told which are its own."""
@@ -55,7 +57,7 @@ class Table:
         source = context.tables.get(self.plan.table)
         if source is None:
             raise NotFound(f"no table {self.plan.table!r}{nearest(self.plan.table, context.tables)}")
-        predicates, empty = bind(self.plan.predicates, context)
+        predicates, empty = bind(self.plan.predicates, context, self.constants)
         if given is None:
             given = [] if empty else source.partitions(predicates, context.scanned)
         return Open(self.plan, source, predicates, given)
@@ -72,8 +74,8 @@ class Open:
     keep: Keep | None = None  # what a join knows of its other side
 
     def batches(self, shares: Sequence[Partition], context: Context) -> Iterator[Batch]:
-        names = [field.name for _, field in self.plan.columns]
-        ids = {id: field.name for id, field in self.plan.columns}
+        names = [column.name for _, column in self.plan.columns]
+        ids = {id: column.name for id, column in self.plan.columns}
         for partition in shares:
             context.check()
             for batch in self._read(partition, names, context):
@@ -105,15 +107,40 @@ def passing(batch: Batch, keep: Keep) -> Batch:
     return batch if kept == batch.rows else batch.take(positions(mask, kept))
 
 
-def bind(predicates: Sequence[Predicate], context: Context) -> tuple[list[Predicate], bool]:
-    """The predicates with the values of this run, and whether one can never be true (a comparison with NULL)."""
+def constants(plan: Scan, functions: Functions) -> dict[Expression, expressions.Program]:
+    """What the predicates compare with that a run has to compute first: current_date - 7, ? + 2."""
+    values = [predicate.value for predicate in plan.predicates]
+    every = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+    return {
+        one: expressions.compile([one], functions)
+        for one in every
+        if isinstance(one, Expression) and not isinstance(one, Bound)
+    }
+
+
+def bind(
+    predicates: Sequence[Predicate], context: Context, constants: Mapping[Expression, expressions.Program]
+) -> tuple[list[Predicate], bool]:
+    """The predicates with the values of this run, and whether one can never be true (a comparison with NULL).
+
+    QueryError, with its place, for a constant that has no value.
+    """
+
+    def known(one: Any) -> Any:  # noqa: ANN401 - an engine value, or an expression
+        if isinstance(one, Bound):
+            return context.values.get(one.name)
+        if isinstance(one, Expression):
+            [column] = constants[one].run(Batch(rows=1), context)
+            return value_of(column)
+        return one
+
     bound = []
     for predicate in predicates:
         value = predicate.value
-        if isinstance(value, Bound):
-            value = context.values.get(value.name)
-        elif isinstance(value, tuple) and any(isinstance(one, Bound) for one in value):
-            value = tuple(context.values.get(one.name) if isinstance(one, Bound) else one for one in value)
+        if isinstance(value, Expression):
+            value = known(value)
+        elif isinstance(value, tuple) and any(isinstance(one, Expression) for one in value):
+            value = tuple(map(known, value))
         if predicate.op == "in":
             value = tuple(one for one in value if one is not None)
             if not value:

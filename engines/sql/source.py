@@ -44,7 +44,7 @@ class Support(enum.Enum):
 class Predicate:
     """One conjunct on one column. value: an engine value; of `in` a tuple of them; of `is null` None.
 
-    It may hold a `Bound` instead, which is a value that is known when the statement runs.
+    In a plan it may hold an expression instead, of what is known when the statement runs; a source never sees that.
     """
 
     column: str

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -179,3 +180,43 @@ def test_what_is_wrong_is_said_and_changes_nothing(warehouse, text, error, said)
         warehouse.sql(text)
     assert rows(warehouse, "SELECT * FROM t ORDER BY id") == before
     assert warehouse.tables() == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "values", "rows"),
+    [
+        ("n < 2 + ?", (5,), 7),
+        ("2 + ? > n", (5,), 7),
+        ("small < 2 + ?", (5,), 7_000),
+        ("day > current_date - 7", (), 6_000),
+        ("day >= dateadd(day, -7, current_date)", (), 7_000),
+        ("moment > getdate() - interval '1 hour'", (), 59),
+        ("n = 1 + ?", (None,), 0),
+    ],
+)
+def test_what_a_run_computes_first_prunes_as_a_constant_does(condition: str, values: tuple[Any, ...], rows: int):
+    """300,000 rows, 1,000 a day and one a minute, up to the clock's day and minute."""
+    clock = ManualClock(1_717_243_200_000_000)  # 2024-06-01 12:00
+    with Warehouse(clock=clock) as warehouse:
+        warehouse.sql("CREATE TABLE t (n INT, small SMALLINT, day DATE, moment TIMESTAMP) SORTKEY (n)")
+        warehouse.sql(
+            "INSERT INTO t SELECT n, n / 1000, DATE '2024-06-01' + n / 1000 - 300, "
+            "TIMESTAMP '2024-06-01 12:00' + (n - 300000) * INTERVAL '1 minute' "
+            "FROM (SELECT generate_series AS n FROM generate_series(0, 299999)) numbers"
+        )
+        found = warehouse.sql(f"SELECT count(*) AS n FROM t WHERE {condition}", *values)
+        assert list(found) == [(rows,)]
+        assert found.stats["blocks_decoded"] <= 1  # of five
+
+
+def test_what_a_run_computes_first_is_not_kept_with_the_plan():
+    clock = ManualClock(1_717_243_200_000_000)
+    with Warehouse(clock=clock) as warehouse:
+        warehouse.sql("CREATE TABLE t (day DATE)")
+        warehouse.sql("INSERT INTO t VALUES (DATE '2024-05-31'), (DATE '2024-06-01')")
+        count = "SELECT count(*) AS n FROM t WHERE day > current_date - 2"
+        assert list(warehouse.sql(count)) == [(2,)]
+        clock.advance(days=1)
+        assert list(warehouse.sql(count)) == [(1,)]
+        with pytest.raises(QueryError, match="zero"):
+            warehouse.sql("SELECT count(*) AS n FROM t WHERE day > current_date - 1 / ?", 0)

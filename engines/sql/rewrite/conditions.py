@@ -26,6 +26,7 @@ from engines.sql.rewrite.trees import (
     disjunction,
     disjuncts,
     is_never,
+    is_run_constant,
     is_true,
     mapped,
     negation,
@@ -234,9 +235,15 @@ def uncast(expression: Expression, work: Work) -> Expression:
         return expression
     left, right = expression.arguments
     op = expression.function
-    if type(left) in {Constant, Bound}:
+    if is_run_constant(left):
         left, right, op = right, left, TURNED[op]
-    if type(left) is Cast and type(right) is Bound and _widened(left) and right.type.integer:
+    if (
+        type(left) is Cast
+        and type(right) is not Constant
+        and right.type.integer
+        and _widened(left)
+        and is_run_constant(right)
+    ):
         return Call(op, (left.argument, right), type=expression.type, position=expression.position)
     if not (type(left) is Cast and type(right) is Constant) or right.value is None:
         return expression

@@ -4,13 +4,15 @@
     PRUNE   it drops some (whole blocks, by their bounds): the term stays as well
     NONE    not asked
 
-Values may be `Bound`: known when the statement runs.
+Values may be `Bound`, or any expression over such and constants: known when the statement runs, see scan.py.
+
+    day > current_date - 7      the value is computed once a run, and blocks of older days are not read
 """
 
 from typing import Any, Final
 
-from engines.sql.logical import Among, Bound, Call, Constant, Expression, Filter, Plan, Reference, Scan
-from engines.sql.rewrite.trees import conjuncts, filtered, rebuilt
+from engines.sql.logical import Among, Call, Cast, Constant, Expression, Filter, Plan, Reference, Scan
+from engines.sql.rewrite.trees import conjuncts, filtered, is_run_constant, rebuilt
 from engines.sql.rewrite.work import Work
 from engines.sql.source import Field, Predicate, Support
 from engines.sql.types import Type
@@ -51,11 +53,9 @@ def predicates(term: Expression, fields: dict[str, Field]) -> list[tuple[Predica
     """A term as predicates of the table's columns, each with whether it says all that the term says."""
     if isinstance(term, Among):
         field = _field(term.argument, fields)
-        if field is None or not all(
-            isinstance(item, Constant | Bound) and _alike(item.type, field.type) for item in term.items
-        ):
+        if field is None or not all(is_run_constant(item) and _alike(item.type, field.type) for item in term.items):
             return []
-        values = [item if isinstance(item, Bound) else item.value for item in term.items]  # type: ignore[attr-defined] # a Constant
+        values = [item.value if isinstance(item, Constant) else item for item in term.items]
         return [(Predicate(field.name, "in", tuple(value for value in values if value is not None)), True)]
     if not isinstance(term, Call):
         return []
@@ -71,10 +71,24 @@ def predicates(term: Expression, fields: dict[str, Field]) -> list[tuple[Predica
     if field is None:
         left, right, name = right, left, TURNED[name]
         field = _field(left, fields)
-    if field is None or not isinstance(right, Constant | Bound) or not _alike(right.type, field.type):
+    if field is None:
+        return _of_days(left, name, right, fields)
+    if not is_run_constant(right) or not _alike(right.type, field.type):
         return []
-    value: Any = right if isinstance(right, Bound) else right.value
+    value: Any = right.value if isinstance(right, Constant) else right
     return [] if value is None else [(Predicate(field.name, name, value), True)]  # type: ignore[arg-type] # one of its ops
+
+
+def _of_days(left: Expression, op: str, right: Expression, fields: dict[str, Field]) -> list[tuple[Predicate, bool]]:
+    """A DATE that is compared as a TIMESTAMP, which DATEADD gives: the day of the moment bounds it, and no more."""
+    if type(left) is not Cast or left.type.kind != "timestamp" or right.type.kind != "timestamp" or op == "<>":
+        (left, right, op) = (right, left, TURNED[op])
+    field = _field(left.argument, fields) if type(left) is Cast and left.type.kind == "timestamp" else None
+    if field is None or field.type.kind != "date" or right.type != left.type or not is_run_constant(right):
+        return []
+    day = Cast(right, type=field.type, position=right.position)
+    around = {"<": "<=", ">": ">="}.get(op, op)
+    return [] if op == "<>" else [(Predicate(field.name, around, day), False)]  # type: ignore[arg-type] # one of its ops
 
 
 def _field(expression: Expression, fields: dict[str, Field]) -> Field | None:

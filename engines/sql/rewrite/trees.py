@@ -23,6 +23,7 @@ from engines.sql.logical import (
     AggregateCall,
     Among,
     Apply,
+    Bound,
     Call,
     Case,
     Cast,
@@ -234,6 +235,22 @@ def is_pure(expression: Expression) -> bool:
     if kind is Subquery:
         return False
     return all(is_pure(part) for part in parts(expression))
+
+
+def is_run_constant(expression: Expression) -> bool:
+    """Whether a run can compute it once, of constants, parameters and now().
+
+    A CASE is none: a branch of it that is never reached may have no value.
+    """
+    kind = type(expression)
+    if kind is Constant or kind is Bound:
+        return True
+    if kind is Call:
+        return (
+            expression.function not in IMPURE  # type: ignore[attr-defined] # a Call
+            and all(map(is_run_constant, expression.arguments))  # type: ignore[attr-defined] # a Call
+        )
+    return kind is Cast and is_run_constant(expression.argument)  # type: ignore[attr-defined] # a Cast
 
 
 def subqueries(expression: Expression) -> list[Subquery]:

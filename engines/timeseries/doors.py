@@ -18,7 +18,7 @@ import numpy as np
 from engines import display
 from engines.errors import Invalid, NotFound, nearest
 from engines.extras import extra
-from engines.timeseries import intake, lines, merge, records
+from engines.timeseries import intake, lines, merge, records, selection
 from engines.timeseries.columns import Columns
 from engines.timeseries.objects import Measured, Selection, Series
 from engines.timeseries.part import FIRST_MEASURE, VERSION_OF
@@ -179,7 +179,8 @@ def last(table: "TimeTable", dimensions: Mapping[str, str]) -> display.Table:
         if name not in known:
             raise NotFound(f"table {table.name!r} has no dimension {name!r}{nearest(name, known)}")
     keys = ", ".join(map(quoted, known))
-    measures = [measure.name for measure in table.definition.measures if not measure.single]
+    behind_time = selection.Columns.of(table.definition).schema[len(known) + 2 :]
+    measures = [field.name for field in behind_time]
     columns = ", ".join(f"max_by({quoted(name)}, time) AS {quoted(name)}" for name in measures)
     wanted = " AND ".join(f"{quoted(name)} = ?" for name in dimensions)
     text = (

@@ -109,6 +109,8 @@ def test_a_table_of_both_kinds_of_records():
     ]
     assert rows_of(db.sql("SELECT count(*), max(load), sum(measure_value::double) FROM m")) == [(3, 7.0, 4.0)]
     assert rows_of(db.sql("SELECT host, load FROM m WHERE load > 1")) == [("a", 7.0)]
+    newest = [(row["measure_name"], row["load"], row["measure_value::double"]) for row in table.last().to_dicts()]
+    assert newest == [("cpu", None, 1.0), ("mem", None, 3.0), ("multi", 7.0, None)]
     assert rows_of(db.sql("SHOW MEASURES FROM m")) == [
         ("cpu", "double", ["host"]),
         ("mem", "double", ["host"]),

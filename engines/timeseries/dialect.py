@@ -19,7 +19,6 @@ from sqlglot import tokens
 from engines.sql.dialect import RULES, Dialect
 from engines.sql.types import DOUBLE, INTERVAL_NS, TIMESTAMP_NS, VARCHAR, Type
 from engines.sql.values import type_of
-from engines.timeseries.durations import UNITS
 from engines.timeseries.functions import timestream
 
 Token = Any  # of sqlglot
@@ -59,13 +58,14 @@ def _rewritten(found: list[Token]) -> Iterator[Token]:
 
 
 def is_duration(number: Token, after: Token) -> bool:
-    """Whether a number and what stands right behind it are a duration."""
+    """Whether a number and what stands right behind it are a duration; one in weeks is refused when it is read."""
     return (
         number.token_type is KIND.NUMBER
         and number.text.isdigit()
         and after.start == number.end + 1
         and after.token_type is KIND.VAR
-        and after.text.lower() in UNITS
+        and after.text.isascii()
+        and after.text.isalpha()
     )
 
 

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from engines.timeseries.table import TimeTable
 
 AHEAD: Final = HOUR // 4
+SMALL: Final = 2_400 * HOUR  # the present in seconds, milliseconds or microseconds, taken as nanoseconds, is below
+TOO_SMALL: Final = (
+    "its time lies in the first days of 1970, before the magnetic retention of the table: a whole number counts "
+    "nanoseconds, or what precision= (lines) or TimeUnit (records) says; of seconds write seconds * 10**9"
+)
 ENCODE_ABOVE: Final = 64  # rows a series on average, from which the journal gets encoded blocks
 Index = npt.NDArray[np.int64]
 
@@ -153,6 +158,8 @@ def _judge_times(definition: TableDefinition, times: Index, now: int, refusals: 
         refusals.add(times > now + AHEAD, "its time is more than 15 minutes ahead of the clock")
     oldest = int(times.min())
     if oldest < now - definition.magnetic:
+        if oldest < SMALL:
+            refusals.add(times < min(SMALL, now - definition.magnetic), TOO_SMALL)
         refusals.add(times < now - definition.magnetic, "its time is before the magnetic retention of the table")
     if oldest < now - definition.memory and not definition.magnetic_writes:
         reason = "its time is before the memory retention of the table, which takes no magnetic writes"

@@ -160,7 +160,7 @@ def _arrow_words(given: Any, rows: int, what: str) -> Words:  # noqa: ANN401 - a
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         if given.null_count == len(given):
             return _checked_words(Words(np.full(len(given), -1, np.int32), ()), rows, what)
-        raise Invalid(f"{what} is a column of {kind}: it is a text; cast it")
+        raise Invalid(f"{what} is a column of {kind}: it is a text; cast it, in pandas with .astype(str)")
     coded = given if pa.types.is_dictionary(given.type) else given.dictionary_encode()
     codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
     words = coded.dictionary.to_pylist()

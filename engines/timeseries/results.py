@@ -44,8 +44,9 @@ class RejectedRecords(EngineError):
     def __init__(self, result: WriteResult) -> None:
         first = result.rejected[0]
         count = len(result.rejected)
+        others = "; the others are written" if result.memory or result.magnetic or result.unchanged else ""
         super().__init__(
             f"{count:,} record{'s were' if count > 1 else ' was'} refused, the first of them number {first.index}: "
-            f"{first.reason}; the others are written: see error.result.rejected"
+            f"{first.reason}{others}; see error.result.rejected"
         )
         self.result = result

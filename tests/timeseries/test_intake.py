@@ -257,4 +257,15 @@ def test_a_call_of_which_every_record_is_refused_leaves_nothing():
         with pytest.raises(RejectedRecords, match="2 records were refused") as caught:
             table.write([NEW_YEAR + DAY, NEW_YEAR + 2 * DAY], {"host": ["a", "b"]}, {"usage": [1.0, 2.0]})
         assert [one.index for one in caught.value.result.rejected] == [0, 1]
+        assert "others" not in str(caught.value)
         assert len(table.parts()) == 0
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6])
+def test_seconds_in_the_place_of_nanoseconds_are_named_where_retention_refuses_them(unit):
+    with TimeSeries(clock=ManualClock(NEW_YEAR // 1000)) as db:
+        table = db.create_table("cpu", magnetic="365d")
+        times = [NEW_YEAR // 10**9 * unit, NEW_YEAR - 400 * DAY, NEW_YEAR]
+        with pytest.raises(RejectedRecords, match=r"a whole number counts nanoseconds.*; the others are") as caught:
+            table.write(times, {"host": "a"}, {"usage": [1.0, 2.0, 3.0]})
+        assert ["1970" in one.reason for one in caught.value.result.rejected] == [True, False]

@@ -21,6 +21,8 @@ INSTEAD: Final = {
     "gapfill": FILLED,
     "locf": FILLED,
     "interpolate": FILLED,
+    "mean": "write AVG(value)",
+    "time": BIN,
     "first": "write MIN_BY(value, time)",
     "last": "write MAX_BY(value, time)",
     "rate": "write NON_NEGATIVE_DERIVATIVE_LINEAR(CREATE_TIME_SERIES(time, value), 1s)",

@@ -24,7 +24,7 @@ from engines.sql.functions.given import Given, Numbers, float_column, intervals,
 from engines.sql.functions.registry import Functions
 from engines.sql.logical import Constant, Expression
 from engines.sql.types import BIGINT, DAY, DOUBLE, INTERVAL_NS, TIMESTAMP_NS
-from engines.timeseries.durations import nanoseconds
+from engines.timeseries import durations
 from engines.timeseries.functions.taking import takes
 
 FUNCTIONS = Functions()
@@ -225,10 +225,13 @@ def _parse_duration(binder: Binder, name: str, node: Any, scope: Scope) -> Expre
     arguments = [binder.expression(one, scope) for one in node.expressions]
     only = arguments[0] if len(arguments) == 1 else None
     if isinstance(only, Constant) and only.type.text and only.value is not None:
+        text = only.value.decode()
         try:
-            value = 0, nanoseconds(only.value.decode())
-        except Invalid as error:
-            raise binder.error(str(error), node) from None
+            value = 0, durations.nanoseconds(text)
+        except Invalid:
+            units = ", ".join(durations.UNITS)
+            said = f"{text} is no duration: write a whole number above 0 and one of {units}, like 15s or 24h"
+            raise binder.error(said, node) from None
         return Constant(value, type=INTERVAL_NS, position=binder.position(node))
     return scalar_call(binder, name, arguments, node)
 
@@ -241,7 +244,7 @@ FUNCTIONS.specials["parse_duration"] = _parse_duration
 def parsed_duration(given: Given) -> Column:
     def parsed(text: str) -> int:
         try:
-            return nanoseconds(text)
+            return durations.nanoseconds(text)
         except Invalid as error:
             raise ValueError(str(error)) from None
 

@@ -686,7 +686,7 @@ with TimeSeries(clock=ManualClock(START * 1_000_000)) as other:
 # 2. Write a row of last week, and find the overlay with `db.layout()`, before and after `tick()`.
 # 3. A counter starts again at 0 when its machine does. Which of the two derivatives is right, and how much does it miss?
 # 4. Make a scheduled query that keeps the weather by day; turn the clock by a week, and count its slots. Then correct an hour of last month.
-#    5. `TimeSeries(durability="interval")`: how much faster is a row a write, and what may a power failure take?
+# 5. `TimeSeries(durability="interval")`: how much faster is a row a write, and what may a power failure take?
 #
 # ## Where this differs from Timestream
 #

@@ -55,6 +55,7 @@ Pitfalls: a row a call is a sync a call: write columns of thousands. A tile shou
 one an hour take tile="30d", or headers outweigh values. A mean of hourly means is not the mean: keep sums and counts.
 Empty bins do not appear: fill them with interpolate_* over sequence(). A dimension of a million values is a million
 series. Rows past retention are hidden at once, but their bytes go with the whole tile. Nothing ages without tick().
+Whole numbers of time are nanoseconds: seconds would be rows of January 1970, which the default retention accepts.
 """
 
 from engines.timeseries.engine import TimeSeries

@@ -105,10 +105,11 @@ class TimeTable:
     ) -> WriteResult:
         """Write multi-measure records, a row each; durable when it returns.
 
-        time: nanoseconds since 1970, datetimes, datetime64 or ISO texts. A dimension is a text, the same for all rows,
-        or one a row; a measure has a value a row, where None or masked means absent. measure_name defaults to the
-        table's name. A record that is there already is replaced by a higher version, and unchanged where all values are
-        the same. Invalid and TooLarge for bad input: nothing is written. RejectedRecords: the others are.
+        time: nanoseconds since 1970 (seconds, given as they are, are taken for moments of January 1970), datetimes,
+        datetime64 or ISO texts. A dimension is a text, the same for all rows, or one a row; a measure has a value a
+        row, where None or masked means absent. measure_name defaults to the table's name. A record that is there
+        already is replaced by a higher version, and unchanged where all values are the same. Invalid and TooLarge for
+        bad input: nothing is written. RejectedRecords: the others are.
         """
         return self.append(intake.columns_of(time, dimensions, measures, measure_name=measure_name, version=version))
 
@@ -117,7 +118,8 @@ class TimeTable:
     ) -> WriteResult:
         """Write records in the shape of boto3's write_records; durable when it returns. Errors as write().
 
-        common: CommonAttributes, what all records have. A record that makes no sense is Invalid, with its number.
+        common: CommonAttributes, what all records have. Time counts milliseconds unless TimeUnit says what else. A
+        record that makes no sense is Invalid, with its number.
         """
         return doors.write_records(self, records, common)
 

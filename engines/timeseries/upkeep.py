@@ -54,6 +54,7 @@ class Upkeep:
 
         start: a moment; by default the next multiple of every. @scheduled_runtime, now() and ago() in the query mean
         the slot that it runs for. time, dimensions, measures: which columns become what; measures None: all others.
+        dimensions are what the query groups by besides time: left out, rows of one time are one record, and refused.
         catch_up: after a pause "all" slots that were missed are run, or the "latest" only. AlreadyExists, NotFound
         (the table), QueryError, Invalid.
         """

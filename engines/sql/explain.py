@@ -180,8 +180,8 @@ def _constant(constant: logical.Constant) -> str:
     if constant.value is None:
         return "null"
     if constant.type.kind == "interval":
-        months, microseconds = constant.value
-        return f"interval '{months} months {microseconds} us'"
+        months, rest = constant.value
+        return f"interval '{months} months {rest} {constant.type.unit}'"
     (value,) = python_values(engine_column([constant.value], constant.type), 1)
     if isinstance(value, (date, time)):
         return repr(str(value).removesuffix("+00:00") if constant.type.kind == "timestamp" else str(value))

@@ -15,6 +15,7 @@ document's length only divides its score a little; one byte keeps all norms of a
 Invariants: invert loses no token; norms ascend with lengths; find(id) names the document whose id was given.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport qsort
@@ -222,6 +223,8 @@ def id_table(const uint8_t[::1] heap not None, const uint32_t[::1] offsets not N
     return made
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class IdTable:
     """Finds documents by id in mapped arrays, which are not copied: see id_table. Nothing in them is believed."""
 

@@ -15,6 +15,7 @@ Invariants: reading gives what was written; a merge equals writing what its sour
 ValueError or wrong numbers, but nothing outside of them is read.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -60,6 +61,8 @@ cdef bytes taken(Writer* out):
 # --- reading ---
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class FieldReader:
     """The lists of one field. positions: where that section lies in the blob, as (start, size); None: there is none.
 
@@ -229,6 +232,8 @@ cdef int append_list(Many* many, List* l, const uint32_t* mapped, bint positions
 # --- writing ---
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class FieldWriter:
     """Collects the terms of one field in byte order. docs: documents of the segment. norms: a byte for each, or None.
 

@@ -19,6 +19,7 @@ Where bytes are no UTF-8, each wrong byte counts as a code point of its own.
 Invariants: find, bounds, walk and within agree with a sorted list of the terms. Each call has its own state.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -48,6 +49,8 @@ cdef enum:
     MOST_POINTS = 1024
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Dictionary:
     """The terms of one field of a segment. start, size: of its section; lists: (start, size) of the section of lists.
 

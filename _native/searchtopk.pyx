@@ -27,6 +27,7 @@ Invariants: a Field is never written to, so threads share it. No clause is left 
 read outside of the blob, whatever it holds: hostile bytes end in a ValueError or in wrong hits, not in a crash.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
@@ -47,6 +48,8 @@ cdef enum:
     TABLE_FROM = 2000  # documents of a list from which a table of scores pays
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Factors:
     """k1 * (1 - b + b * length / average) for each of the 256 norms: float32[256]."""
 
@@ -60,6 +63,8 @@ cdef class Factors:
             self.values[i] = values[i]
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Field:
     """The lists of one field. norms: uint8[docs] or None; positions: (start, size) of that section of the blob or None.
 
@@ -93,6 +98,8 @@ cdef class Field:
 # --- the best k ---
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Top:
     """The best k hits: by score, then by segment and document. Segments come in ascending order.
 
@@ -171,6 +178,8 @@ cdef class Top:
 # --- one query on one segment ---
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Context:
     """The clauses of a query on one segment of `docs` documents. Used once, by one thread.
 

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Self, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +9,10 @@ _Numbers: TypeAlias = npt.NDArray[np.uint32]
 _Offsets: TypeAlias = npt.NDArray[np.int64]
 _Section: TypeAlias = tuple[int, int]
 
+@final
 class FieldReader:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         blob: _Bytes,
         docs: int,
         norms: _Bytes | None,
@@ -19,13 +20,15 @@ class FieldReader:
         positions: _Section | None = None,
         dictionary: _Section | None = None,
         lists: _Section | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def decode(self, df: int, start: int, length: int) -> tuple[_Numbers, _Numbers]: ...
     def decode_positions(self, df: int, start: int, length: int) -> _Numbers: ...
 
+@final
 class FieldWriter:
-    postings: int
-    def __init__(self, docs: int, norms: _Bytes | None, frequencies: bool, positions: bool) -> None: ...
+    @property
+    def postings(self) -> int: ...
+    def __new__(cls, docs: int, norms: _Bytes | None, frequencies: bool, positions: bool) -> Self: ...
     def add(
         self,
         heap: _Bytes,

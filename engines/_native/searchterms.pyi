@@ -1,4 +1,4 @@
-from typing import TypeAlias
+from typing import Self, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -7,8 +7,9 @@ _Bytes: TypeAlias = npt.NDArray[np.uint8] | bytes | memoryview
 _Numbers: TypeAlias = npt.NDArray[np.uint32]
 _Entry: TypeAlias = tuple[int, int, int]
 
+@final
 class Dictionary:
-    def __init__(self, blob: _Bytes, start: int, size: int, lists: tuple[int, int] = (0, 0)) -> None: ...
+    def __new__(cls, blob: _Bytes, start: int, size: int, lists: tuple[int, int] = (0, 0)) -> Self: ...
     def __len__(self) -> int: ...
     def find(self, term: bytes) -> _Entry | None: ...
     def ordinal(self, term: bytes) -> tuple[int, bool]: ...

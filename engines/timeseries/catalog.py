@@ -19,13 +19,13 @@ import msgspec
 from engines.errors import Corrupted
 from engines.timeseries.schema import TableDefinition
 
-ROWS_FRAME, CATALOG_FRAME = 16, 17  # kinds of frame in the log; SCHEDULE frames are in schedule.py
+ROWS_FRAME, CATALOG_FRAME = 16, 17  # kinds of frame in the log; SCHEDULE_FRAME is in schedule.py
 PAGE: Final = 256  # series keys of one entry
 TABLE_KEY: Final = struct.Struct(">I")
 PAGE_KEY: Final = struct.Struct(">II")
 TILE_KEY: Final = struct.Struct(">IqQ")
 
-Any_ = TypeVar("Any_")
+Kind = TypeVar("Kind")
 
 
 class TableState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,13 +83,13 @@ class Swapped(msgspec.Struct, frozen=True, tag="swapped", forbid_unknown_fields=
 Event = Created | Altered | Dropped | Swapped
 
 
-def encode(value: Any) -> bytes:  # noqa: ANN401 - any of the structs above
+def encode(value: Any) -> bytes:  # noqa: ANN401 - what the tree and the log hold
     """As MessagePack."""
     return msgspec.msgpack.encode(value)
 
 
-def decode(data: bytes | memoryview, kind: type[Any_], where: str) -> Any_:
-    """A struct from its bytes. Corrupted names where they stood."""
+def decode(data: bytes | memoryview, kind: type[Kind], where: str) -> Kind:
+    """A value of that kind from its bytes: a struct, a number, a list. Corrupted names where they stood."""
     try:
         return msgspec.msgpack.decode(data, type=kind)
     except msgspec.MsgspecError as error:

@@ -22,7 +22,7 @@ from engines.errors import Invalid, nearest
 from engines.timeseries.columns import Columns, Values, Words
 from engines.timeseries.intake import checked_dimension_name
 from engines.timeseries.moments import LAST, moment
-from engines.timeseries.schema import MeasureType
+from engines.timeseries.schema import ITEMS, MeasureType
 
 UNITS: Final[Mapping[str, int]] = {"NANOSECONDS": 1, "MICROSECONDS": 1_000, "MILLISECONDS": 1_000_000, "SECONDS": 10**9}
 TYPES: Final[Mapping[str, MeasureType]] = {
@@ -31,9 +31,6 @@ TYPES: Final[Mapping[str, MeasureType]] = {
 FIELDS: Final = frozenset(
     {"Dimensions", "MeasureName", "MeasureValue", "MeasureValueType", "MeasureValues", "Time", "TimeUnit", "Version"}
 )
-DTYPES: Final[Mapping[MeasureType, type]] = {
-    "double": np.float64, "bigint": np.int64, "timestamp": np.int64, "boolean": np.uint8, "varchar": np.int32,
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -61,7 +58,7 @@ class _Draft:
             if kind == "varchar":
                 known = {word: code for code, word in enumerate(dict.fromkeys(values))}
                 words, values = tuple(known), [known[word] for word in values]  # noqa: PLW2901 - texts become codes
-            data: npt.NDArray[Any] = np.zeros(rows, DTYPES[kind])
+            data: npt.NDArray[Any] = np.zeros(rows, ITEMS[kind])
             data[places] = values
             valid = None
             if len(places) < rows:

@@ -34,7 +34,7 @@ from engines.progress import Progress
 from engines.timeseries import checkpoints, cold, merge
 from engines.timeseries import tile as tiles
 from engines.timeseries.catalog import Stored
-from engines.timeseries.memory import Run, joined_in_order
+from engines.timeseries.memory import joined_in_order
 from engines.timeseries.part import TIME, Part
 from engines.timeseries.rows import Rows
 
@@ -98,7 +98,7 @@ def newest(tile: "Tile") -> int:
     """The time of a tile's newest row. Under the lock."""
     highs = [stored.high for stored in tile.blobs]
     if tile.memory is not None:
-        highs += [run.part().high if isinstance(run, Run) else run.high for run in tile.memory.runs()]
+        highs += [run.part().high for run in tile.memory.runs()]
     return max(highs, default=-1)
 
 

@@ -124,7 +124,8 @@ class Upkeep:
     ) -> "TimeSeries":
         """A store in the folder `path`, which is not there yet (None: in memory), as it was in a snapshot; open.
 
-        source: a store, its folder, or one that snapshot(to=) has copied to. NotFound, AlreadyExists, Corrupted.
+        source: a store, its folder, or one that snapshot(to=) has copied to. Retention is judged by the clock that is
+        given here: rows of long ago may be hidden, and go at the next tick(). NotFound, AlreadyExists, Corrupted.
         """
         make = cast("type[TimeSeries]", cls)
 

@@ -177,6 +177,8 @@ def test_functions_of_times(text, wanted):
         ("date_add('day', 200000, now())", "64 bits"),
         ("from_unixtime(1e30)", "64 bits"),
         ("parse_duration('fast')", "duration"),
+        ("ago('1h')", "without quotes"),
+        ("bin(now(), '1h')", "no quotes"),
         ("ago(1w)", "1w is no duration.* h, d"),
         ("time_bucket(1m, now())", "bin"),
         ("mean(5)", "AVG"),

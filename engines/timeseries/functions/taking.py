@@ -91,6 +91,8 @@ def takes(*choices: Choice) -> Resolve:
                 return casts, result if isinstance(result, Type) else result(casts)
         given = ", ".join(map(str, types))
         known = " or ".join(f"({', '.join(words)})" for words, _ in choices)
-        raise TypeMismatch(f"takes {known}, not ({given})")
+        quoted = any("interval" in words[1:] for words, _ in choices) and any(type.text for type in types[1:])
+        hint = ": a duration has no quotes, write 15m" if quoted else ""
+        raise TypeMismatch(f"takes {known}, not ({given}){hint}")
 
     return resolve

@@ -217,8 +217,10 @@ def _before(given: Given) -> Column:
 def _ago(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:  # noqa: ANN401 - of sqlglot
     if len(node.expressions) != 1:
         raise binder.error("AGO takes a duration: ago(15m)", node)
-    moment = now(binder, binder.position(node))
-    return scalar_call(binder, name, [moment, binder.expression(node.expressions[0], scope)], node)
+    duration = binder.expression(node.expressions[0], scope)
+    if duration.type.kind not in {"interval", "null"}:
+        raise binder.error(f"AGO takes a duration, without quotes: ago(15m), not {duration.type}", node)
+    return scalar_call(binder, name, [now(binder, binder.position(node)), duration], node)
 
 
 def _parse_duration(binder: Binder, name: str, node: Any, scope: Scope) -> Expression:  # noqa: ANN401 - of sqlglot

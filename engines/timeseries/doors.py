@@ -136,14 +136,10 @@ def write_table(
 
 def series(table: "TimeTable", dimensions: Mapping[str, str]) -> Selection:
     """See TimeTable.series."""
-    for name in dimensions:
-        if name not in table.definition.dimensions:
-            raise NotFound(
-                f"table {table.name!r} has no dimension {name!r}{nearest(name, table.definition.dimensions)}"
-            )
+    _check_dimensions(table, dimensions)
     numbers = table.index.match({name: [value] for name, value in dimensions.items()})
     found: dict[int, dict[str, list[tuple[Any, Any]]]] = {int(number): {} for number in numbers}
-    names = {measure.id: measure for measure in table.definition.measures}
+    by_id = {measure.id: measure for measure in table.definition.measures}
     for part in table.parts(series=numbers):
         _, places, _ = np.intersect1d(part.series, numbers, return_indices=True)
         rows = merge.rows_of(merge.selected(part, places), table.type_of)
@@ -153,12 +149,12 @@ def series(table: "TimeTable", dimensions: Mapping[str, str]) -> Selection:
                 continue
             mine = found[int(rows.series[start])]
             for number, column in rows.columns.items():
-                if number < FIRST_MEASURE or number & VERSION_OF or names[number].type == "varchar":
+                if number < FIRST_MEASURE or number & VERSION_OF or by_id[number].type == "varchar":
                     continue
                 there = column.present()[start:end]
                 if there.any():
                     values = column.data[start:end][there].astype(np.float64)
-                    mine.setdefault(names[number].name, []).append((rows.times[start:end][there], values))
+                    mine.setdefault(by_id[number].name, []).append((rows.times[start:end][there], values))
     asked = f"{table.name}({', '.join(f'{name}={value!r}' for name, value in dimensions.items())})"
     measured = []
     for key, measures in found.items():
@@ -174,10 +170,8 @@ def series(table: "TimeTable", dimensions: Mapping[str, str]) -> Selection:
 
 def last(table: "TimeTable", dimensions: Mapping[str, str]) -> display.Table:
     """See TimeTable.last: a query of the newest block of each series."""
+    _check_dimensions(table, dimensions)
     known = table.definition.dimensions
-    for name in dimensions:
-        if name not in known:
-            raise NotFound(f"table {table.name!r} has no dimension {name!r}{nearest(name, known)}")
     keys = ", ".join(map(quoted, known))
     behind_time = selection.Columns.of(table.definition).schema[len(known) + 2 :]
     measures = [field.name for field in behind_time]
@@ -189,6 +183,13 @@ def last(table: "TimeTable", dimensions: Mapping[str, str]) -> display.Table:
         f"GROUP BY {keys}{', ' if keys else ''}measure_name ORDER BY {keys}{', ' if keys else ''}measure_name"
     )
     return table.engine.sql(text, tuple(dimensions.values()))
+
+
+def _check_dimensions(table: "TimeTable", names: Iterable[str]) -> None:
+    known = table.definition.dimensions
+    for name in names:
+        if name not in known:
+            raise NotFound(f"table {table.name!r} has no dimension {name!r}{nearest(name, known)}")
 
 
 def quoted(name: str) -> str:

@@ -486,7 +486,7 @@ class TimeSeries(Upkeep):
             raise Closed(f"{self.tree.called} is closed: open it again with timeseries.TimeSeries(...)")
 
     def check_writable(self) -> None:
-        """Closed or ReadOnly. Under `writing`; what was interrupted is made good."""
+        """Closed or ReadOnly; what was interrupted is made good. Whoever will change something asks under `writing`."""
         self.check_open()
         if self.read_only:
             raise ReadOnly(f"{self.path} was opened with read_only=True: open it without that to write")

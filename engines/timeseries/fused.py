@@ -12,7 +12,7 @@ a comparison with NULL admits none.
 Single-measure records: measure_value::double is all measures of that type that the conditions let through, and
 max(CASE WHEN measure_name = 'x' THEN measure_value::double END) is the measure x alone: the idiom of such tables.
 
-max_by(x, time), max(time) by dimensions alone are read off the newest block of each series: newest.py.
+max_by(x, time) by dimensions alone, and max(time) beside it, is read off the newest block of each series: newest.py.
 
 ORDER BY bin DESC LIMIT n over a fold reads the newest bins first, and stops when it has n rows.
 """

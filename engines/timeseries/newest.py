@@ -1,11 +1,11 @@
-"""The newest row of each group: max(time), max_by(x, time) by dimensions, read off the last block of each series.
+"""The newest row of each group: max_by(x, time) by dimensions, read off the last block of each series.
 
     part, the newest first    series 3: last block: last time, last value    ──>   known, never asked again
                               series 7: ...
 
 The last time and the last value of a block are in its summary, so nothing is decoded, unless the block reaches beyond
 the stretch of time that is asked for, or its last row has no value of the measure: then that one block is. So the cost
-does not grow with history. min(time) and min_by work from the other end.
+does not grow with history. min_by works from the other end. max(time) or min(time) may stand beside; alone: fused.py.
 
 Of several series in a group the one with the newest row wins; of equally new ones that with the smallest number.
 """

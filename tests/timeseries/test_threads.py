@@ -9,7 +9,7 @@ from engines.clock import ManualClock
 from engines.timeseries import TimeSeries
 
 NOW = 1_800_000_000
-ROUNDS = 40
+ROUNDS = 25
 
 
 def test_writers_readers_and_checkpoints_get_on_with_each_other(tmp_path):  # noqa: C901 - a function for each thread

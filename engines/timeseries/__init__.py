@@ -26,18 +26,19 @@
 looks the same in memory, in a hot blob and in a cold one.
 
 Where to read
-    a user's table      table, doors.py, objects.py      what becomes blocks   part, codec, texts, cold.py
-    rows come in        columns, intake, moments.py,     kernels of these      _native/tsblocks.pyx, tsblock.pxd,
-                        records, lines.py                                      _native/tslanes.h
-    what they are       identity, ingest, lookup.py,     tiles                 tile, merge.py, _native/tsmerge.pyx
-                        naming, series, schema.py        time passes           tiers, upkeep, schedule.py
-    the log's frames    journal, catalog.py              SQL                   query, shape, dialect, constants.py,
-    memory, the tree    memory, standing, checkpoints.py                       functions/, listings.py
-    opening, recovery   engine.py, streams.py            reading rows          scan, selection.py
-    lines to columns    _native/tslines.pyx              not reading them      fused, fold, cube, direct, newest.py,
-    what lies where     layout, pictures.py                                    ends.py, _native/tsfold.pyx
-    a block, by hand    describe, anatomy.py             snapshots, Parquet    snapshots, unload.py
-    is it whole?        verify.py
+    a user's table      table, defining.py,           what becomes blocks   part, codec, texts, cold.py
+                        doors, objects.py             kernels of these      _native/tsblocks.pyx, tsblock.pxd,
+    rows come in        columns, intake, moments.py,                        tsencode.pxd, tsdecode.pxd, tslanes.h
+                        records, lines, results.py    tiles                 tile, merge.py, _native/tsmerge.pyx
+    what they are       identity, ingest, lookup.py,  time passes           tiers, upkeep, schedule.py
+                        naming, ordering, series.py,  SQL                   query, shape, dialect, constants.py,
+                        schema.py                                           functions/, listings, database, answer.py
+    the log's frames    journal, catalog.py           reading rows          scan, selection, chosen.py
+    memory, the tree    memory, standing,             not reading them      fused, folding, fold, cube, direct,
+                        checkpoints.py                                      newest, ends.py, _native/tsfold.pyx
+    opening, recovery   engine.py, streams.py         snapshots, Parquet    snapshots, unload.py
+    lines to columns    _native/tslines.pyx           is it whole?          verify.py
+    what lies where     layout, pictures.py           a block, by hand      describe, anatomy.py
 
 Where we differ from Timestream
 * One process writes, any number reads its checkpoints; nothing scales by itself. Tiers are two codecs in one folder:

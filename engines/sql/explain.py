@@ -181,7 +181,9 @@ def _constant(constant: logical.Constant) -> str:
         return "null"
     if constant.type.kind == "interval":
         months, rest = constant.value
-        return f"interval '{months} months {rest} {constant.type.unit}'"
+        unit, second = ("ns", 10**9) if constant.type.unit == "ns" else ("us", 10**6)
+        clock = f"{rest // second} s" if rest % second == 0 else f"{rest} {unit}"
+        return f"interval '{f'{months} months ' if months else ''}{clock if rest or not months else ''}".rstrip() + "'"
     (value,) = python_values(engine_column([constant.value], constant.type), 1)
     if isinstance(value, (date, time)):
         return repr(str(value).removesuffix("+00:00") if constant.type.kind == "timestamp" else str(value))

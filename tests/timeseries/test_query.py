@@ -216,6 +216,14 @@ def test_explain_shows_the_values_of_the_run(fleet):
     assert text_of((NOW - 60) * SECOND) in plan.find("Scan").detail
 
 
+@pytest.mark.parametrize(
+    ("interval", "shown"), [("90m", "5400 s"), ("5ns", "5 ns"), ("INTERVAL '2' MONTH", "2 months"), ("(1h - 1h)", "0 s")]
+)
+def test_explain_shows_an_interval_in_its_own_unit(fleet, interval, shown):
+    plan = str(fleet.db.explain(f"SELECT usage_user, {interval} AS i FROM cpu ORDER BY time + {interval} LIMIT 1"))
+    assert f"interval '{shown}'" in plan
+
+
 def test_explain_as_a_statement(fleet):
     for words in ("EXPLAIN", "EXPLAIN ANALYZE"):
         lines = [row[0] for row in rows_of(fleet.db.sql(f"{words} SELECT max(usage_user) FROM cpu"))]

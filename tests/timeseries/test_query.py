@@ -217,7 +217,8 @@ def test_explain_shows_the_values_of_the_run(fleet):
 
 
 @pytest.mark.parametrize(
-    ("interval", "shown"), [("90m", "5400 s"), ("5ns", "5 ns"), ("INTERVAL '2' MONTH", "2 months"), ("(1h - 1h)", "0 s")]
+    ("interval", "shown"),
+    [("90m", "5400 s"), ("5ns", "5 ns"), ("INTERVAL '2' MONTH", "2 months"), ("(1h - 1h)", "0 s")],
 )
 def test_explain_shows_an_interval_in_its_own_unit(fleet, interval, shown):
     plan = str(fleet.db.explain(f"SELECT usage_user, {interval} AS i FROM cpu ORDER BY time + {interval} LIMIT 1"))

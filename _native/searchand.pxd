@@ -32,17 +32,14 @@ cdef inline void bounds_by_norm(Clause** order, int n, double* rests) noexcept n
                 rests[norm] += min(c.bound, highest_score(c.weight, c.most, c.factors[norm]))
 
 
-
 cdef inline void run_and(Query* q, Best* top, uint32_t segment, int64_t track) noexcept nogil:
     cdef Clause** order = q.clauses
     cdef Clause* lead
-    cdef Clause* c
     cdef int i, j, n = q.count
     cdef uint32_t doc
     cdef double score, rest, rest_of_all = 0
     cdef double by_norm[256]
     cdef double* rests = NULL
-    cdef uint8_t norm = 0
     cdef bint counting = track < 0 or (track > 0 and top.total <= track)
     sort_by_df(order, n)
     lead = order[0]
@@ -93,7 +90,7 @@ cdef inline void run_count_and(Query* q, Best* top) noexcept nogil:
     """Windows of bits where the lists are about as long; what is much longer than the shortest is sought."""
     cdef uint32_t low = 0, high, doc
     cdef int i, w, near = 1, n = q.count
-    cdef uint64_t word, kept
+    cdef uint64_t word
     cdef uint64_t* others = q.bits + WORDS
     sort_by_df(q.clauses, n)
     while near < n and q.clauses[near].l.df // 16 <= q.clauses[0].l.df:

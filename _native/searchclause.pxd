@@ -111,13 +111,13 @@ cdef inline bint next_part(Clause* c, uint32_t low, uint32_t high, int* first, i
 
     Call seek_block(low) before the first part; False: there are no more. Frequencies are there, too.
     """
-    cdef List* l = &c.l
-    if l.block >= l.blocks or l.before + 1 >= high or not need_docs(l):
+    cdef List* its = &c.l
+    if its.block >= its.blocks or its.before + 1 >= high or not need_docs(its):
         return False
-    first[0] = first_at_least(l.docs, l.at, l.count, low)
-    end[0] = l.count if l.last < high else first_at_least(l.docs, first[0], l.count, high)
-    l.at = first[0]
-    return first[0] < end[0] or l.last < high
+    first[0] = first_at_least(its.docs, its.at, its.count, low)
+    end[0] = its.count if its.last < high else first_at_least(its.docs, first[0], its.count, high)
+    its.at = first[0]
+    return first[0] < end[0] or its.last < high
 
 
 cdef inline bint part_done(Clause* c, uint32_t high, int end) noexcept nogil:
@@ -131,20 +131,20 @@ cdef inline bint part_done(Clause* c, uint32_t high, int end) noexcept nogil:
 
 cdef inline bint add_scores(Clause* c, uint32_t low, uint32_t high, double* scores, uint64_t* bits) noexcept nogil:
     """Add the clause's scores in the window to scores[document - low], and set its bits."""
-    cdef List* l = &c.l
+    cdef List* its = &c.l
     cdef int first, end, i
     cdef uint32_t place, frequency
     cdef uint8_t norm = 0
     cdef float score
-    if not seek_block(l, low):
+    if not seek_block(its, low):
         return True
     while next_part(c, low, high, &first, &end):
-        need_frequencies(l)
+        need_frequencies(its)
         for i in range(first, end):
-            place = l.docs[i] - low
-            frequency = l.frequencies[i]
+            place = its.docs[i] - low
+            frequency = its.frequencies[i]
             if c.norms != NULL:
-                norm = c.norms[l.docs[i]]
+                norm = c.norms[its.docs[i]]
             if c.table != NULL and frequency <= TABLED:
                 score = c.table[(frequency - 1) << 8 | norm]
             else:
@@ -153,20 +153,20 @@ cdef inline bint add_scores(Clause* c, uint32_t low, uint32_t high, double* scor
             bits[place >> 6] |= <uint64_t>1 << (place & 63)
         if not part_done(c, high, end):
             break
-    return not l.broken
+    return not its.broken
 
 
 cdef inline bint add_bits(Clause* c, uint32_t low, uint32_t high, uint64_t* bits) noexcept nogil:
     """Set the bits of the clause's documents in the window."""
-    cdef List* l = &c.l
+    cdef List* its = &c.l
     cdef int first, end, i
     cdef uint32_t place
-    if not seek_block(l, low):
+    if not seek_block(its, low):
         return True
     while next_part(c, low, high, &first, &end):
         for i in range(first, end):
-            place = l.docs[i] - low
+            place = its.docs[i] - low
             bits[place >> 6] |= <uint64_t>1 << (place & 63)
         if not part_done(c, high, end):
             break
-    return not l.broken
+    return not its.broken

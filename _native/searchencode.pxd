@@ -99,7 +99,7 @@ cdef inline int encode_short(Encoder* e, const uint32_t* docs, const uint32_t* f
                              uint32_t df, uint64_t total, uint64_t* size) noexcept nogil:
     cdef Writer* out = &e.singles if df == 1 else &e.lists
     cdef Py_ssize_t start = out.used
-    cdef uint32_t i, k, step, before = NONE, place
+    cdef uint32_t i, _k, step, before = NONE, place
     cdef uint64_t at = 0
     if not room_for(out, 10 * <uint64_t>df + 5 * total):
         return NO_MEMORY
@@ -116,7 +116,7 @@ cdef inline int encode_short(Encoder* e, const uint32_t* docs, const uint32_t* f
     if e.has_positions:
         for i in range(df):
             place = 0
-            for k in range(frequencies[i]):
+            for _k in range(frequencies[i]):
                 if positions[at] < place:
                     return NOT_ASCENDING
                 put_varint(out, positions[at] - place)
@@ -132,12 +132,12 @@ cdef inline int encode_positions(Encoder* e, const uint32_t* frequencies, const 
     cdef Writer* out = &e.positions
     cdef Py_ssize_t start = out.used
     cdef uint32_t steps[128]
-    cdef uint32_t i, k, word, place, all_bits = 0
+    cdef uint32_t i, _k, word, place, all_bits = 0
     cdef int n = 0, width
     cdef uint64_t at = 0
     for i in range(df):
         place = 0
-        for k in range(frequencies[i]):
+        for _k in range(frequencies[i]):
             if positions[at] < place:
                 return NOT_ASCENDING
             steps[n] = positions[at] - place

@@ -356,7 +356,8 @@ cdef inline bint need_sums(List* l) noexcept nogil:
     for i in range(l.count):
         l.sums[i] = <uint32_t>total
         total += l.frequencies[i]
-        if total > (l.total if l.headers != NULL else <uint64_t>(l.varints_end - l.varints)):  # a position of a short list takes a byte
+        # a position of a short list takes a byte
+        if total > (l.total if l.headers != NULL else <uint64_t>(l.varints_end - l.varints)):
             return broken(l)
     l.sums[l.count] = <uint32_t>total
     if l.headers != NULL and l.headers[l.block].positions_before + total > l.total:
@@ -393,9 +394,9 @@ cdef inline bint need_group(List* l, uint32_t group) noexcept nogil:
 
 cdef inline bint skip_places(List* l, int i) noexcept nogil:
     """Go on to the positions of document i of a short list, which is not below the last one asked for."""
-    cdef uint32_t left, step
+    cdef uint32_t _left, step
     while l.group < <uint32_t>i:
-        for left in range(l.frequencies[l.group]):
+        for _left in range(l.frequencies[l.group]):
             if not varint32(&l.varints, l.varints_end, &step):
                 return broken(l)
         l.group += 1

@@ -22,8 +22,8 @@ cdef inline void sort_by_bound(Clause** order, int n) noexcept nogil:
         order[j] = c
 
 
-cdef inline void complete(Query* q, Clause** order, int others, const double* reach, uint32_t doc, double score, Best* top,
-                          uint32_t segment) noexcept nogil:
+cdef inline void complete(Query* q, Clause** order, int others, const double* reach, uint32_t doc, double score,
+                          Best* top, uint32_t segment) noexcept nogil:
     """Add what the clauses before `others` give to a document, as long as it can get there."""
     cdef int j = others - 1
     while j >= 0:
@@ -37,7 +37,7 @@ cdef inline void complete(Query* q, Clause** order, int others, const double* re
 
 
 cdef inline void stream(Query* q, Clause** order, int n, const double* reach, uint32_t low, uint32_t high, Best* top,
-                 uint32_t segment) noexcept nogil:
+                        uint32_t segment) noexcept nogil:
     """A window in which a hit must have the last clause: its documents need no accumulator."""
     cdef Clause* c = order[n - 1]
     cdef double rest = reach[n - 1], score
@@ -61,8 +61,8 @@ cdef inline void stream(Query* q, Clause** order, int n, const double* reach, ui
             return
 
 
-cdef inline void accumulate(Query* q, Clause** order, int n, int first, const double* reach, uint32_t low, uint32_t high,
-                     Best* top, uint32_t segment, bint counting) noexcept nogil:
+cdef inline void accumulate(Query* q, Clause** order, int n, int first, const double* reach, uint32_t low,
+                            uint32_t high, Best* top, uint32_t segment, bint counting) noexcept nogil:
     cdef int i, w
     cdef uint64_t word, mask
     cdef uint32_t place

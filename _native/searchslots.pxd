@@ -27,46 +27,46 @@ cdef enum:
 
 cdef inline bint gather(Clause* c, Word* word) noexcept nogil:
     """Add the positions of the document at which the clause stands, less the word's offset, in ascending order."""
-    cdef List* l = &c.l
+    cdef List* its = &c.l
     cdef uint32_t frequency, step = 0, place = 0, k, first, end
     cdef uint64_t at
     cdef int32_t* moved
     cdef int32_t* to
     cdef uint32_t before = word.count
-    if not need_sums(l):
+    if not need_sums(its):
         return False
-    frequency = l.frequencies[l.at]
+    frequency = its.frequencies[its.at]
     if word.room - word.count < frequency:
         moved = <int32_t*>PyMem_RawRealloc(word.places, 4 * (2 * <uint64_t>word.room + frequency))
         if moved == NULL:
-            return broken(l)
+            return broken(its)
         word.places, word.room = moved, 2 * word.room + frequency
     to = word.places + word.count
-    if l.headers == NULL:
-        if not skip_places(l, l.at):
+    if its.headers == NULL:
+        if not skip_places(its, its.at):
             return False
-        l.group += 1
+        its.group += 1
         for k in range(frequency):
-            if not varint32(&l.varints, l.varints_end, &step):
-                return broken(l)
+            if not varint32(&its.varints, its.varints_end, &step):
+                return broken(its)
             place += step
             to[k] = <int32_t>(place - <uint32_t>word.offset)
     else:
-        at = <uint64_t>l.headers[l.block].positions_before + l.sums[l.at]
+        at = <uint64_t>its.headers[its.block].positions_before + its.sums[its.at]
         k = 0
         while k < frequency:  # group by group
-            if not need_group(l, <uint32_t>(at // GROUP)):
+            if not need_group(its, <uint32_t>(at // GROUP)):
                 return False
             first = <uint32_t>(at % GROUP)
             end = min(<uint32_t>GROUP, first + frequency - k)
             at += end - first
             while first < end:
-                place += l.steps[first]
+                place += its.steps[first]
                 to[k] = <int32_t>(place - <uint32_t>word.offset)
                 first += 1
                 k += 1
     if place > FAR:
-        return broken(l)
+        return broken(its)
     word.count += frequency
     if before:
         sort_in(word, before)
@@ -125,7 +125,7 @@ cdef inline float matches_in(Query* q, uint32_t doc, int32_t slop) noexcept nogi
 
 
 cdef inline int64_t run_phrase(Query* q, Best* top, uint32_t segment, float weight, int32_t slop, int64_t track,
-                        uint64_t* bits, uint32_t low, uint32_t high) noexcept nogil:
+                               uint64_t* bits, uint32_t low, uint32_t high) noexcept nogil:
     """Offer to top, or where bits are given set them and add scores; documents low ... high - 1. How many match."""
     cdef int lead = 0, i
     cdef uint32_t doc = low, most, place

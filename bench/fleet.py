@@ -10,7 +10,7 @@ its own words, and answered with rows of plain numbers and texts, times as nanos
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -117,6 +117,7 @@ def span(question, size):
     return start, start + hours * HOUR
 
 
+@cache
 def words(question, size, dialect):
     """The question as SQL. dialect: engines, duckdb, sqlite."""
     start, end = span(question, size)

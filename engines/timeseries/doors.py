@@ -43,7 +43,7 @@ def told(results: Iterable[WriteResult]) -> WriteResult:
     total = sum(results, WriteResult())
     if total.rejected:
         ordered = tuple(sorted(total.rejected, key=lambda one: one.index))
-        raise RejectedRecords(WriteResult(total.memory, total.magnetic, total.unchanged, ordered))
+        raise RejectedRecords.of(WriteResult(total.memory, total.magnetic, total.unchanged, ordered))
     return total
 
 

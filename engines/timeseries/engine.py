@@ -295,7 +295,7 @@ class TimeSeries(Upkeep):
         if sequence:
             self.acknowledge(sequence)
         if result.rejected:
-            raise RejectedRecords(result)
+            raise RejectedRecords.of(result)
         return result
 
     def _write_batch(self, table: TimeTable, batch: Batch, records: int) -> int:

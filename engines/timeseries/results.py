@@ -41,12 +41,20 @@ class RejectedRecords(EngineError):
     code = "RejectedRecords"
     aws = "RejectedRecordsException"
 
-    def __init__(self, result: WriteResult) -> None:
+    @classmethod
+    def of(cls, result: WriteResult) -> "RejectedRecords":
+        """The error that tells of the refusals in a result."""
         first = result.rejected[0]
         count = len(result.rejected)
         others = "; the others are written" if result.memory or result.magnetic or result.unchanged else ""
-        super().__init__(
+        return cls(
             f"{count:,} record{'s were' if count > 1 else ' was'} refused, the first of them number {first.index}: "
-            f"{first.reason}{others}; see error.result.rejected"
+            f"{first.reason}{others}; see error.result.rejected",
+            result=result,
         )
-        self.result = result
+
+    @property
+    def result(self) -> WriteResult:
+        """What was written, and what was refused and why."""
+        found: WriteResult = self.details["result"]  # type: ignore[assignment] # of() has put it there
+        return found

@@ -17,13 +17,13 @@ import pytest
 from adapters.timeseries import ASKED, STORED, Ours
 from adapters.warehouse import removed
 from fleet import Fleet
-from race import Lane, entrants, group, race, report
+from race import Lane, entrants, race, replayed
 
 INGEST = "time series [power-safe] ingest of columns"
 LATE = "time series [power-safe] ingest, a tenth of the rows late"
 LINES = "time series [power-safe] ingest of line protocol"
 COLD = "time series [memory] magnetic tier, by hour and host, all metrics"
-RECENT, LONG = "time series [memory] last hour, short history", "time series [memory] last hour, long history"
+SHORT, LONG = "time series [memory] last hour, short history", "time series [memory] last hour, long history"
 QUESTIONS = {question: f"time series [memory] {question.name}" for question in fleets.QUESTIONS}
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -90,18 +90,8 @@ def asked(request, scale, folder, fleet):
     return raced
 
 
-def _bench(name, lanes, systems):
-    @group(name)
-    @pytest.mark.usefixtures(lanes)
-    @pytest.mark.parametrize("system", systems)
-    def bench(benchmark, request, system):
-        report(benchmark, request.getfixturevalue(lanes)[name, system])
-
-    return bench
-
-
 for _number, _name in enumerate(QUESTIONS.values()):
-    globals()[f"bench_question_{_number}"] = _bench(_name, "asked", [*ASKED])
+    globals()[f"bench_question_{_number}"] = replayed(_name, "asked", [*ASKED])
 
 
 def _ingesting(fleet, folder, name, order, group_name):
@@ -141,7 +131,7 @@ def ingested(request, folder, fleet):
     return race([_ingesting(fleet, folder, name, fleet, INGEST) for name in entrants(request)], 3)
 
 
-bench_ingest = _bench(INGEST, "ingested", [*STORED])
+bench_ingest = replayed(INGEST, "ingested", [*STORED])
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +140,7 @@ def ingested_late(request, folder, fleet):
     return race([_ingesting(fleet, folder, name, late, LATE) for name in entrants(request)], 3)
 
 
-bench_ingest_late = _bench(LATE, "ingested_late", [*STORED])
+bench_ingest_late = replayed(LATE, "ingested_late", [*STORED])
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +175,7 @@ def ingested_lines(folder, fleet):
     return raced
 
 
-bench_ingest_lines = _bench(LINES, "ingested_lines", ["engines"])
+bench_ingest_lines = replayed(LINES, "ingested_lines", ["engines"])
 
 
 @pytest.fixture(scope="module")
@@ -213,4 +203,35 @@ def cooled(request, scale, folder, fleet):
     return raced
 
 
-bench_cold = _bench(COLD, "cooled", ["engines", "duckdb"])
+bench_cold = replayed(COLD, "cooled", ["engines", "duckdb"])
+
+
+@pytest.fixture(scope="module")
+def remembered(scale, folder):
+    """The last hour where there is no more, and where there is a hundred times as much (ten times, at smoke)."""
+    lanes, systems = [], []
+    for name, size in zip((SHORT, LONG), fleets.HISTORIES[scale.name], strict=True):
+        data = Fleet(size)
+        system = Ours()
+        system.open(folder / name.replace(" ", "-"))
+        systems.append(system)
+        for rows in data.batches():
+            system.write(data, rows)
+        expected = fleets.answer(data, fleets.LAST_HOUR)
+        lanes.append(
+            Lane(
+                name,
+                "engines",
+                1,
+                lambda _, system=system, size=size: system.ask(fleets.LAST_HOUR, size),
+                check=lambda _, rows, expected=expected: same(rows, expected, fleets.LAST_HOUR),
+            )
+        )
+    raced = race(lanes, scale.rounds)
+    for system in systems:
+        system.close()
+    return raced
+
+
+bench_short_history = replayed(SHORT, "remembered", ["engines"])
+bench_long_history = replayed(LONG, "remembered", ["engines"])

@@ -14,7 +14,7 @@ from decimal import Decimal
 import pytest
 import tpch
 from adapters.warehouse import SCANNERS, WAREHOUSES, removed
-from race import Lane, entrants, failing, group, race, report
+from race import Lane, entrants, failing, race, replayed
 
 FACTORS = {"smoke": 0.01, "small": 0.1, "full": 1}
 ONE, TWO = "warehouse [memory] one thread", "warehouse [memory] two threads"
@@ -138,24 +138,13 @@ def rough(ours, theirs):
                 assert math.isclose(float(value), float(expected), rel_tol=1e-6)
 
 
-def _bench(name, lanes, systems):
-    @group(name)
-    @pytest.mark.usefixtures(lanes)
-    @pytest.mark.parametrize("system", systems)
-    def bench(benchmark, request, system):
-        raced = request.getfixturevalue(lanes)
-        report(benchmark, raced[name, system])
-
-    return bench
-
-
 for _number, _name in QUERIES.items():
-    globals()[f"bench_q{_number:02}"] = _bench(
+    globals()[f"bench_q{_number:02}"] = replayed(
         _name, "queried", [*WAREHOUSES, "polars"] if _number in SCANS else [*WAREHOUSES]
     )
-    globals()[f"bench_two_q{_number:02}"] = _bench(f"{TWO}, Q{_number:02}", "queried_by_two", [*WAREHOUSES])
-bench_all = _bench(ALL, "queried", [*WAREHOUSES])
-bench_all_two = _bench(ALL_TWO, "queried_by_two", [*WAREHOUSES])
+    globals()[f"bench_two_q{_number:02}"] = replayed(f"{TWO}, Q{_number:02}", "queried_by_two", [*WAREHOUSES])
+bench_all = replayed(ALL, "queried", [*WAREHOUSES])
+bench_all_two = replayed(ALL_TWO, "queried_by_two", [*WAREHOUSES])
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +177,7 @@ def loads(request, folder, files):
     return race(lanes, 2)
 
 
-bench_load = _bench(LOAD, "loads", [*WAREHOUSES])
+bench_load = replayed(LOAD, "loads", [*WAREHOUSES])
 
 
 @pytest.fixture(scope="module")
@@ -223,5 +212,5 @@ def inserted(request, folder):
     return raced
 
 
-bench_insert = _bench(INSERT, "inserted", [*WAREHOUSES])
-bench_copy = _bench(COPY, "inserted", [*WAREHOUSES])
+bench_insert = replayed(INSERT, "inserted", [*WAREHOUSES])
+bench_copy = replayed(COPY, "inserted", [*WAREHOUSES])

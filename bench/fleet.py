@@ -86,7 +86,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """metrics, hosts: how many are asked for; hours: how long; every: the bin, None for none."""
+    """metrics, hosts: how many are asked for, hosts 0: all; hours: how long, 0: all; every: the bin, nanoseconds."""
 
     name: str
     kind: str  # "bins", "hosts and bins", "high", "last", "limit"
@@ -95,6 +95,7 @@ class Question:
     hours: int = 0
     every: int = MINUTE
     function: str = "max"
+    latest: bool = False  # the end of the data, not its middle
 
 
 QUESTIONS = [
@@ -108,12 +109,15 @@ QUESTIONS = [
     Question("last row of each host", "last", 10),
     Question("last 5 minutes before", "limit", 1, 0, 0),
 ]
+LAST_HOUR = Question("last hour", "bins", 5, 8, 1, latest=True)
+HISTORIES = {"smoke": (Size(8, 1, 2_000), Size(8, 10, 2_000)), "small": (Size(8, 1, 2_000), Size(8, 100, 20_000))}
+HISTORIES["full"] = HISTORIES["small"]
 
 
 def span(question, size):
-    """From and to of a question, nanoseconds: the middle of the data, or all of it."""
+    """From and to of a question, nanoseconds: the middle of the data, its end, or all of it."""
     hours = min(question.hours or size.hours, size.hours)
-    start = START + (size.hours - hours) // 2 * HOUR
+    start = START + (size.hours - hours) // (1 if question.latest else 2) * HOUR
     return start, start + hours * HOUR
 
 
@@ -123,9 +127,8 @@ def words(question, size, dialect):
     start, end = span(question, size)
     functions = ", ".join(f"{question.function}({name}) AS {name}" for name in METRICS[: question.metrics])
     hosts = ", ".join(f"'host_{number}'" for number in range(min(question.hosts, size.hosts)))
-    moment = {"engines": "time", "duckdb": "time", "sqlite": "time"}[dialect]
     low, high = (_literal(at, dialect) for at in (start, end))
-    between = f"{moment} >= {low} AND {moment} < {high}"
+    between = f"time >= {low} AND time < {high}"
     bins = _bin(question.every, dialect)
     if question.kind == "bins":
         one = "hostname = " + hosts if question.hosts == 1 else f"hostname IN ({hosts})"

@@ -156,6 +156,18 @@ def report(benchmark, lane: Lane) -> None:
     benchmark.pedantic(lap, setup=rewind, rounds=len(lane.laps))
 
 
+def replayed(name: str, lanes: str, systems: Iterable[str]) -> Callable[..., None]:
+    """The bench of a group: for each system it hands over what the fixture `lanes` has raced."""
+
+    @group(name)
+    @pytest.mark.usefixtures(lanes)
+    @pytest.mark.parametrize("system", list(systems))
+    def bench(benchmark, request: pytest.FixtureRequest, system: str) -> None:
+        report(benchmark, request.getfixturevalue(lanes)[name, system])
+
+    return bench
+
+
 def entrants(request: pytest.FixtureRequest) -> list[str]:
     """The systems whose tests were selected, are installed, and ask for the calling fixture: nobody else need run."""
     wanted = [item for item in request.session.items if request.fixturename in item.fixturenames]

@@ -358,6 +358,12 @@ TARGETS = (
         cpu=True,
     ),
     Target(
+        "time series: the last hour with a hundred times the history (at most 1.3 times the time)",
+        ("time series [memory] last hour, long history", "engines"),
+        ("time series [memory] last hour, short history", "engines"),
+        0.77,
+    ),
+    Target(
         "time series: durable ingest of columns, against DuckDB",
         ("time series [power-safe] ingest of columns", "engines"),
         ("time series [power-safe] ingest of columns", "duckdb"),

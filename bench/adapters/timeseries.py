@@ -19,9 +19,6 @@ with suppress(ImportError):
 
 
 class Ours:
-    def __init__(self, durability="commit"):
-        self.durability = durability
-
     def open(self, folder):
         from engines.clock import ManualClock  # noqa: PLC0415 - an engine that is not built must not end its peers' benches
         from engines.timeseries import TimeSeries  # noqa: PLC0415 - same
@@ -29,10 +26,8 @@ class Ours:
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.clock = ManualClock(fleets.START // 1000)
-        self.db = TimeSeries(folder, clock=self.clock, durability=self.durability)
-        if "cpu" not in self.db.tables():
-            self.db.create_table("cpu", memory="48h")
-        self.table = self.db.table("cpu")
+        self.db = TimeSeries(folder, clock=self.clock)
+        self.table = self.db.create_table("cpu", memory="144h")
 
     def write(self, fleet, rows):
         self.clock.advance(max(0, int(fleet.times[rows].max()) // 1000 - self.clock.now()) / 1e6)
@@ -47,7 +42,7 @@ class Ours:
 
     def settle(self):
         """Everything into the magnetic tier."""
-        self.clock.advance(3 * 86_400)
+        self.clock.advance(days=8)
         self.db.tick()
 
     def size(self):
@@ -58,12 +53,12 @@ class Ours:
 
 
 class DuckDB:
-    def __init__(self, *, by_host=False, file=False):
-        self.by_host, self.file = by_host, file
+    def __init__(self, *, by_host=False, on_disk=False):
+        self.by_host, self.on_disk = by_host, on_disk
 
     def open(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        self.file = str(folder / "cpu.duckdb") if self.file else ":memory:"
+        self.file = str(folder / "cpu.duckdb") if self.on_disk else ":memory:"
         self.connection = duckdb.connect(self.file)
         self.connection.execute("SET threads = 1")
         metrics = ", ".join(f"{name} DOUBLE" for name in fleets.METRICS)
@@ -148,4 +143,4 @@ ASKED = {
     "polars": Polars,
     "sqlite": Sqlite,
 }
-STORED = {"engines": Ours, "duckdb": lambda: DuckDB(file=True), "sqlite": Sqlite}
+STORED = {"engines": Ours, "duckdb": lambda: DuckDB(on_disk=True), "sqlite": Sqlite}

@@ -18,6 +18,13 @@ TILE: Final = (60 * 10**9, 366 * DAY)
 Duration = str | dt.timedelta | int
 
 
+def checked_name(name: object, what: str) -> str:
+    """The name, if a table or a scheduled query can have it. Invalid; what: "a table's name"."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise Invalid(f"{what} has 1 to 256 of A-Z a-z 0-9 _ . -, got {name!r:.300}")
+    return name
+
+
 def definition(
     number: int,
     name: str,
@@ -29,8 +36,7 @@ def definition(
     dimensions: Iterable[str] | None,
 ) -> TableDefinition:
     """A table's definition. Invalid for what is none."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise Invalid(f"a table's name has 1 to 256 of A-Z a-z 0-9 _ . -, got {name!r:.300}")
+    checked_name(name, "a table's name")
     names = [] if dimensions is None else list(dimensions)
     if isinstance(dimensions, str):
         raise Invalid(f"dimensions is a list of names, got the text {dimensions!r}")

@@ -18,11 +18,11 @@ import numpy as np
 from engines import display
 from engines.errors import Invalid, NotFound, nearest
 from engines.extras import extra
-from engines.timeseries import intake, lines, merge, records, selection
+from engines.timeseries import defining, ingest, intake, lines, merge, records, selection
 from engines.timeseries.columns import Columns
 from engines.timeseries.objects import Measured, Selection, Series
-from engines.timeseries.part import FIRST_MEASURE, VERSION_OF
 from engines.timeseries.results import Rejected, RejectedRecords, WriteResult
+from engines.timeseries.rows import is_version
 
 if TYPE_CHECKING:
     from engines.timeseries.engine import TimeSeries
@@ -86,16 +86,22 @@ def route_lines(  # noqa: PLR0917 - those of write_lines, and where to
     moment = engine.now() if now is None else now
     found, rejected = lines.read(data, precision=precision, now=moment, single=_single(kind))
     known = set(engine.tables())
-    for name in found:
-        if name not in known and create is None:
+    for name in found.keys() - known:
+        if create is None:
             raise NotFound(
                 f"no table {name!r}{nearest(name, known)}; create it, or pass create={{}} to have such tables created"
             )
+        defining.checked_name(name, "a table's name")
+    tables = {
+        name: engine.table(name) if name in known else engine.create_table(name, **(create or {})) for name in found
+    }
+    for name, batches in found.items():
+        for columns in batches:
+            ingest.check(tables[name].definition, columns)  # of all tables, before rows go into the first
     results = [WriteResult(rejected=tuple(rejected))]
     for name, batches in found.items():
-        table = engine.table(name) if name in known else engine.create_table(name, **(create or {}))
         try:
-            results.append(table.append(*batches))
+            results.append(tables[name].append(*batches))
         except RejectedRecords as error:
             results.append(error.result)
     return told(results)
@@ -149,7 +155,7 @@ def series(table: "TimeTable", dimensions: Mapping[str, str]) -> Selection:
                 continue
             mine = found[int(rows.series[start])]
             for number, column in rows.columns.items():
-                if number < FIRST_MEASURE or number & VERSION_OF or by_id[number].type == "varchar":
+                if is_version(number) or by_id[number].type == "varchar":
                     continue
                 there = column.present()[start:end]
                 if there.any():

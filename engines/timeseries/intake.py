@@ -21,7 +21,7 @@ from engines.errors import Invalid, TooLarge
 from engines.extras import extra
 from engines.timeseries.columns import Columns, Values, Words
 from engines.timeseries.foreign import arrow_of, is_arrow, plain_of
-from engines.timeseries.moments import LAST, moment, times_of
+from engines.timeseries.moments import LAST, exact, moment, times_of
 from engines.timeseries.schema import LONGEST_DIMENSION_NAME, MOST_DIMENSIONS, MOST_MEASURES, MeasureType
 
 Array = npt.NDArray[Any]
@@ -221,10 +221,7 @@ def _of_moments(array: Array, valid: Array | None, what: str) -> Values:
         there = (~nothing).view(np.uint8)
         valid = there if valid is None else valid & there
         array = np.where(nothing, np.datetime64(0, "s"), array)
-    found = array.astype("datetime64[ns]")
-    if bool((found.astype(array.dtype) != array).any()):
-        raise Invalid(f"{what} holds a time that is out of range: times reach from 1677 to 2262")
-    return Values("timestamp", found.astype(np.int64), valid)
+    return Values("timestamp", exact(array, what), valid)
 
 
 def _type_of_all(values: Sequence[object], what: str) -> MeasureType | None:

@@ -62,7 +62,8 @@ def moment(given: Any) -> int:  # noqa: ANN401 - see the module's text
     elif isinstance(given, np.datetime64):
         if np.isnat(given):
             raise Invalid("NaT is no time")
-        found = int(_nanoseconds(np.array([given]), "time")[0])
+        at = given.astype("datetime64[ns]")
+        found = int(at.astype(np.int64)) if at.astype(given.dtype) == given else LAST + 1
     elif isinstance(given, dt.datetime):
         aware = given if given.tzinfo is not None else given.replace(tzinfo=dt.UTC)
         found = (aware - EPOCH) // dt.timedelta(microseconds=1) * 1000
@@ -99,11 +100,16 @@ def _nanoseconds(array: Array, what: str) -> Array:
     nothing = np.isnat(array)
     if bool(nothing.any()):
         raise Invalid(f"{what} in row {int(nothing.argmax())} is missing (NaT): a record has a time")
+    return _checked_times(exact(array, what), what)
+
+
+def exact(array: Array, what: str) -> Array:
+    """datetime64 of any unit, none of them NaT, as nanoseconds since 1970, int64. Invalid with the row that is out."""
     found = array.astype("datetime64[ns]")
     wrong = found.astype(array.dtype) != array
     if bool(wrong.any()):
         raise Invalid(f"{what} in row {int(wrong.argmax())} is out of range: times reach from 1677 to 2262")
-    return _checked_times(found.astype(np.int64), what)
+    return found.astype(np.int64)
 
 
 def _checked_times(times: Array, what: str) -> Array:

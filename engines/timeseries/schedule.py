@@ -42,7 +42,7 @@ from engines.progress import Progress
 from engines.storage.log import Frame
 from engines.timeseries import catalog, durations
 from engines.timeseries.columns import Columns
-from engines.timeseries.defining import NAME, Duration
+from engines.timeseries.defining import Duration, checked_name
 from engines.timeseries.intake import checked_dimension_name, columns_of
 from engines.timeseries.moments import moment
 from engines.timeseries.results import RejectedRecords, WriteResult
@@ -227,8 +227,7 @@ class Schedules:
     ) -> None:
         """See TimeSeries.create_scheduled_query."""
         engine = self._engine
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise Invalid(f"the name of a scheduled query has 1 to 256 of A-Z a-z 0-9 _ . -, got {name!r:.300}")
+        checked_name(name, "the name of a scheduled query")
         period = durations.nanoseconds(every)
         if period < SHORTEST:
             raise Invalid(f"a scheduled query runs every second at most, got {durations.written(period)}")

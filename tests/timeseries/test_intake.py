@@ -122,6 +122,20 @@ def test_a_measure_has_the_type_of_its_values(given_values, kind, data, valid):
     assert (None if found.valid is None else found.valid.tolist()) == valid
 
 
+@pytest.mark.parametrize("given_time", [dt.datetime(1960, 1, 1, tzinfo=dt.UTC), np.datetime64("1960-01-01"), "1960-01-01"])
+def test_a_moment_may_lie_before_1970_where_it_is_no_time_of_a_record(given_time):
+    assert moment(given_time) == -3_653 * 86_400 * 10**9
+    if not isinstance(given_time, str):
+        assert values_of([given_time], 1, "x").data.tolist() == [moment(given_time)]
+
+
+def test_a_moment_that_64_bits_do_not_hold_is_named_with_its_row():
+    with pytest.raises(Invalid, match="x in row 1 is out of range"):
+        values_of(np.array(["2026-01-01", "9999-01-01"], "datetime64[s]"), 2, "x")
+    with pytest.raises(Invalid, match=r"9999-01-01.* is out of range"):
+        moment(np.datetime64("9999-01-01"))
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=9)))
 def test_texts_of_numpy_are_told_apart(texts):
     array = np.array(texts, f"U{max([1, *map(len, texts)])}")
